@@ -1,0 +1,84 @@
+"""Return the best epoch's weights, the starting point among them, and stop when nothing improves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from skorch.callbacks import Callback
+from torch import nn
+
+from sklearn_rqvae._net import interruptible
+
+__all__ = ["KeepBestEpoch"]
+
+
+class KeepBestEpoch(Callback):
+    """Measure the distortion after each epoch and end with the weights where it was lowest.
+
+    The total loss can't choose: it holds commitment and codebook terms, which may rise while the reconstruction
+    gets better.
+
+    Parameters
+    ----------
+    distortion : callable
+        ``distortion(module) -> dict`` of numbers to record; the one under `monitor` decides.
+    monitor : str
+        The number that decides, lower is better.
+    patience : int or None
+        Epochs without improvement after which training stops; None never stops early.
+    tol : float
+        An epoch improves when it is better than the best one by this share of it.
+    every : int
+        Epochs between two measurements; the last epoch is always measured.
+    """
+
+    def __init__(
+        self,
+        distortion: Callable[[nn.Module], dict[str, Any]],
+        monitor: str,
+        patience: int | None = None,
+        tol: float = 1e-4,
+        every: int = 1,
+    ):
+        self.distortion = distortion
+        self.monitor = monitor
+        self.patience = patience
+        self.tol = tol
+        self.every = every
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Measure the starting point."""
+        with interruptible():
+            self.best_epoch_ = 0
+            self.start_ = self.distortion(net.module_)
+            self.best_ = self.start_[self.monitor]
+            self.best_weights_ = _copy_of_weights(net.module_)
+        self.epochs_waited_ = 0
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Measure, keep the weights if they are the best so far, and stop if they haven't been for long."""
+        epoch = len(net.history)
+        if epoch % self.every and epoch != net.max_epochs:
+            return
+        with interruptible():
+            numbers = self.distortion(net.module_)
+            for name, number in numbers.items():
+                net.history.record(name, number)
+            now = numbers[self.monitor]
+            improved = now < self.best_ * (1 - self.tol)
+            if now < self.best_:
+                self.best_, self.best_epoch_ = now, epoch
+                self.best_weights_ = _copy_of_weights(net.module_)
+            net.history.record(f"{self.monitor}_best", now == self.best_)
+        self.epochs_waited_ = 0 if improved else self.epochs_waited_ + self.every
+        if self.patience is not None and self.epochs_waited_ >= self.patience:
+            raise KeyboardInterrupt  # skorch's own way to end training
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Go back to the best weights."""
+        net.module_.load_state_dict(self.best_weights_)
+
+
+def _copy_of_weights(module: nn.Module) -> dict[str, Any]:
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}

@@ -1,0 +1,47 @@
+"""Record the parts of the loss once per epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+
+__all__ = ["EpochLosses"]
+
+
+class EpochLosses(Callback):
+    """Write the mean of each part of the loss over the epoch's batches into the history.
+
+    The parts stay on the device until the epoch ends: reading them out batch by batch would wait for it each time.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Fields of the module's output.
+    """
+
+    def __init__(
+        self, names: tuple[str, ...] = ("reconstruction_loss", "codebook_loss", "commitment_loss")
+    ):
+        self.names = names
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Forget the last epoch."""
+        self.parts_: list[torch.Tensor] = []
+
+    def on_batch_end(self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
+        """Keep the parts of one training batch, and its number of rows last."""
+        if not training:
+            return
+        output = kwargs["y_pred"]
+        n_rows = len(batch[0]["x"])
+        parts = [getattr(output, name).detach().reshape(()) for name in self.names]
+        self.parts_.append(torch.stack(parts + [parts[0].new_tensor(n_rows)]))
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Record the means, batches weighted by their rows."""
+        parts = torch.stack(self.parts_).double()
+        means = (parts[:, :-1] * parts[:, -1:]).sum(0) / parts[:, -1].sum()
+        for name, mean in zip(self.names, means.tolist(), strict=True):
+            net.history.record(name, mean)
