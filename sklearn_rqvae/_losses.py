@@ -1,0 +1,185 @@
+r"""The parts of the training loss, as functions.
+
+All parts are sums over dimensions (and levels) divided by the number of *input* features, and means over the batch. A decoder
+that keeps distances turns an error in the latent into an equal one in the input; the parts are then in the same unit, squared
+input units per feature, and their weights mean the same whatever the width of the input or of the latent. Means over the latent's
+own width, as `torch.nn.functional.mse_loss` takes them, would weight 32 latent dimensions 24 times as much as 768 input features.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = [
+    "categorical_loss",
+    "codebook_loss",
+    "commitment_loss",
+    "reconstruction_loss",
+    "relative_distortion",
+    "weighted_mean",
+]
+
+
+def weighted_mean(values: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+    """Average over samples.
+
+    Parameters
+    ----------
+    values : Tensor of shape (n_samples,)
+        One value per sample.
+    sample_weight : Tensor of shape (n_samples,), optional
+        Non-negative weights with a positive sum; equal if not given.
+
+    Returns
+    -------
+    mean : scalar Tensor
+        Weighted mean.
+    """
+    if sample_weight is None:
+        return values.mean()
+    return values @ sample_weight / sample_weight.sum()
+
+
+def reconstruction_loss(
+    x: Tensor, reconstruction: Tensor, n_features: int, sample_weight: Tensor | None = None
+) -> Tensor:
+    """Compute the squared error, summed over columns, over the number of features, averaged over the batch.
+
+    Parameters
+    ----------
+    x, reconstruction : Tensor of shape (n_samples, n_columns)
+        Numerical columns.
+    n_features : int
+        Number of input features, categories included.
+    sample_weight : Tensor of shape (n_samples,), optional
+        Weights of the mean over the batch.
+
+    Returns
+    -------
+    loss : scalar Tensor
+        In squared units of `x` per feature.
+    """
+    return weighted_mean((x - reconstruction).square().sum(1), sample_weight) / n_features
+
+
+def categorical_loss(
+    x: Tensor, logits: Tensor, n_features: int, sample_weight: Tensor | None = None
+) -> Tensor:
+    """Compute the binary cross-entropy, summed over categories, over the number of features, averaged over the batch.
+
+    Each column is a question of its own, so that one-hot and multi-hot rows are both served.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_samples, n_categories)
+        Whether a row has the category, in [0, 1].
+    logits : Tensor of shape (n_samples, n_categories)
+        Log-odds that it has.
+    n_features : int
+        Number of input features, categories included.
+    sample_weight : Tensor of shape (n_samples,), optional
+        Weights of the mean over the batch.
+
+    Returns
+    -------
+    loss : scalar Tensor
+        In nats per feature.
+    """
+    entropy = F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(1)
+    return weighted_mean(entropy, sample_weight) / n_features
+
+
+def codebook_loss(
+    residuals: Sequence[Tensor],
+    codewords: Sequence[Tensor],
+    n_features: int,
+    sample_weight: Tensor | None = None,
+) -> Tensor:
+    r"""Compute what moves codewords toward residuals, :math:`\sum_l \|\mathrm{sg}(r_l) - q_l\|^2` [1]_.
+
+    Parameters
+    ----------
+    residuals, codewords : sequence of Tensor of shape (n_samples, embed_dim)
+        What each level quantized, and the codewords that it chose.
+    n_features : int
+        Number of input features.
+    sample_weight : Tensor of shape (n_samples,), optional
+        Weights of the mean over the batch.
+
+    Returns
+    -------
+    loss : scalar Tensor
+        Sum over levels and latent dimensions, over `n_features`; mean over the batch.
+
+    References
+    ----------
+    .. [1] van den Oord, A., Vinyals, O., Kavukcuoglu, K. "Neural discrete representation learning". NeurIPS 2017,
+       arXiv:1711.00937, equation 3.
+    """
+    error = sum(
+        (residual.detach() - codeword).square().sum(1)
+        for residual, codeword in zip(residuals, codewords, strict=True)
+    )
+    assert isinstance(error, Tensor)
+    return weighted_mean(error, sample_weight) / n_features
+
+
+def commitment_loss(
+    residuals: Sequence[Tensor],
+    codewords: Sequence[Tensor],
+    n_features: int,
+    sample_weight: Tensor | None = None,
+) -> Tensor:
+    r"""Compute what moves the encoder toward codewords, :math:`\sum_l \|r_l - \mathrm{sg}(q_l)\|^2`.
+
+    With residuals :math:`r_l = z - \mathrm{sg}(q_0 + \ldots + q_{l-1})` every level has its share in the gradient,
+    :math:`2 (r_l - q_l)`. Subtracting straight-through copies instead would leave a share to the first level only.
+
+    Parameters
+    ----------
+    residuals, codewords : sequence of Tensor of shape (n_samples, embed_dim)
+        What each level quantized, and the codewords that it chose.
+    n_features : int
+        Number of input features.
+    sample_weight : Tensor of shape (n_samples,), optional
+        Weights of the mean over the batch.
+
+    Returns
+    -------
+    loss : scalar Tensor
+        Sum over levels and latent dimensions, over `n_features`; mean over the batch.
+    """
+    error = sum(
+        (residual - codeword.detach()).square().sum(1)
+        for residual, codeword in zip(residuals, codewords, strict=True)
+    )
+    assert isinstance(error, Tensor)
+    return weighted_mean(error, sample_weight) / n_features
+
+
+def relative_distortion(
+    x: Tensor, reconstruction: Tensor, sample_weight: Tensor | None = None
+) -> Tensor:
+    """Compute the fraction of variance unexplained, which has no unit and doesn't follow the norm of the latents.
+
+    Parameters
+    ----------
+    x, reconstruction : Tensor of shape (n_samples, n_columns)
+        What was coded, and what is left of it.
+    sample_weight : Tensor of shape (n_samples,), optional
+        Weights of both means.
+
+    Returns
+    -------
+    distortion : scalar Tensor
+        Squared error over squared distance from the mean, sums over columns and rows; 1 for a constant at the mean.
+    """
+    if sample_weight is None:
+        mean = x.mean(0)
+    else:
+        mean = sample_weight @ x / sample_weight.sum()
+    error = weighted_mean((x - reconstruction).square().sum(1), sample_weight)
+    variance = weighted_mean((x - mean).square().sum(1), sample_weight)
+    return error / variance.clamp_min(torch.finfo(x.dtype).tiny)

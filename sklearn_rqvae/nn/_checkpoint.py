@@ -1,0 +1,103 @@
+"""Save a module as tensors and plain values, and refuse to load anything else."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sklearn_rqvae.exceptions import CheckpointError
+
+__all__ = ["read_checkpoint", "write_checkpoint"]
+
+FORMAT = "sklearn_rqvae.RqVae"
+FORMAT_VERSION = 1
+
+
+def write_checkpoint(
+    path: str | os.PathLike, config: dict[str, Any], state: dict[str, Tensor]
+) -> None:
+    """Write constructor arguments and weights to a file, which appears whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    config : dict
+        Constructor arguments: numbers, strings, None, and lists of them.
+    state : dict of str to Tensor
+        Parameters and buffers.
+    """
+    path = Path(path)
+    checkpoint = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "config": config,
+        "state": {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
+    }
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(checkpoint, file)
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
+
+
+def read_checkpoint(
+    path: str | os.PathLike, map_location: Any = "cpu"
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read constructor arguments and weights; no code in the file is run.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    map_location : str or torch.device, default="cpu"
+        Where the tensors go.
+
+    Returns
+    -------
+    config : dict
+        Constructor arguments.
+    state : dict of str to Tensor
+        Parameters and buffers.
+
+    Raises
+    ------
+    CheckpointError
+        If the file holds anything but tensors and plain values, isn't one of ours, or has a newer format.
+    """
+    try:
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{os.fspath(path)!r} can't be read as tensors and plain values; load a file that save_checkpoint wrote."
+        ) from error
+    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{os.fspath(path)!r} isn't a saved RqVae; load a file that save_checkpoint wrote, and weights from "
+            "elsewhere with load_state_dict."
+        )
+    version = checkpoint.get("format_version")
+    if version != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{os.fspath(path)!r} has the format version {version!r}, but this version of the package reads "
+            f"{FORMAT_VERSION}; update sklearn-rqvae."
+        )
+    config, state = checkpoint.get("config"), checkpoint.get("state")
+    if not isinstance(config, dict) or not isinstance(state, dict):
+        raise CheckpointError(f"{os.fspath(path)!r} lacks its configuration or its weights.")
+    for name, tensor in state.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise CheckpointError(
+                f"{os.fspath(path)!r} has the entry {name!r} of type {type(tensor).__name__} among its weights; "
+                "all should be tensors."
+            )
+    return config, state

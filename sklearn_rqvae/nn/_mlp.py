@@ -1,0 +1,45 @@
+"""A multilayer perceptron whose weights come from a given generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+__all__ = ["mlp"]
+
+
+def mlp(
+    sizes: Sequence[int], *, zero_last: bool = False, generator: torch.Generator | None = None
+) -> nn.Sequential:
+    """Build linear layers with ReLU between them and none after the last.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Width of the input, of each hidden layer, and of the output.
+    zero_last : bool, default=False
+        Start the last layer at zero, so that the output is zero until it is trained.
+    generator : torch.Generator, optional
+        Draws the weights as `torch.nn.Linear` would; torch's global generator if not given.
+
+    Returns
+    -------
+    layers : Sequential
+        The network.
+    """
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+        # Constructing a layer draws its weights from the global generator, which must stay as it is.
+        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+        bound = max(fan_in, 1) ** -0.5
+        with torch.no_grad():
+            linear.weight.uniform_(-bound, bound, generator=generator)
+            linear.bias.uniform_(-bound, bound, generator=generator)
+        layers += [linear, nn.ReLU()]
+    layers.pop()
+    if zero_last:
+        nn.init.zeros_(layers[-1].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(layers[-1].bias)  # type: ignore[arg-type]
+    return nn.Sequential(*layers)

@@ -1,0 +1,284 @@
+"""The levels of a residual quantizer as a module: codebooks, modes, and the gradient through them all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_rqvae._validation import check_codebook_size
+from sklearn_rqvae.nn._modes import QuantizeForwardMode
+from sklearn_rqvae.quantize._codebook import Codebook
+from sklearn_rqvae.quantize._dead_codes import dead_codes, draw_rows_by_error, reset_moments
+from sklearn_rqvae.quantize._distance import nearest_codewords
+from sklearn_rqvae.quantize._gradient import rotate, straight_through
+from sklearn_rqvae.quantize._gumbel import gumbel_codewords
+from sklearn_rqvae.quantize._residual import residual_codes
+from sklearn_rqvae.quantize._sinkhorn import balanced_codes
+
+__all__ = ["Quantization", "ResidualQuantizer"]
+
+
+class Quantization(NamedTuple):
+    """Hold what a residual quantizer did to a batch.
+
+    Parameters
+    ----------
+    quantized : Tensor of shape (n_samples, embed_dim)
+        Sum of the codewords, with the gradient of the levels' modes.
+    codes : Tensor of int64 of shape (n_samples, n_layers)
+        The codes chosen.
+    residuals : tuple of Tensor of shape (n_samples, embed_dim)
+        What each level quantized: the latent less the codewords before, the codewords held constant.
+    codewords : tuple of Tensor of shape (n_samples, embed_dim)
+        What each level chose, differentiable in its codebook.
+    """
+
+    quantized: Tensor
+    codes: Tensor
+    residuals: tuple[Tensor, ...]
+    codewords: tuple[Tensor, ...]
+
+
+class ResidualQuantizer(nn.Module):
+    r"""Quantize latents level by level, each level what the ones before have left.
+
+    Values follow the recursion :math:`r_{l+1} = r_l - q_l` from :math:`r_0 = z`. Two different gradients go back to the latent.
+    Those of the commitment loss go through the residuals, where codewords are constants: all levels have their share. That of
+    the sum of codewords is the derivative of :math:`\sum_l o_l`, where :math:`o_l` is the mode's differentiable stand-in for
+    :math:`q_l` and what is left for the next level is :math:`r_l - o_l`:
+
+    - straight through and Sinkhorn: :math:`o_l` has the derivative of :math:`r_l`, so nothing is left and the derivative of the
+      whole sum is the identity, whatever the number of levels;
+    - rotation and Gumbel-softmax: each level adds its Jacobian applied to what the levels before have left.
+
+    Parameters
+    ----------
+    codebook_size : int or sequence of int
+        Number of codewords, at all levels or at each.
+    embed_dim : int
+        Length of a codeword.
+    n_layers : int
+        Number of levels.
+    codebook_mode : QuantizeForwardMode, str, or sequence of them
+        How codewords are chosen in training, at all levels or at each.
+    codebook_normalize : bool, default=False
+        Whether latents and first codewords have a fixed length. Later levels compare by distance: the length of a residual is
+        what they have to code.
+    codebook_sim_vq : bool, default=False
+        Whether to freeze codewords and learn one linear map of each codebook.
+    temperature : float, default=1.0
+        Temperature of the Gumbel-softmax.
+    epsilon : float, default=0.03
+        Strength of Sinkhorn's entropy, in units of the median squared distance.
+    max_scale : float, default=1.0
+        Upper bound of the rotation's scale.
+    generator : torch.Generator, optional
+        Draws codewords, and later noise and replacements; torch's global generator if not given. It isn't saved.
+
+    Attributes
+    ----------
+    levels : ModuleList of Codebook
+        The codebooks.
+    temperature : scalar buffer
+        Present temperature.
+    """
+
+    temperature: Tensor
+
+    def __init__(
+        self,
+        codebook_size: int | Sequence[int],
+        embed_dim: int,
+        n_layers: int,
+        codebook_mode: Any = QuantizeForwardMode.STE,
+        *,
+        codebook_normalize: bool = False,
+        codebook_sim_vq: bool = False,
+        temperature: float = 1.0,
+        epsilon: float = 0.03,
+        max_scale: float = 1.0,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        for name, value in (
+            ("temperature", temperature),
+            ("epsilon", epsilon),
+            ("max_scale", max_scale),
+        ):
+            if not value > 0:
+                raise ValueError(f"{name}={value!r} should be positive.")
+        self.modes = QuantizeForwardMode.parse_modes(codebook_mode, n_layers)
+        self.epsilon = epsilon
+        self.max_scale = max_scale
+        self.generator = generator
+        sizes = check_codebook_size(codebook_size, n_layers)
+        self.levels = nn.ModuleList(
+            Codebook(
+                size,
+                embed_dim,
+                normalize=codebook_normalize and level == 0,
+                sim_vq=codebook_sim_vq,
+                generator=generator,
+            )
+            for level, size in enumerate(sizes)
+        )
+        self.register_buffer("temperature", torch.tensor(float(temperature)))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw codewords anew, each level's half as long as the one's before."""
+        for level, codebook in enumerate(self.levels):
+            codebook.reset_parameters(self.generator, scale=0.5**level)
+
+    @property
+    def codebooks(self) -> list[Tensor]:
+        """The codewords in effect at each level, of shape (codebook_size, embed_dim)."""
+        return [codebook.codewords for codebook in self.levels]
+
+    def forward(
+        self, latent: Tensor, codes: Tensor | None = None, sample_weight: Tensor | None = None
+    ) -> Quantization:
+        """Quantize a batch.
+
+        Parameters
+        ----------
+        latent : Tensor of shape (n_samples, embed_dim)
+            Rows to quantize.
+        codes : Tensor of int64 of shape (n_samples, n_layers), optional
+            Codes to use; the gradient is then the straight-through one. Without it the modes choose in training, and the
+            nearest codeword in evaluation.
+        sample_weight : Tensor of shape (n_samples,), optional
+            Weights in usage counts and in Sinkhorn's masses.
+
+        Returns
+        -------
+        quantization : Quantization
+            Sum of codewords, codes, and what each level saw and chose.
+        """
+        residual = path = latent
+        outputs, chosen, residuals, codewords = [], [], [], []
+        for level, (codebook, mode) in enumerate(zip(self.levels, self.modes, strict=True)):
+            level_codebook = codebook.codewords
+            output = None
+            if codes is not None:
+                mode, level_codes = QuantizeForwardMode.STE, codes[:, level]
+            elif not self.training:
+                mode = QuantizeForwardMode.STE
+                level_codes = nearest_codewords(residual.detach(), level_codebook.detach())
+            elif mode is QuantizeForwardMode.GUMBEL_SOFTMAX:
+                output, level_codes = gumbel_codewords(
+                    path, level_codebook, self.temperature, self.generator
+                )
+            elif mode is QuantizeForwardMode.SINKHORN:
+                level_codes = balanced_codes(residual, level_codebook, self.epsilon, sample_weight)
+            else:
+                level_codes = nearest_codewords(residual.detach(), level_codebook.detach())
+            codeword = nn.functional.embedding(level_codes, level_codebook)
+            if mode is QuantizeForwardMode.ROTATION_TRICK:
+                output = rotate(path, codeword, self.max_scale)
+            elif output is None:
+                output = straight_through(path, codeword)
+            if self.training:
+                codebook.count(level_codes, sample_weight)
+            outputs.append(output)
+            chosen.append(level_codes)
+            residuals.append(residual)
+            codewords.append(codeword)
+            residual = residual - codeword.detach()
+            if mode in (QuantizeForwardMode.ROTATION_TRICK, QuantizeForwardMode.GUMBEL_SOFTMAX):
+                path = path - output
+            else:
+                path = residual.detach()
+        quantized = outputs[0]
+        for output in outputs[1:]:
+            quantized = quantized + output
+        return Quantization(quantized, torch.stack(chosen, 1), tuple(residuals), tuple(codewords))
+
+    @torch.no_grad()
+    def encode(self, latent: Tensor) -> Tensor:
+        """Return the greedy codes of latents, of shape (n_samples, n_layers), in any mode and without noise."""
+        return residual_codes(latent, self.codebooks)
+
+    @torch.no_grad()
+    def initialize(
+        self,
+        latent: Tensor,
+        sample_weight: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Set the codebooks by k-means, level by level, on what the levels before leave of all latents.
+
+        Parameters
+        ----------
+        latent : Tensor of shape (n_samples, embed_dim)
+            Rows of the training data.
+        sample_weight : Tensor of shape (n_samples,), optional
+            Weights of the rows.
+        generator : torch.Generator, optional
+            Draws the starts; the module's own generator if not given.
+        """
+        from sklearn_rqvae.quantize._kmeans import progressive_kmeans
+
+        generator = self.generator if generator is None else generator
+        residual = latent
+        for codebook in self.levels:
+            codewords = progressive_kmeans(
+                residual, len(codebook.weight), sample_weight=sample_weight, generator=generator
+            )
+            codebook.initialize(codewords)
+            codes = nearest_codewords(residual, codebook.codewords)
+            residual = residual - codebook.lookup(codes)
+
+    @torch.no_grad()
+    def reset_dead_codes(
+        self,
+        latent: Tensor,
+        optimizer: torch.optim.Optimizer | None = None,
+        sample_weight: Tensor | None = None,
+        *,
+        threshold: float = 0.1,
+        window: float = 10.0,
+    ) -> list[int]:
+        """Move dead codewords to badly quantized residuals of a batch, one level after the other.
+
+        Parameters
+        ----------
+        latent : Tensor of shape (n_samples, embed_dim)
+            The batch; a later level sees the residuals that the renewed levels before it leave.
+        optimizer : torch.optim.Optimizer, optional
+            Its moments of the replaced rows are set to zero.
+        sample_weight : Tensor of shape (n_samples,), optional
+            Weights of the rows' errors.
+        threshold : float, default=0.1
+            A code is dead if its usage is below this share of the level's mean usage.
+        window : float, default=10.0
+            Mean usage from which on a level is judged; the count then starts anew.
+
+        Returns
+        -------
+        n_reset : list of int
+            Number of codewords replaced at each level.
+        """
+        n_reset = []
+        residual = latent
+        for codebook in self.levels:
+            codes = nearest_codewords(residual, codebook.codewords)
+            dead = dead_codes(codebook.usage, threshold, window)
+            if len(dead):
+                error = (residual - codebook.lookup(codes)).square().sum(1)
+                if sample_weight is not None:
+                    error = error * sample_weight
+                rows = draw_rows_by_error(error, len(dead), self.generator)
+                dead = dead[: len(rows)]
+                codebook.replace(dead, residual[rows])
+                if optimizer is not None and isinstance(codebook.weight, nn.Parameter):
+                    reset_moments(optimizer, codebook.weight, dead)
+                codes = nearest_codewords(residual, codebook.codewords)
+            if codebook.usage.mean() >= window:
+                codebook.reset_usage()
+            n_reset.append(len(dead))
+            residual = residual - codebook.lookup(codes)
+        return n_reset

@@ -1,0 +1,579 @@
+"""The residual-quantized autoencoder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_rqvae._losses import (
+    categorical_loss,
+    codebook_loss,
+    commitment_loss,
+    reconstruction_loss,
+)
+from sklearn_rqvae.exceptions import CheckpointError
+from sklearn_rqvae.nn._checkpoint import read_checkpoint, write_checkpoint
+from sklearn_rqvae.nn._decoder import Decoder
+from sklearn_rqvae.nn._encoder import Encoder
+from sklearn_rqvae.nn._modes import QuantizeForwardMode
+from sklearn_rqvae.nn._residual_quantizer import ResidualQuantizer
+from sklearn_rqvae.quantize._gumbel import annealed_temperature
+from sklearn_rqvae.quantize._residual import sum_codewords
+
+__all__ = ["RqVae", "RqVaeOutput"]
+
+# Rows encoded or decoded at a time outside training: activations then stay in cache.
+_CHUNK_SIZE = 2048
+
+
+class RqVaeOutput(NamedTuple):
+    """Hold the losses of a batch, all scalars averaged over it, and what they were computed from.
+
+    Parameters
+    ----------
+    loss : Tensor
+        What to minimize: the result of `RqVae.compute_loss`. NaN while that method runs.
+    reconstruction_loss : Tensor
+        Squared error of the numerical columns, in squared standardized units per feature.
+    codebook_loss : Tensor
+        What moves codewords toward residuals; same unit.
+    commitment_loss : Tensor
+        What moves the encoder toward codewords; same unit.
+    categorical_loss : Tensor
+        Cross-entropy of the categorical columns, in nats per feature; zero without any.
+    reconstruction : Tensor of shape (n_samples, input_dim)
+        Decoded rows in the input's units, probabilities in the categorical columns.
+    codes : Tensor of int64 of shape (n_samples, n_layers)
+        Code of each row at each level.
+    latent : Tensor of shape (n_samples, embed_dim)
+        Encoded rows.
+    quantized : Tensor of shape (n_samples, embed_dim)
+        Sum of the codewords.
+    """
+
+    loss: Tensor
+    reconstruction_loss: Tensor
+    codebook_loss: Tensor
+    commitment_loss: Tensor
+    categorical_loss: Tensor
+    reconstruction: Tensor
+    codes: Tensor
+    latent: Tensor
+    quantized: Tensor
+
+
+class RqVae(nn.Module):
+    r"""Autoencode rows through a residual quantizer.
+
+    .. math:: z = E(x), \quad q = \sum_l C_l[c_l], \quad \hat x = D(q)
+
+    with codes :math:`c_l` from the recursion of `ResidualQuantizer` [1]_, [2]_. Despite its name the model is deterministic: it has no
+    prior and no sampling.
+
+    The loss is :math:`\mathrm{reconstruction} + w_\mathrm{cb}\,\mathrm{codebook} + w_\mathrm{cm}\,\mathrm{commitment}`, plus the
+    cross-entropy of categorical columns. Each part is a sum over dimensions and levels divided by the number of input features, and
+    a mean over the batch, so that the default weights mean the same for all widths.
+
+    Parameters
+    ----------
+    input_dim : int, default=768
+        Number of features.
+    embed_dim : int, default=32
+        Length of a latent.
+    hidden_dims : sequence of int, default=(512, 256, 128)
+        Widths of the encoder's hidden layers; the decoder mirrors them.
+    codebook_size : int or sequence of int, default=256
+        Number of codewords, at all levels or at each.
+    codebook_normalize : bool, default=False
+        Whether the first level compares directions: latents and its codewords are scaled to a fixed length.
+    codebook_sim_vq : bool, default=False
+        Whether to freeze the codewords and learn a linear map of each codebook (SimVQ).
+    n_layers : int, default=3
+        Number of levels.
+    n_cat_features : int, default=0
+        How many of the last columns are categories, one-hot or multi-hot with values in [0, 1]. They are neither standardized nor
+        part of the squared error; the decoder gives logits for them.
+    commitment_weight : float, default=0.25
+        Weight of the commitment loss.
+    codebook_mode : QuantizeForwardMode, str, or sequence of them, default=QuantizeForwardMode.ROTATION_TRICK
+        How codewords are chosen in training, and what gradient crosses the choice; at all levels or at each.
+    codebook_weight : float, default=1.0
+        Weight of the codebook loss.
+    linear_path : bool, default=False
+        Whether encoder and decoder are corrections, zero at first, of a linear map and its transpose; see `set_linear_path`.
+    decoder : Module, optional
+        Called with the quantized latents and the codes, returns standardized features of shape (n_samples, input_dim), logits in the
+        categorical columns; codes may hold the first levels only. By default the mirror of the encoder.
+    gumbel_temperature : float, default=1.0
+        Temperature of the Gumbel-softmax at the start; `anneal` lowers it.
+    sinkhorn_epsilon : float, default=0.03
+        Strength of Sinkhorn's entropy, in units of the median squared distance.
+    generator : torch.Generator, optional
+        Draws the weights, and later noise and replaced codewords; torch's global generator if not given. It isn't saved.
+
+    Attributes
+    ----------
+    mean, scale : buffers of shape (input_dim,)
+        Standardization of the input, 0 and 1 at first; see `set_scaling`.
+    encoder, quantizer, decoder : Module
+        The parts.
+
+    References
+    ----------
+    .. [1] Lee, D. et al. "Autoregressive image generation using residual quantization". CVPR 2022, arXiv:2203.01941, section 3.
+    .. [2] Rajput, S. et al. "Recommender systems with generative retrieval". NeurIPS 2023, arXiv:2305.05065, section 3.1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_rqvae.nn import RqVae
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> model = RqVae(input_dim=8, embed_dim=4, hidden_dims=[16], codebook_size=5, generator=generator)
+    >>> x = torch.randn(20, 8, generator=generator)
+    >>> model(x).loss.backward()
+    >>> model.get_semantic_ids(x).shape
+    torch.Size([20, 3])
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        input_dim: int = 768,
+        embed_dim: int = 32,
+        hidden_dims: Sequence[int] = (512, 256, 128),
+        codebook_size: int | Sequence[int] = 256,
+        codebook_normalize: bool = False,
+        codebook_sim_vq: bool = False,
+        n_layers: int = 3,
+        n_cat_features: int = 0,
+        commitment_weight: float = 0.25,
+        codebook_mode: Any = QuantizeForwardMode.ROTATION_TRICK,
+        *,
+        codebook_weight: float = 1.0,
+        linear_path: bool = False,
+        decoder: nn.Module | None = None,
+        gumbel_temperature: float = 1.0,
+        sinkhorn_epsilon: float = 0.03,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        hidden_dims = [int(width) for width in hidden_dims]
+        for name, value in (
+            ("input_dim", input_dim),
+            ("embed_dim", embed_dim),
+            ("n_layers", n_layers),
+            ("hidden_dims", min(hidden_dims, default=1)),
+        ):
+            if value < 1:
+                raise ValueError(f"{name}={value!r} should be at least 1.")
+        if not 0 <= n_cat_features <= input_dim:
+            raise ValueError(
+                f"n_cat_features={n_cat_features!r} should be between 0 and input_dim={input_dim}; it counts the "
+                "last columns of the input that are categories."
+            )
+        for name, weight in (
+            ("commitment_weight", commitment_weight),
+            ("codebook_weight", codebook_weight),
+        ):
+            if not weight >= 0:
+                raise ValueError(f"{name}={weight!r} should be at least 0.")
+        self.input_dim = input_dim
+        self.embed_dim = embed_dim
+        self.n_layers = n_layers
+        self.n_cat_features = n_cat_features
+        self.codebook_normalize = codebook_normalize
+        self.commitment_weight = commitment_weight
+        self.codebook_weight = codebook_weight
+        self.linear_path = linear_path
+        self.encoder = Encoder(
+            input_dim, hidden_dims, embed_dim, linear_path=linear_path, generator=generator
+        )
+        self.quantizer = ResidualQuantizer(
+            codebook_size,
+            embed_dim,
+            n_layers,
+            codebook_mode,
+            codebook_normalize=codebook_normalize,
+            codebook_sim_vq=codebook_sim_vq,
+            temperature=gumbel_temperature,
+            epsilon=sinkhorn_epsilon,
+            generator=generator,
+        )
+        if decoder is None:
+            decoder = Decoder(
+                embed_dim,
+                hidden_dims[::-1],
+                input_dim,
+                linear_path=linear_path,
+                generator=generator,
+            )
+        self.decoder = decoder
+        self.register_buffer("mean", torch.zeros(input_dim))
+        self.register_buffer("scale", torch.ones(input_dim))
+        if self.encoder.components is not None:
+            self._set_components(self.encoder.components)
+        self._config: dict[str, Any] = {
+            "input_dim": input_dim,
+            "embed_dim": embed_dim,
+            "hidden_dims": hidden_dims,
+            "codebook_size": [len(codebook.weight) for codebook in self.quantizer.levels],
+            "codebook_normalize": codebook_normalize,
+            "codebook_sim_vq": codebook_sim_vq,
+            "n_layers": n_layers,
+            "n_cat_features": n_cat_features,
+            "commitment_weight": commitment_weight,
+            "codebook_mode": [mode.name for mode in self.quantizer.modes],
+            "codebook_weight": codebook_weight,
+            "linear_path": linear_path,
+            "gumbel_temperature": gumbel_temperature,
+            "sinkhorn_epsilon": sinkhorn_epsilon,
+        }
+
+    @property
+    def codebooks(self) -> list[Tensor]:
+        """The codewords in effect at each level, of shape (codebook_size, embed_dim)."""
+        return self.quantizer.codebooks
+
+    @property
+    def generator(self) -> torch.Generator | None:
+        """The generator of noise and replaced codewords."""
+        return self.quantizer.generator
+
+    @generator.setter
+    def generator(self, generator: torch.Generator | None) -> None:
+        self.quantizer.generator = generator
+
+    @property
+    def _n_numeric(self) -> int:
+        return self.input_dim - self.n_cat_features
+
+    def _standardize(self, x: Tensor) -> Tensor:
+        return (x.to(self.mean.dtype) - self.mean) / self.scale
+
+    def _to_input_units(self, decoded: Tensor) -> Tensor:
+        numeric, logits = decoded.split([self._n_numeric, self.n_cat_features], 1)
+        numeric = torch.addcmul(
+            self.mean[: self._n_numeric], numeric, self.scale[: self._n_numeric]
+        )
+        return torch.cat([numeric, logits.sigmoid()], 1) if self.n_cat_features else numeric
+
+    def _encode_standardized(self, standardized: Tensor) -> Tensor:
+        latent = self.encoder(standardized)
+        if self.codebook_normalize:
+            latent = self.quantizer.levels[0].radius * nn.functional.normalize(latent)
+        return latent
+
+    def forward(
+        self, x: Tensor, sample_weight: Tensor | None = None, codes: Tensor | None = None
+    ) -> RqVaeOutput:
+        """Compute losses and reconstruction of a batch.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, input_dim)
+            Rows, in the input's units; any floating dtype.
+        sample_weight : Tensor of shape (n_samples,), optional
+            Non-negative weights of the means over the batch.
+        codes : Tensor of int64 of shape (n_samples, n_layers), optional
+            Codes to use in place of a search; the gradient is then the straight-through one.
+
+        Returns
+        -------
+        outputs : RqVaeOutput
+            Losses, reconstruction, codes, latents.
+        """
+        self._check_columns(x)
+        standardized = self._standardize(x)
+        if sample_weight is not None:
+            sample_weight = sample_weight.to(standardized.dtype)
+        latent = self._encode_standardized(standardized)
+        quantization = self.quantizer(latent, codes, sample_weight)
+        decoded = self.decoder(quantization.quantized, quantization.codes)
+        n_numeric = self._n_numeric
+        levels = (quantization.residuals, quantization.codewords, self.input_dim, sample_weight)
+        outputs = RqVaeOutput(
+            loss=latent.new_tensor(float("nan")),
+            reconstruction_loss=reconstruction_loss(
+                standardized[:, :n_numeric], decoded[:, :n_numeric], self.input_dim, sample_weight
+            ),
+            codebook_loss=codebook_loss(*levels),
+            commitment_loss=commitment_loss(*levels),
+            categorical_loss=categorical_loss(
+                standardized[:, n_numeric:], decoded[:, n_numeric:], self.input_dim, sample_weight
+            ),
+            reconstruction=self._to_input_units(decoded),
+            codes=quantization.codes,
+            latent=latent,
+            quantized=quantization.quantized,
+        )
+        return outputs._replace(loss=self.compute_loss(x, outputs))
+
+    def compute_loss(self, x: Tensor, outputs: RqVaeOutput) -> Tensor:
+        """Weight the losses of a batch; subclasses may add to it.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, input_dim)
+            The batch.
+        outputs : RqVaeOutput
+            What `forward` computed so far: all but ``loss``.
+
+        Returns
+        -------
+        loss : scalar Tensor
+            What to minimize.
+        """
+        return (
+            outputs.reconstruction_loss
+            + outputs.categorical_loss
+            + self.codebook_weight * outputs.codebook_loss
+            + self.commitment_weight * outputs.commitment_loss
+        )
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Compute the latents of rows.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, input_dim)
+            Rows, in the input's units.
+
+        Returns
+        -------
+        latent : Tensor of shape (n_samples, embed_dim)
+            What the quantizer gets.
+        """
+        self._check_columns(x)
+        return self._encode_standardized(self._standardize(x))
+
+    @torch.no_grad()
+    def get_semantic_ids(self, x: Tensor) -> Tensor:
+        """Compute the codes of rows: greedy, without noise, the same in training and evaluation.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, input_dim)
+            Rows, in the input's units.
+
+        Returns
+        -------
+        codes : Tensor of int64 of shape (n_samples, n_layers)
+            Code of each row at each level.
+        """
+        return self.quantizer.encode(self._encode_all(x))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Reconstruct rows from codes, or from those of the first levels.
+
+        Parameters
+        ----------
+        codes : Tensor of int64 of shape (n_samples, n_levels)
+            Codes of the first ``n_levels`` levels, at least one.
+
+        Returns
+        -------
+        reconstruction : Tensor of shape (n_samples, input_dim)
+            In the input's units; probabilities in the categorical columns.
+        """
+        if codes.ndim != 2 or not 1 <= codes.shape[1] <= self.n_layers:
+            raise ValueError(
+                f"codes have shape {tuple(codes.shape)}, but should have shape (n_samples, n_levels) with n_levels "
+                f"from 1 to n_layers={self.n_layers}."
+            )
+        quantized = sum_codewords(codes, self.codebooks)
+        return self._to_input_units(self.decoder(quantized, codes))
+
+    @torch.no_grad()
+    def set_scaling(self, mean: Tensor, scale: float | Tensor) -> None:
+        """Set the standardization of the numerical columns, ``(x - mean) / scale``; categories stay as they are.
+
+        Parameters
+        ----------
+        mean : Tensor of shape (input_dim,)
+            Subtracted; the entries of categorical columns are ignored.
+        scale : float or Tensor of shape (input_dim,)
+            Divides, positive. One number keeps the geometry of the rows.
+        """
+        if not bool(torch.as_tensor(scale > 0).all()):
+            raise ValueError(f"scale={scale!r} should be positive.")
+        self.mean.copy_(torch.as_tensor(mean))
+        self.scale.copy_(torch.as_tensor(scale))
+        self.mean[self._n_numeric :] = 0
+        self.scale[self._n_numeric :] = 1
+
+    @torch.no_grad()
+    def set_linear_path(self, mean: Tensor, components: Tensor) -> None:
+        r"""Set the linear map between standardized features and latents, as from a principal component analysis.
+
+        The encoder is then :math:`A s + \mathrm{MLP}(s)` and the default decoder :math:`A^\top q + \mathrm{MLP}(q)`, where
+        :math:`s` are the standardized features.
+
+        Parameters
+        ----------
+        mean : Tensor of shape (input_dim,)
+            Mean of the input; replaces that of `set_scaling`. The entries of categorical columns are ignored.
+        components : Tensor of shape (embed_dim, input_dim)
+            :math:`A`, with orthonormal (or zero) rows; the entries of categorical columns are ignored.
+        """
+        if self.encoder.components is None:
+            raise ValueError(
+                "linear_path=False has no linear map to set; construct with linear_path=True."
+            )
+        self.mean.copy_(torch.as_tensor(mean))
+        self.mean[self._n_numeric :] = 0
+        self._set_components(torch.as_tensor(components))
+
+    @torch.no_grad()
+    def _set_components(self, components: Tensor) -> None:
+        # Categories have logits, which are no linear function of the features.
+        components = components.clone()
+        components[:, self._n_numeric :] = 0
+        for module in (self.encoder, self.decoder):
+            if isinstance(module, Encoder | Decoder) and module.components is not None:
+                module.components.copy_(components)
+
+    @torch.no_grad()
+    def initialize_codebooks(
+        self,
+        x: Tensor,
+        sample_weight: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Set the codebooks by k-means on the latents of the data, level by level on what the levels before leave.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, input_dim)
+            Training rows, all or a sample; there may be fewer than codewords.
+        sample_weight : Tensor of shape (n_samples,), optional
+            Weights of the rows.
+        generator : torch.Generator, optional
+            Draws the starts; the module's own generator if not given.
+        """
+        if self.codebook_normalize:
+            self.quantizer.levels[0].radius.fill_(1.0)
+        self.quantizer.initialize(self._encode_all(x), sample_weight, generator)
+
+    def reset_dead_codes(
+        self,
+        x: Tensor,
+        optimizer: torch.optim.Optimizer | None = None,
+        sample_weight: Tensor | None = None,
+        *,
+        threshold: float = 0.1,
+        window: float = 10.0,
+    ) -> list[int]:
+        """Move codewords that training hardly used to badly quantized rows of a batch.
+
+        Call it after each training step, and no more near the end. It does nothing until there was enough use to judge by.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, input_dim)
+            The present batch.
+        optimizer : torch.optim.Optimizer, optional
+            Its moments of the replaced codewords are set to zero.
+        sample_weight : Tensor of shape (n_samples,), optional
+            Weights of the rows' errors.
+        threshold : float, default=0.1
+            A code is dead if its usage is below this share of the level's mean usage.
+        window : float, default=10.0
+            Mean number of uses of a code from which on a level is judged.
+
+        Returns
+        -------
+        n_reset : list of int
+            Number of codewords replaced at each level.
+        """
+        with torch.no_grad():
+            latent = self.encode(x)
+        return self.quantizer.reset_dead_codes(
+            latent, optimizer, sample_weight, threshold=threshold, window=window
+        )
+
+    def anneal(self, progress: float, start: float | None = None, end: float = 0.1) -> None:
+        """Set the Gumbel-softmax's temperature for a point of the training.
+
+        Parameters
+        ----------
+        progress : float
+            Share of the training that is done, in [0, 1].
+        start : float, optional
+            Temperature at 0; the constructor's `gumbel_temperature` if not given.
+        end : float, default=0.1
+            Temperature at 1.
+        """
+        start = self._config["gumbel_temperature"] if start is None else start
+        self.quantizer.temperature.fill_(annealed_temperature(progress, start, end))
+
+    def save_checkpoint(self, path: str | os.PathLike) -> None:
+        """Save constructor arguments, parameters and buffers as tensors and plain values.
+
+        A `decoder` of your own is saved by its weights only: pass an equal one to `load_from_checkpoint`. The generator isn't
+        saved.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; appears whole or not at all.
+        """
+        write_checkpoint(path, self._config, self.state_dict())
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        path: str | os.PathLike,
+        map_location: Any = "cpu",
+        *,
+        decoder: nn.Module | None = None,
+    ) -> Self:
+        """Rebuild a module from a file of `save_checkpoint`; no code in the file is run.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file.
+        map_location : str or torch.device, default="cpu"
+            Device of the module.
+        decoder : Module, optional
+            A decoder like the one that was saved, if it wasn't the default one.
+
+        Returns
+        -------
+        model : RqVae
+            The module, of the class that this is called on, in training mode.
+
+        Raises
+        ------
+        CheckpointError
+            If the file holds anything but tensors and plain values, or they don't make a module of this class.
+        """
+        config, state = read_checkpoint(path, map_location)
+        try:
+            # Weights drawn here are overwritten: a generator of their own leaves the global one alone.
+            parts = {} if decoder is None else {"decoder": decoder}
+            model = cls(**config, **parts, generator=torch.Generator())
+            model.load_state_dict(state)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{os.fspath(path)!r} doesn't fit {cls.__name__}: {error}"
+            ) from error
+        model.generator = None
+        return model.to(map_location)
+
+    def _check_columns(self, x: Tensor) -> None:
+        if x.ndim != 2 or x.shape[1] != self.input_dim:
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}, but should have shape (n_samples, input_dim={self.input_dim})."
+            )
+
+    @torch.no_grad()
+    def _encode_all(self, x: Tensor) -> Tensor:
+        self._check_columns(x)
+        return torch.cat([self.encode(rows) for rows in x.split(_CHUNK_SIZE)])
