@@ -1,0 +1,123 @@
+"""Checks of codes, vectors and labels, and the way to walk through many rows in little memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_array
+
+from sklearn_rqvae._validation import as_array, check_codebook_size
+
+# Small enough for a chunk and its float64 copy to stay in a core's cache.
+_CHUNK_BYTES = 1 << 19
+
+
+def row_chunks(n_rows: int, row_bytes: int) -> Iterator[slice]:
+    """Cut `n_rows` rows into slices of about half a megabyte."""
+    step = max(1, _CHUNK_BYTES // max(1, row_bytes))
+    for start in range(0, n_rows, step):
+        yield slice(start, min(start + step, n_rows))
+
+
+def check_codes(codes: ArrayLike) -> NDArray[Any]:
+    """Return codes as a 2-dimensional integer array, uncopied where they are one already."""
+    array = np.asarray(as_array(codes))
+    if array.ndim != 2:
+        raise ValueError(
+            f"codes should be 2-dimensional, (n_samples, n_layers), got shape {array.shape}; "
+            "use codes.reshape(-1, 1) for one level, codes.reshape(1, -1) for one sample."
+        )
+    if array.size == 0:
+        raise ValueError(
+            f"codes should hold at least one sample and one level, got shape {array.shape}."
+        )
+    if array.dtype.kind == "f":
+        whole = np.isfinite(array) & (array == np.floor(array))
+        if not whole.all():
+            raise ValueError(
+                f"codes should be whole numbers, got {array[~whole][0]}; "
+                "pass what transform returned."
+            )
+        array = array.astype(np.int64)
+    elif array.dtype.kind not in "iu":
+        raise ValueError(
+            f"codes should be integers, got dtype {array.dtype}; pass what transform returned."
+        )
+    lowest = array.min()
+    if lowest < 0:
+        raise ValueError(
+            f"codes should be at least 0, got {lowest}; drop samples that have no code."
+        )
+    return array
+
+
+def check_codes_and_size(
+    codes: ArrayLike, codebook_size: int | Sequence[int]
+) -> tuple[NDArray[Any], list[int]]:
+    """Return checked codes and the size of each level, which its codes lie below."""
+    array = check_codes(codes)
+    sizes = check_codebook_size(codebook_size, array.shape[1])
+    for level, size in enumerate(sizes):
+        highest = array[:, level].max()
+        if highest >= size:
+            raise ValueError(
+                f"codes at level {level} should be in [0, {size}), got {highest}; "
+                "codebook_size should be the size that the codes were made with."
+            )
+    return array, sizes
+
+
+def check_vectors(X: ArrayLike, name: str = "X") -> NDArray[Any]:
+    """Return finite numbers of shape (n_samples, n_features), uncopied where they are."""
+    return check_array(as_array(X), dtype="numeric", input_name=name)
+
+
+def check_pair(X: ArrayLike, reconstruction: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return vectors and their reconstruction, which have one shape."""
+    X = check_vectors(X, "X")
+    reconstruction = check_vectors(reconstruction, "reconstruction")
+    if X.shape != reconstruction.shape:
+        raise ValueError(
+            f"X has shape {X.shape} but reconstruction has {reconstruction.shape}; "
+            "give one reconstructed row for each row of X, in the same order."
+        )
+    return X, reconstruction
+
+
+def check_same_length(first_name: str, first: Any, second_name: str, second: Any) -> None:
+    """Raise unless both arrays have one entry per sample."""
+    if len(first) != len(second):
+        raise ValueError(
+            f"{first_name} has {len(first)} samples but {second_name} has {len(second)}; "
+            "give one entry for each sample, in the same order."
+        )
+
+
+def check_labels(labels: ArrayLike, codes: NDArray[Any]) -> NDArray[np.intp]:
+    """Return labels as integers from 0, one for each sample."""
+    array = np.asarray(labels)
+    if array.ndim != 1:
+        raise ValueError(f"labels should be 1-dimensional, (n_samples,), got shape {array.shape}.")
+    check_same_length("codes", codes, "labels", array)
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise ValueError(
+            "labels should not hold NaN; drop the samples without a label from codes and labels."
+        )
+    if array.dtype.kind == "O" and any(label is None or label != label for label in array):
+        raise ValueError(
+            "labels should not hold None or NaN; "
+            "drop the samples without a label from codes and labels."
+        )
+    return np.unique(array, return_inverse=True)[1]
+
+
+def check_count(name: str, value: Any, low: int, high: int, reason: str) -> int:
+    """Return an integer in ``[low, high]``, or raise with the reason for that range."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise ValueError(f"{name} should be an integer, got {value!r}.")
+    if not low <= value <= high:
+        raise ValueError(f"{name}={value} should be in [{low}, {high}]: {reason}.")
+    return int(value)

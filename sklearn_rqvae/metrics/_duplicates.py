@@ -1,0 +1,72 @@
+"""Equal rows of real vectors, by hashing and an exact check."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_rqvae.metrics._checks import row_chunks
+
+_WORD = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+
+def duplicate_groups(X: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Find the distinct rows of `X`.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows; 0.0 and -0.0 are equal.
+
+    Returns
+    -------
+    first : ndarray of shape (n_distinct,)
+        Position of one row of each group.
+    group : ndarray of shape (n_samples,)
+        Group of each row, so that ``X[first[group]]`` equals `X`.
+    """
+    X = np.asarray(X)
+    if X.dtype.itemsize not in _WORD:
+        X = X.astype(np.float64)
+    key = _hash_rows(X)
+    order = np.argsort(key, kind="stable")
+    starts = np.concatenate(([True], key[order[1:]] != key[order[:-1]]))
+    same_hash = np.flatnonzero(~starts)
+    for rows in row_chunks(len(same_hash), X.shape[1] * X.dtype.itemsize):
+        later = same_hash[rows]
+        starts[later] = (X[order[later]] != X[order[later - 1]]).any(axis=1)
+    if starts[
+        same_hash
+    ].any():  # unequal rows of one hash: their order among each other means nothing
+        return _sorted_groups(X)
+    group = np.empty(len(X), dtype=np.intp)
+    group[order] = np.cumsum(starts) - 1
+    return order[starts], group
+
+
+def _hash_rows(X: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return the sum of the rows' machine words times fixed random odd numbers, modulo 2**64 [1]_.
+
+    References
+    ----------
+    .. [1] Carter, J. L. and Wegman, M. N. "Universal classes of hash functions". J. Comput. Syst.
+       Sci. 18(2), 1979.
+    """
+    factor = np.random.default_rng(0).integers(0, 2**63, X.shape[1], dtype=np.uint64) * np.uint64(2)
+    factor += np.uint64(1)
+    key = np.empty(len(X), dtype=np.uint64)
+    for rows in row_chunks(len(X), 8 * X.shape[1]):
+        chunk = np.ascontiguousarray(X[rows])
+        if chunk.dtype.kind == "f":
+            chunk = chunk + chunk.dtype.type(0)  # turns -0.0 into 0.0: equal numbers, equal words
+        words = chunk.view(_WORD[chunk.dtype.itemsize]).astype(np.uint64)
+        key[rows] = np.einsum("ij,j->i", words, factor)  # matmul of integers is ten times slower
+    return key
+
+
+def _sorted_groups(X: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Find the distinct rows by sorting them whole: slower than hashing, never wrong."""
+    _, first, group = np.unique(X, axis=0, return_index=True, return_inverse=True)
+    return first, group.reshape(-1)
