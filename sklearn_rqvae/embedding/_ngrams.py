@@ -17,7 +17,7 @@ __all__ = ["NgramEncoder"]
 # Power iterations of the randomized SVD. On 12,000 product titles, 5 keep 99.4 % of the energy that
 # the exact decomposition keeps, in two thirds of its time; 2 keep 96.7 %.
 N_POWER_ITERATIONS = 5
-# Texts that are counted at a time: bounds the sparse matrix in memory and costs nothing measurable.
+# Texts that are counted at a time: keeps the sparse matrix small however many texts there are.
 CHUNK_TEXTS = 8192
 
 
@@ -77,10 +77,8 @@ class NgramEncoder:
         if n_directions < self.n_components:
             warnings.warn(
                 f"n_components={self.n_components} is more than {counts.shape[0]} distinct texts "
-                "with "
-                f"{counts.shape[1]} different n-grams span; the vectors have {n_directions} "
-                "components. "
-                "Give more texts or a smaller n_components.",
+                f"with {counts.shape[1]} different n-grams span; the vectors have {n_directions} "
+                "components. Give more texts or a smaller n_components.",
                 UserWarning,
                 stacklevel=4,
             )

@@ -98,10 +98,7 @@ def _looks_like_path(name: str) -> bool:
 def _ways_out(name: str, reason: str) -> str:
     return (
         f"model={name!r} can't be loaded: {reason}. Ways out: (1) model='tfidf' needs no model; "
-        "(2) give the path of "
-        "a folder with the model, saved elsewhere by SentenceTransformer(name).save(folder); (3) "
-        "fill the local "
-        "cache on a machine with access (HF_HOME names its folder) and copy it here; (4) give any "
-        "object with "
-        "encode(list of str)."
+        "(2) give the path of a folder with the model, saved elsewhere by "
+        "SentenceTransformer(name).save(folder); (3) fill the local cache on a machine with access "
+        "(HF_HOME names its folder) and copy it here; (4) give any object with encode(list of str)."
     )

@@ -327,8 +327,8 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 if batch.shape[1] != self.n_features_out_:
                     raise ValueError(
                         f"encode of model={self.model!r} returned vectors of length "
-                        f"{batch.shape[1]}, but of length "
-                        f"{self.n_features_out_} in fit; a model needs one length for all texts."
+                        f"{batch.shape[1]}, but of length {self.n_features_out_} in fit; "
+                        "a model needs one length for all texts."
                     )
                 vectors[rows] = batch
                 progress.update(len(rows))
@@ -341,8 +341,7 @@ def _encode_batch(encoder: Any, texts: list[str]) -> NDArray[np.float32]:
     if vectors.ndim != 2 or len(vectors) != len(texts) or vectors.shape[1] == 0:
         raise ValueError(
             f"encode of {type(encoder).__name__} returned shape {vectors.shape} for {len(texts)} "
-            "texts; "
-            "it should return one vector per text, (n_texts, n_dims)."
+            "texts; it should return one vector per text, (n_texts, n_dims)."
         )
     if not np.isfinite(vectors).all():
         bad = texts[int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])]

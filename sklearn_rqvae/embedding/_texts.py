@@ -46,8 +46,7 @@ def text_column_names(X: Any, text_columns: Sequence[Any] | None) -> list[Any] |
     if missing:
         raise ValueError(
             f"X has no column {missing[0]!r}, only {available!r}; name existing columns in "
-            "text_columns and "
-            "give transform the columns that fit was given."
+            "text_columns and give transform the columns that fit was given."
         )
     if not columns:
         raise ValueError("There is no text column to read; name at least one in text_columns.")
@@ -88,11 +87,7 @@ def collect_texts(X: Any, columns: Sequence[Any] | None = None, sep: str = " ") 
             )
             for column in columns
         ]
-        texts = (
-            parts[0]
-            if len(parts) == 1
-            else [sep.join(filter(None, row)) for row in zip(*parts, strict=True)]
-        )
+        texts = [sep.join(filter(None, row)) for row in zip(*parts, strict=True)]
     if not texts:
         raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
     return texts
@@ -108,8 +103,7 @@ def _column_texts(values: Any, name: str) -> list[str]:
     if issparse(values) or isinstance(values, (Mapping, Set)) or not isinstance(values, Iterable):
         raise TypeError(
             f"{name} should be a list, 1-dimensional array or series of str, or a data frame with "
-            "such columns, "
-            f"got {type(values).__name__}."
+            f"such columns, got {type(values).__name__}."
         )
     if isinstance(values, np.ndarray):
         if values.ndim != 1:
