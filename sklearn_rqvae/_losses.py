@@ -1,9 +1,11 @@
 r"""The parts of the training loss, as functions.
 
-All parts are sums over dimensions (and levels) divided by the number of *input* features, and means over the batch. A decoder
-that keeps distances turns an error in the latent into an equal one in the input; the parts are then in the same unit, squared
-input units per feature, and their weights mean the same whatever the width of the input or of the latent. Means over the latent's
-own width, as `torch.nn.functional.mse_loss` takes them, would weight 32 latent dimensions 24 times as much as 768 input features.
+All parts are sums over dimensions (and levels) divided by the number of *input* features, and means
+over the batch. A decoder that keeps distances turns an error in the latent into an equal one in the
+input; the parts are then in the same unit, squared input units per feature, and their weights mean
+the same whatever the width of the input or of the latent. Means over the latent's own width, as
+`torch.nn.functional.mse_loss` takes them, would weight 32 latent dimensions 24 times as much as 768
+input features.
 """
 
 from collections.abc import Sequence
@@ -45,7 +47,7 @@ def weighted_mean(values: Tensor, sample_weight: Tensor | None = None) -> Tensor
 def reconstruction_loss(
     x: Tensor, reconstruction: Tensor, n_features: int, sample_weight: Tensor | None = None
 ) -> Tensor:
-    """Compute the squared error, summed over columns, over the number of features, averaged over the batch.
+    """Compute the squared error of the numerical columns.
 
     Parameters
     ----------
@@ -59,7 +61,7 @@ def reconstruction_loss(
     Returns
     -------
     loss : scalar Tensor
-        In squared units of `x` per feature.
+        Sum over columns divided by `n_features`, mean over the batch: squared units of `x`.
     """
     return weighted_mean((x - reconstruction).square().sum(1), sample_weight) / n_features
 
@@ -67,7 +69,7 @@ def reconstruction_loss(
 def categorical_loss(
     x: Tensor, logits: Tensor, n_features: int, sample_weight: Tensor | None = None
 ) -> Tensor:
-    """Compute the binary cross-entropy, summed over categories, over the number of features, averaged over the batch.
+    """Compute the binary cross-entropy of the categorical columns.
 
     Each column is a question of its own, so that one-hot and multi-hot rows are both served.
 
@@ -85,7 +87,7 @@ def categorical_loss(
     Returns
     -------
     loss : scalar Tensor
-        In nats per feature.
+        Sum over columns divided by `n_features`, mean over the batch: nats.
     """
     entropy = F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(1)
     return weighted_mean(entropy, sample_weight) / n_features
@@ -97,7 +99,9 @@ def codebook_loss(
     n_features: int,
     sample_weight: Tensor | None = None,
 ) -> Tensor:
-    r"""Compute what moves codewords toward residuals, :math:`\sum_l \|\mathrm{sg}(r_l) - q_l\|^2` [1]_.
+    r"""Compute what moves codewords toward residuals [1]_.
+
+    That is :math:`\sum_l \|\mathrm{sg}(r_l) - q_l\|^2`.
 
     Parameters
     ----------
@@ -115,8 +119,8 @@ def codebook_loss(
 
     References
     ----------
-    .. [1] van den Oord, A., Vinyals, O., Kavukcuoglu, K. "Neural discrete representation learning". NeurIPS 2017,
-       arXiv:1711.00937, equation 3.
+    .. [1] van den Oord, A., Vinyals, O., Kavukcuoglu, K. "Neural discrete representation learning".
+       NeurIPS 2017, arXiv:1711.00937, equation 3.
     """
     error = sum(
         (residual.detach() - codeword).square().sum(1)
@@ -132,10 +136,11 @@ def commitment_loss(
     n_features: int,
     sample_weight: Tensor | None = None,
 ) -> Tensor:
-    r"""Compute what moves the encoder toward codewords, :math:`\sum_l \|r_l - \mathrm{sg}(q_l)\|^2`.
+    r"""Compute what moves the encoder toward codewords.
 
-    With residuals :math:`r_l = z - \mathrm{sg}(q_0 + \ldots + q_{l-1})` every level has its share in the gradient,
-    :math:`2 (r_l - q_l)`. Subtracting straight-through copies instead would leave a share to the first level only.
+    That is :math:`\sum_l \|r_l - \mathrm{sg}(q_l)\|^2`. With residuals :math:`r_l = z -
+    \mathrm{sg}(q_0 + \ldots + q_{l-1})` every level has its share in the gradient, :math:`2 (r_l -
+    q_l)`. Subtracting straight-through copies instead would leave a share to the first level only.
 
     Parameters
     ----------
@@ -162,7 +167,10 @@ def commitment_loss(
 def relative_distortion(
     x: Tensor, reconstruction: Tensor, sample_weight: Tensor | None = None
 ) -> Tensor:
-    """Compute the fraction of variance unexplained, which has no unit and doesn't follow the norm of the latents.
+    """Compute the fraction of variance unexplained.
+
+    It has no unit, so it doesn't follow the latents as they grow or shrink in training, as the
+    codebook and commitment losses do.
 
     Parameters
     ----------
@@ -174,7 +182,8 @@ def relative_distortion(
     Returns
     -------
     distortion : scalar Tensor
-        Squared error over squared distance from the mean, sums over columns and rows; 1 for a constant at the mean.
+        Squared error over squared distance from the mean, sums over columns and rows; 1 for a
+        constant at the mean.
     """
     if sample_weight is None:
         mean = x.mean(0)

@@ -72,24 +72,26 @@ def read_checkpoint(
     Raises
     ------
     CheckpointError
-        If the file holds anything but tensors and plain values, isn't one of ours, or has a newer format.
+        If the file holds anything but tensors and plain values, isn't one of ours, or has a newer
+        format.
     """
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
         raise CheckpointError(
-            f"{os.fspath(path)!r} can't be read as tensors and plain values; load a file that save_checkpoint wrote."
+            f"{os.fspath(path)!r} can't be read as tensors and plain values; load a file that "
+            "save_checkpoint wrote."
         ) from error
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
         raise CheckpointError(
-            f"{os.fspath(path)!r} isn't a saved RqVae; load a file that save_checkpoint wrote, and weights from "
-            "elsewhere with load_state_dict."
+            f"{os.fspath(path)!r} isn't a saved RqVae; load a file that save_checkpoint wrote, "
+            "and weights from elsewhere with load_state_dict."
         )
     version = checkpoint.get("format_version")
     if version != FORMAT_VERSION:
         raise CheckpointError(
-            f"{os.fspath(path)!r} has the format version {version!r}, but this version of the package reads "
-            f"{FORMAT_VERSION}; update sklearn-rqvae."
+            f"{os.fspath(path)!r} has the format version {version!r}, but this version of the "
+            f"package reads {FORMAT_VERSION}; update sklearn-rqvae."
         )
     config, state = checkpoint.get("config"), checkpoint.get("state")
     if not isinstance(config, dict) or not isinstance(state, dict):
@@ -97,7 +99,7 @@ def read_checkpoint(
     for name, tensor in state.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise CheckpointError(
-                f"{os.fspath(path)!r} has the entry {name!r} of type {type(tensor).__name__} among its weights; "
-                "all should be tensors."
+                f"{os.fspath(path)!r} has the entry {name!r} of type {type(tensor).__name__} among "
+                "its weights; all should be tensors."
             )
     return config, state

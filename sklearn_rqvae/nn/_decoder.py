@@ -15,17 +15,19 @@ __all__ = ["Decoder"]
 class Decoder(nn.Module):
     r"""Map the sum of codewords to features: the mirror of the encoder.
 
-    .. math:: \hat x = A^\top q + \mathrm{MLP}(q), \quad A\ \text{the encoder's, the last layer of the MLP zero at first.}
+    .. math:: \hat x = A^\top q + \mathrm{MLP}(q)
 
-    Without the linear path, :math:`\hat x = \mathrm{MLP}(q)`. Any module that is called with the quantized latents and the
-    codes, and returns (n_samples, input_dim), can take this one's place.
+    with the encoder's matrix :math:`A`, and the last layer of the MLP zero at first. Without the
+    linear path, :math:`\hat x = \mathrm{MLP}(q)`. Any module that is called with the
+    quantized latents and the codes, and returns (n_samples, input_dim), can take this one's place.
 
     Parameters
     ----------
     embed_dim : int
         Length of a latent.
     hidden_dims : sequence of int
-        Widths of the hidden layers, from the latent on (the encoder's in reverse); ReLU follows each.
+        Widths of the hidden layers, from the latent on (the encoder's in reverse); ReLU follows
+        each.
     input_dim : int
         Number of features.
     linear_path : bool, default=False
@@ -60,6 +62,6 @@ class Decoder(nn.Module):
         self.register_buffer("components", components)
 
     def forward(self, quantized: Tensor, codes: Tensor) -> Tensor:
-        """Decode latents of shape (n_samples, embed_dim); this decoder doesn't look at the codes."""
+        """Decode latents of shape (n_samples, embed_dim), whatever their codes."""
         decoded = self.mlp(quantized)
         return decoded if self.components is None else decoded + quantized @ self.components

@@ -15,8 +15,9 @@ __all__ = ["Encoder"]
 class Encoder(nn.Module):
     r"""Map features to latents: an MLP, by choice as a correction of a linear map.
 
-    .. math:: z = A x + \mathrm{MLP}(x), \quad A\ \text{fixed with orthonormal rows, the last layer of the MLP zero at first.}
+    .. math:: z = A x + \mathrm{MLP}(x)
 
+    with a fixed matrix :math:`A` of orthonormal rows, and the last layer of the MLP zero at first.
     Without the linear path, :math:`z = \mathrm{MLP}(x)`.
 
     Parameters

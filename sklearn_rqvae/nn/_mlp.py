@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -30,8 +31,8 @@ def mlp(
         The network.
     """
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
-        # Constructing a layer draws its weights from the global generator, which must stay as it is.
+    for fan_in, fan_out in pairwise(sizes):
+        # Constructing a layer would draw its weights from the global generator.
         linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
         bound = max(fan_in, 1) ** -0.5
         with torch.no_grad():

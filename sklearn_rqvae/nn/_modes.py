@@ -62,8 +62,8 @@ class QuantizeForwardMode(enum.Enum):
             return cls[mode.upper()]
         names = ", ".join(repr(name.lower()) for name in cls.__members__)
         raise ValueError(
-            f"codebook_mode={mode!r} should be a QuantizeForwardMode or one of the names {names}, or a list of "
-            "them with one entry for each level."
+            f"codebook_mode={mode!r} should be a QuantizeForwardMode or one of the names {names}, "
+            "or a list of them with one entry for each level."
         )
 
     @classmethod

@@ -1,13 +1,15 @@
-"""The levels of a residual quantizer as a module: codebooks, modes, and the gradient through them all."""
+"""The levels of a residual quantizer: codebooks, modes, and the gradient through them all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sklearn_rqvae._losses import weighted_mean
 from sklearn_rqvae._validation import check_codebook_size
 from sklearn_rqvae.nn._modes import QuantizeForwardMode
 from sklearn_rqvae.quantize._codebook import Codebook
@@ -15,6 +17,7 @@ from sklearn_rqvae.quantize._dead_codes import dead_codes, draw_rows_by_error, r
 from sklearn_rqvae.quantize._distance import nearest_codewords
 from sklearn_rqvae.quantize._gradient import rotate, straight_through
 from sklearn_rqvae.quantize._gumbel import gumbel_codewords
+from sklearn_rqvae.quantize._kmeans import progressive_kmeans
 from sklearn_rqvae.quantize._residual import residual_codes
 from sklearn_rqvae.quantize._sinkhorn import balanced_codes
 
@@ -31,7 +34,8 @@ class Quantization(NamedTuple):
     codes : Tensor of int64 of shape (n_samples, n_layers)
         The codes chosen.
     residuals : tuple of Tensor of shape (n_samples, embed_dim)
-        What each level quantized: the latent less the codewords before, the codewords held constant.
+        What each level quantized: the latent less the codewords before, the codewords held
+        constant.
     codewords : tuple of Tensor of shape (n_samples, embed_dim)
         What each level chose, differentiable in its codebook.
     """
@@ -45,14 +49,16 @@ class Quantization(NamedTuple):
 class ResidualQuantizer(nn.Module):
     r"""Quantize latents level by level, each level what the ones before have left.
 
-    Values follow the recursion :math:`r_{l+1} = r_l - q_l` from :math:`r_0 = z`. Two different gradients go back to the latent.
-    Those of the commitment loss go through the residuals, where codewords are constants: all levels have their share. That of
-    the sum of codewords is the derivative of :math:`\sum_l o_l`, where :math:`o_l` is the mode's differentiable stand-in for
+    Values follow the recursion :math:`r_{l+1} = r_l - q_l` from :math:`r_0 = z`. Two different
+    gradients go back to the latent. Those of the commitment loss go through the residuals, where
+    codewords are constants: all levels have their share. That of the sum of codewords is the
+    derivative of :math:`\sum_l o_l`, where :math:`o_l` is the mode's differentiable stand-in for
     :math:`q_l` and what is left for the next level is :math:`r_l - o_l`:
 
-    - straight through and Sinkhorn: :math:`o_l` has the derivative of :math:`r_l`, so nothing is left and the derivative of the
-      whole sum is the identity, whatever the number of levels;
-    - rotation and Gumbel-softmax: each level adds its Jacobian applied to what the levels before have left.
+    - straight through and Sinkhorn: :math:`o_l` has the derivative of :math:`r_l`, so nothing is
+      left and the derivative of the whole sum is the identity, whatever the number of levels;
+    - rotation and Gumbel-softmax: each level adds its Jacobian applied to what the levels before
+      have left.
 
     Parameters
     ----------
@@ -65,8 +71,8 @@ class ResidualQuantizer(nn.Module):
     codebook_mode : QuantizeForwardMode, str, or sequence of them
         How codewords are chosen in training, at all levels or at each.
     codebook_normalize : bool, default=False
-        Whether latents and first codewords have a fixed length. Later levels compare by distance: the length of a residual is
-        what they have to code.
+        Whether latents and first codewords have a fixed length. Later levels compare by distance:
+        the length of a residual is what they have to code.
     codebook_sim_vq : bool, default=False
         Whether to freeze codewords and learn one linear map of each codebook.
     temperature : float, default=1.0
@@ -76,7 +82,8 @@ class ResidualQuantizer(nn.Module):
     max_scale : float, default=1.0
         Upper bound of the rotation's scale.
     generator : torch.Generator, optional
-        Draws codewords, and later noise and replacements; torch's global generator if not given. It isn't saved.
+        Draws codewords, and later noise and replacements; torch's global generator if not given. It
+        isn't saved.
 
     Attributes
     ----------
@@ -130,13 +137,27 @@ class ResidualQuantizer(nn.Module):
 
     def reset_parameters(self) -> None:
         """Draw codewords anew, each level's half as long as the one's before."""
-        for level, codebook in enumerate(self.levels):
+        for level, codebook in enumerate(self._levels):
             codebook.reset_parameters(self.generator, scale=0.5**level)
 
     @property
     def codebooks(self) -> list[Tensor]:
         """The codewords in effect at each level, of shape (codebook_size, embed_dim)."""
-        return [codebook.codewords for codebook in self.levels]
+        return [codebook.codewords for codebook in self._levels]
+
+    @property
+    def codebook_size(self) -> list[int]:
+        """The number of codewords of each level."""
+        return [len(codebook.weight) for codebook in self._levels]
+
+    @property
+    def _levels(self) -> list[Codebook]:
+        return cast("list[Codebook]", list(self.levels))
+
+    def normalize(self, latent: Tensor) -> Tensor:
+        """Scale latents to the length of the first codewords, if they have a fixed one."""
+        first = self._levels[0]
+        return first.radius * F.normalize(latent) if first.normalize else latent
 
     def forward(
         self, latent: Tensor, codes: Tensor | None = None, sample_weight: Tensor | None = None
@@ -148,8 +169,8 @@ class ResidualQuantizer(nn.Module):
         latent : Tensor of shape (n_samples, embed_dim)
             Rows to quantize.
         codes : Tensor of int64 of shape (n_samples, n_layers), optional
-            Codes to use; the gradient is then the straight-through one. Without it the modes choose in training, and the
-            nearest codeword in evaluation.
+            Codes to use; the gradient is then the straight-through one. Without it the modes choose
+            in training, and the nearest codeword in evaluation.
         sample_weight : Tensor of shape (n_samples,), optional
             Weights in usage counts and in Sinkhorn's masses.
 
@@ -158,9 +179,9 @@ class ResidualQuantizer(nn.Module):
         quantization : Quantization
             Sum of codewords, codes, and what each level saw and chose.
         """
-        residual = path = latent
+        residual = path = self.normalize(latent)
         outputs, chosen, residuals, codewords = [], [], [], []
-        for level, (codebook, mode) in enumerate(zip(self.levels, self.modes, strict=True)):
+        for level, (codebook, mode) in enumerate(zip(self._levels, self.modes, strict=True)):
             level_codebook = codebook.codewords
             output = None
             if codes is not None:
@@ -176,7 +197,7 @@ class ResidualQuantizer(nn.Module):
                 level_codes = balanced_codes(residual, level_codebook, self.epsilon, sample_weight)
             else:
                 level_codes = nearest_codewords(residual.detach(), level_codebook.detach())
-            codeword = nn.functional.embedding(level_codes, level_codebook)
+            codeword = F.embedding(level_codes, level_codebook)
             if mode is QuantizeForwardMode.ROTATION_TRICK:
                 output = rotate(path, codeword, self.max_scale)
             elif output is None:
@@ -199,8 +220,8 @@ class ResidualQuantizer(nn.Module):
 
     @torch.no_grad()
     def encode(self, latent: Tensor) -> Tensor:
-        """Return the greedy codes of latents, of shape (n_samples, n_layers), in any mode and without noise."""
-        return residual_codes(latent, self.codebooks)
+        """Return the greedy codes of latents, of shape (n_samples, n_layers), without noise."""
+        return residual_codes(self.normalize(latent), self.codebooks)
 
     @torch.no_grad()
     def initialize(
@@ -209,7 +230,7 @@ class ResidualQuantizer(nn.Module):
         sample_weight: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Set the codebooks by k-means, level by level, on what the levels before leave of all latents.
+        """Set the codebooks by k-means, each level on what the levels before leave.
 
         Parameters
         ----------
@@ -220,11 +241,15 @@ class ResidualQuantizer(nn.Module):
         generator : torch.Generator, optional
             Draws the starts; the module's own generator if not given.
         """
-        from sklearn_rqvae.quantize._kmeans import progressive_kmeans
-
-        generator = self.generator if generator is None else generator
-        residual = latent
-        for codebook in self.levels:
+        generator = generator or self.generator or torch.default_generator
+        if sample_weight is not None:
+            latent, sample_weight = latent[sample_weight > 0], sample_weight[sample_weight > 0]
+        if self._levels[0].normalize:
+            length = weighted_mean(latent.norm(dim=1), sample_weight)
+            # Without any latent of a length, any length will do.
+            self._levels[0].radius.copy_(torch.where(length > 0, length, torch.ones_like(length)))
+        residual = self.normalize(latent)
+        for codebook in self._levels:
             codewords = progressive_kmeans(
                 residual, len(codebook.weight), sample_weight=sample_weight, generator=generator
             )
@@ -263,8 +288,8 @@ class ResidualQuantizer(nn.Module):
             Number of codewords replaced at each level.
         """
         n_reset = []
-        residual = latent
-        for codebook in self.levels:
+        residual = self.normalize(latent)
+        for codebook in self._levels:
             codes = nearest_codewords(residual, codebook.codewords)
             dead = dead_codes(codebook.usage, threshold, window)
             if len(dead):

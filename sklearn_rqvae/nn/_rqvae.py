@@ -71,12 +71,13 @@ class RqVae(nn.Module):
 
     .. math:: z = E(x), \quad q = \sum_l C_l[c_l], \quad \hat x = D(q)
 
-    with codes :math:`c_l` from the recursion of `ResidualQuantizer` [1]_, [2]_. Despite its name the model is deterministic: it has no
-    prior and no sampling.
+    with codes :math:`c_l` from the recursion of `ResidualQuantizer` [1]_, [2]_. Despite its name
+    the model is deterministic: it has no prior and no sampling.
 
-    The loss is :math:`\mathrm{reconstruction} + w_\mathrm{cb}\,\mathrm{codebook} + w_\mathrm{cm}\,\mathrm{commitment}`, plus the
-    cross-entropy of categorical columns. Each part is a sum over dimensions and levels divided by the number of input features, and
-    a mean over the batch, so that the default weights mean the same for all widths.
+    The loss is :math:`\mathrm{reconstruction} + w_\mathrm{cb}\,\mathrm{codebook} +
+    w_\mathrm{cm}\,\mathrm{commitment}`, plus the cross-entropy of categorical columns. Each part is
+    a sum over dimensions and levels divided by the number of input features, and a mean over the
+    batch, so that the default weights mean the same for all widths.
 
     Parameters
     ----------
@@ -89,31 +90,37 @@ class RqVae(nn.Module):
     codebook_size : int or sequence of int, default=256
         Number of codewords, at all levels or at each.
     codebook_normalize : bool, default=False
-        Whether the first level compares directions: latents and its codewords are scaled to a fixed length.
+        Whether the first level compares directions: latents and its codewords are scaled to a fixed
+        length.
     codebook_sim_vq : bool, default=False
         Whether to freeze the codewords and learn a linear map of each codebook (SimVQ).
     n_layers : int, default=3
         Number of levels.
     n_cat_features : int, default=0
-        How many of the last columns are categories, one-hot or multi-hot with values in [0, 1]. They are neither standardized nor
-        part of the squared error; the decoder gives logits for them.
+        How many of the last columns are categories, one-hot or multi-hot with values in [0, 1].
+        They are neither standardized nor part of the squared error; the decoder gives logits for
+        them.
     commitment_weight : float, default=0.25
         Weight of the commitment loss.
-    codebook_mode : QuantizeForwardMode, str, or sequence of them, default=QuantizeForwardMode.ROTATION_TRICK
-        How codewords are chosen in training, and what gradient crosses the choice; at all levels or at each.
+    codebook_mode : QuantizeForwardMode, str, or sequence of them, default=ROTATION_TRICK
+        How codewords are chosen in training, and what gradient crosses the choice; at all levels or
+        at each.
     codebook_weight : float, default=1.0
         Weight of the codebook loss.
     linear_path : bool, default=False
-        Whether encoder and decoder are corrections, zero at first, of a linear map and its transpose; see `set_linear_path`.
+        Whether encoder and decoder are corrections, zero at first, of a linear map and its
+        transpose; see `set_linear_path`.
     decoder : Module, optional
-        Called with the quantized latents and the codes, returns standardized features of shape (n_samples, input_dim), logits in the
-        categorical columns; codes may hold the first levels only. By default the mirror of the encoder.
+        Called with the quantized latents and the codes, returns standardized features of shape
+        (n_samples, input_dim), logits in the categorical columns; codes may hold the first levels
+        only. By default the mirror of the encoder.
     gumbel_temperature : float, default=1.0
         Temperature of the Gumbel-softmax at the start; `anneal` lowers it.
     sinkhorn_epsilon : float, default=0.03
         Strength of Sinkhorn's entropy, in units of the median squared distance.
     generator : torch.Generator, optional
-        Draws the weights, and later noise and replaced codewords; torch's global generator if not given. It isn't saved.
+        Draws the weights, and later noise and replaced codewords; torch's global generator if not
+        given. It isn't saved.
 
     Attributes
     ----------
@@ -124,15 +131,17 @@ class RqVae(nn.Module):
 
     References
     ----------
-    .. [1] Lee, D. et al. "Autoregressive image generation using residual quantization". CVPR 2022, arXiv:2203.01941, section 3.
-    .. [2] Rajput, S. et al. "Recommender systems with generative retrieval". NeurIPS 2023, arXiv:2305.05065, section 3.1.
+    .. [1] Lee, D. et al. "Autoregressive image generation using residual quantization". CVPR 2022,
+       arXiv:2203.01941, section 3.
+    .. [2] Rajput, S. et al. "Recommender systems with generative retrieval". NeurIPS 2023,
+       arXiv:2305.05065, section 3.1.
 
     Examples
     --------
     >>> import torch
     >>> from sklearn_rqvae.nn import RqVae
     >>> generator = torch.Generator().manual_seed(0)
-    >>> model = RqVae(input_dim=8, embed_dim=4, hidden_dims=[16], codebook_size=5, generator=generator)
+    >>> model = RqVae(8, embed_dim=4, hidden_dims=[16], codebook_size=5, generator=generator)
     >>> x = torch.randn(20, 8, generator=generator)
     >>> model(x).loss.backward()
     >>> model.get_semantic_ids(x).shape
@@ -174,8 +183,8 @@ class RqVae(nn.Module):
                 raise ValueError(f"{name}={value!r} should be at least 1.")
         if not 0 <= n_cat_features <= input_dim:
             raise ValueError(
-                f"n_cat_features={n_cat_features!r} should be between 0 and input_dim={input_dim}; it counts the "
-                "last columns of the input that are categories."
+                f"n_cat_features={n_cat_features!r} should be between 0 and "
+                f"input_dim={input_dim}; it counts the last columns that are categories."
             )
         for name, weight in (
             ("commitment_weight", commitment_weight),
@@ -222,7 +231,7 @@ class RqVae(nn.Module):
             "input_dim": input_dim,
             "embed_dim": embed_dim,
             "hidden_dims": hidden_dims,
-            "codebook_size": [len(codebook.weight) for codebook in self.quantizer.levels],
+            "codebook_size": self.quantizer.codebook_size,
             "codebook_normalize": codebook_normalize,
             "codebook_sim_vq": codebook_sim_vq,
             "n_layers": n_layers,
@@ -264,10 +273,7 @@ class RqVae(nn.Module):
         return torch.cat([numeric, logits.sigmoid()], 1) if self.n_cat_features else numeric
 
     def _encode_standardized(self, standardized: Tensor) -> Tensor:
-        latent = self.encoder(standardized)
-        if self.codebook_normalize:
-            latent = self.quantizer.levels[0].radius * nn.functional.normalize(latent)
-        return latent
+        return self.quantizer.normalize(self.encoder(standardized))
 
     def forward(
         self, x: Tensor, sample_weight: Tensor | None = None, codes: Tensor | None = None
@@ -366,7 +372,9 @@ class RqVae(nn.Module):
         codes : Tensor of int64 of shape (n_samples, n_layers)
             Code of each row at each level.
         """
-        return self.quantizer.encode(self._encode_all(x))
+        self._check_columns(x)
+        chunks = [self.quantizer.encode(self.encode(rows)) for rows in x.split(_CHUNK_SIZE)]
+        return torch.cat(chunks)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Reconstruct rows from codes, or from those of the first levels.
@@ -383,15 +391,17 @@ class RqVae(nn.Module):
         """
         if codes.ndim != 2 or not 1 <= codes.shape[1] <= self.n_layers:
             raise ValueError(
-                f"codes have shape {tuple(codes.shape)}, but should have shape (n_samples, n_levels) with n_levels "
-                f"from 1 to n_layers={self.n_layers}."
+                f"codes have shape {tuple(codes.shape)}, but should have shape "
+                f"(n_samples, n_levels) with n_levels from 1 to n_layers={self.n_layers}."
             )
         quantized = sum_codewords(codes, self.codebooks)
         return self._to_input_units(self.decoder(quantized, codes))
 
     @torch.no_grad()
     def set_scaling(self, mean: Tensor, scale: float | Tensor) -> None:
-        """Set the standardization of the numerical columns, ``(x - mean) / scale``; categories stay as they are.
+        """Set the standardization of the numerical columns, ``(x - mean) / scale``.
+
+        Categories stay as they are.
 
         Parameters
         ----------
@@ -409,17 +419,19 @@ class RqVae(nn.Module):
 
     @torch.no_grad()
     def set_linear_path(self, mean: Tensor, components: Tensor) -> None:
-        r"""Set the linear map between standardized features and latents, as from a principal component analysis.
+        r"""Set the linear map between standardized features and latents, as from a PCA.
 
-        The encoder is then :math:`A s + \mathrm{MLP}(s)` and the default decoder :math:`A^\top q + \mathrm{MLP}(q)`, where
-        :math:`s` are the standardized features.
+        The encoder is then :math:`A s + \mathrm{MLP}(s)` and the default decoder :math:`A^\top q +
+        \mathrm{MLP}(q)`, where :math:`s` are the standardized features.
 
         Parameters
         ----------
         mean : Tensor of shape (input_dim,)
-            Mean of the input; replaces that of `set_scaling`. The entries of categorical columns are ignored.
+            Mean of the input; replaces that of `set_scaling`. The entries of categorical columns
+            are ignored.
         components : Tensor of shape (embed_dim, input_dim)
-            :math:`A`, with orthonormal (or zero) rows; the entries of categorical columns are ignored.
+            :math:`A`, with orthonormal (or zero) rows; the entries of categorical columns are
+            ignored.
         """
         if self.encoder.components is None:
             raise ValueError(
@@ -445,7 +457,7 @@ class RqVae(nn.Module):
         sample_weight: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Set the codebooks by k-means on the latents of the data, level by level on what the levels before leave.
+        """Set the codebooks by k-means, each level on what the levels before leave of the latents.
 
         Parameters
         ----------
@@ -456,9 +468,9 @@ class RqVae(nn.Module):
         generator : torch.Generator, optional
             Draws the starts; the module's own generator if not given.
         """
-        if self.codebook_normalize:
-            self.quantizer.levels[0].radius.fill_(1.0)
-        self.quantizer.initialize(self._encode_all(x), sample_weight, generator)
+        self._check_columns(x)
+        latent = [self.encoder(self._standardize(rows)) for rows in x.split(_CHUNK_SIZE)]
+        self.quantizer.initialize(torch.cat(latent), sample_weight, generator)
 
     def reset_dead_codes(
         self,
@@ -471,7 +483,8 @@ class RqVae(nn.Module):
     ) -> list[int]:
         """Move codewords that training hardly used to badly quantized rows of a batch.
 
-        Call it after each training step, and no more near the end. It does nothing until there was enough use to judge by.
+        Call it after each training step, and no more near the end. It does nothing until there was
+        enough use to judge by.
 
         Parameters
         ----------
@@ -515,8 +528,8 @@ class RqVae(nn.Module):
     def save_checkpoint(self, path: str | os.PathLike) -> None:
         """Save constructor arguments, parameters and buffers as tensors and plain values.
 
-        A `decoder` of your own is saved by its weights only: pass an equal one to `load_from_checkpoint`. The generator isn't
-        saved.
+        A `decoder` of your own is saved by its weights only: pass an equal one to
+        `load_from_checkpoint`. The generator isn't saved.
 
         Parameters
         ----------
@@ -552,12 +565,14 @@ class RqVae(nn.Module):
         Raises
         ------
         CheckpointError
-            If the file holds anything but tensors and plain values, or they don't make a module of this class.
+            If the file holds anything but tensors and plain values, or they don't make a module of
+            this class.
         """
         config, state = read_checkpoint(path, map_location)
         try:
-            # Weights drawn here are overwritten: a generator of their own leaves the global one alone.
-            parts = {} if decoder is None else {"decoder": decoder}
+            # Weights drawn here are overwritten: a generator of their own leaves the global one
+            # alone.
+            parts: dict[str, Any] = {} if decoder is None else {"decoder": decoder}
             model = cls(**config, **parts, generator=torch.Generator())
             model.load_state_dict(state)
         except (TypeError, ValueError, RuntimeError) as error:
@@ -570,10 +585,6 @@ class RqVae(nn.Module):
     def _check_columns(self, x: Tensor) -> None:
         if x.ndim != 2 or x.shape[1] != self.input_dim:
             raise ValueError(
-                f"x has shape {tuple(x.shape)}, but should have shape (n_samples, input_dim={self.input_dim})."
+                f"x has shape {tuple(x.shape)}, but should have shape "
+                f"(n_samples, input_dim={self.input_dim})."
             )
-
-    @torch.no_grad()
-    def _encode_all(self, x: Tensor) -> Tensor:
-        self._check_columns(x)
-        return torch.cat([self.encode(rows) for rows in x.split(_CHUNK_SIZE)])

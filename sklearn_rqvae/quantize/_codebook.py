@@ -19,18 +19,20 @@ class Codebook(nn.Module):
     embed_dim : int
         Length of a codeword.
     normalize : bool, default=False
-        Scale codewords to the length `radius`: among latents of that length, the nearest codeword is then the one with the
-        largest cosine.
+        Scale codewords to the length `radius`: among latents of that length, the nearest codeword
+        is then the one with the largest cosine.
     sim_vq : bool, default=False
-        Freeze the codewords and learn one linear map of them all, :math:`C W` (SimVQ [1]_). Every update then moves every
-        codeword, used or not. The map starts as the identity, so that codewords found by k-means stay what they are.
+        Freeze the codewords and learn one linear map of them all, :math:`C W` (SimVQ [1]_). Every
+        update then moves every codeword, used or not. The map starts as the identity, so that
+        codewords found by k-means stay what they are.
     generator : torch.Generator, optional
         Draws the codewords; torch's global generator if not given.
 
     Attributes
     ----------
     weight : Parameter of shape (codebook_size, embed_dim)
-        What is stored; a frozen buffer under `sim_vq`. Use `codewords` for what is compared and summed.
+        What is stored; a frozen buffer under `sim_vq`. Use `codewords` for what is compared and
+        summed.
     projection : Parameter of shape (embed_dim, embed_dim) or None
         The learned map under `sim_vq`.
     usage : buffer of shape (codebook_size,)
@@ -40,8 +42,8 @@ class Codebook(nn.Module):
 
     References
     ----------
-    .. [1] Zhu, Y. et al. "Addressing representation collapse in vector quantized models with one linear layer". 2024,
-       arXiv:2411.02038, algorithm 1.
+    .. [1] Zhu, Y. et al. "Addressing representation collapse in vector quantized models with one
+       linear layer". 2024, arXiv:2411.02038, algorithm 1.
     """
 
     weight: Tensor
@@ -74,7 +76,7 @@ class Codebook(nn.Module):
     def reset_parameters(
         self, generator: torch.Generator | None = None, scale: float = 1.0
     ) -> None:
-        """Draw codewords from a normal distribution with a mean squared length of ``scale ** 2``."""
+        """Draw codewords from a normal distribution, their mean squared length ``scale ** 2``."""
         with torch.no_grad():
             self.weight.normal_(0.0, scale * self.weight.shape[1] ** -0.5, generator=generator)
             if self.projection is not None:
@@ -107,7 +109,7 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def replace(self, codes: Tensor, codewords: Tensor) -> None:
-        """Give `codes` new codewords, a row each; under `sim_vq` the frozen ones are chosen so that their images fit."""
+        """Give `codes` new codewords, a row each; under `sim_vq`, through the map's inverse."""
         if self.projection is not None:
             codewords = torch.linalg.lstsq(self.projection.T, codewords.T).solution.T
         self.weight[codes] = codewords.to(self.weight.dtype)

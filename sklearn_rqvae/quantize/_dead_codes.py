@@ -1,4 +1,4 @@
-"""Which codes are dead, what replaces their codewords, and what an optimizer should forget about them."""
+"""Which codes are dead, what replaces them, and what an optimizer should forget about them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def dead_codes(usage: Tensor, threshold: float = 0.1, window: float = 10.0) -> T
     usage : Tensor of shape (codebook_size,)
         Rows per code over some time.
     threshold : float, default=0.1
-        A code is dead if its usage is below this share of the mean usage. The threshold is relative, so that it means the
-        same for every batch size.
+        A code is dead if its usage is below this share of the mean usage. The threshold is
+        relative, so that it means the same for every batch size.
     window : float, default=10.0
-        Least mean usage to judge by. A code of a tenth of the mean use then had one use to expect; over a shorter time many
-        live codes look dead by chance.
+        Least mean usage to judge by. A code of a tenth of the mean use then had one use to expect;
+        over a shorter time many live codes look dead by chance.
 
     Returns
     -------
@@ -43,7 +43,8 @@ def draw_rows_by_error(
 ) -> Tensor:
     """Draw different rows with a probability proportional to their error.
 
-    A codeword put on a badly quantized row takes part of the error away, which one on a random row need not.
+    A codeword put on a badly quantized row takes part of the error away, which one on a random row
+    need not.
 
     Parameters
     ----------
@@ -79,8 +80,8 @@ def reset_moments(
 ) -> None:
     """Set an optimizer's moments of some rows of a parameter to zero.
 
-    Otherwise the running means of the dead codeword's gradients would push the new one away from where it was put. State
-    without rows, such as a step count, stays.
+    Otherwise the running means of the dead codeword's gradients would push the new one away from
+    where it was put. State without rows, such as a step count, stays.
 
     Parameters
     ----------

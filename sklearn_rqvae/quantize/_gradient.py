@@ -1,7 +1,8 @@
 r"""How a gradient crosses the choice of a codeword: straight through, or rotated.
 
-The nearest codeword is a step function of the residual, so its true derivative is zero almost everywhere. Both functions
-here return exactly the codeword and differ in the Jacobian that they put in the step's place.
+The nearest codeword is a step function of the residual, so its true derivative is zero almost
+everywhere. Both functions here return exactly the codeword and differ in the Jacobian that they put
+in the step's place.
 """
 
 import torch
@@ -16,8 +17,8 @@ _OPPOSITE = 1e-4
 def straight_through(residual: Tensor, codeword: Tensor) -> Tensor:
     r"""Return the codeword, with the identity as its Jacobian in the residual.
 
-    In the notation of [1]_, :math:`r + \mathrm{sg}(q - r)`, summed in an order that rounds to exactly :math:`q`. The codeword
-    itself gets no gradient through it.
+    In the notation of [1]_, :math:`r + \mathrm{sg}(q - r)`, summed in an order that rounds to
+    exactly :math:`q`. The codeword itself gets no gradient through it.
 
     Parameters
     ----------
@@ -33,8 +34,8 @@ def straight_through(residual: Tensor, codeword: Tensor) -> Tensor:
 
     References
     ----------
-    .. [1] van den Oord, A., Vinyals, O., Kavukcuoglu, K. "Neural discrete representation learning". NeurIPS 2017,
-       arXiv:1711.00937, section 3.2.
+    .. [1] van den Oord, A., Vinyals, O., Kavukcuoglu, K. "Neural discrete representation learning".
+       NeurIPS 2017, arXiv:1711.00937, section 3.2.
 
     Examples
     --------
@@ -52,19 +53,20 @@ def straight_through(residual: Tensor, codeword: Tensor) -> Tensor:
 def rotate(residual: Tensor, codeword: Tensor, max_scale: float = 1.0) -> Tensor:
     r"""Return the codeword, with the rotation that turns the residual toward it as its Jacobian.
 
-    With :math:`u = r / \|r\|`, :math:`v = q / \|q\|` and :math:`w = (u + v) / \|u + v\|`, the rotation in the plane of
-    :math:`u` and :math:`v` that takes one to the other is [1]_
+    With :math:`u = r / \|r\|`, :math:`v = q / \|q\|` and :math:`w = (u + v) / \|u + v\|`, the
+    rotation in the plane of :math:`u` and :math:`v` that takes one to the other is [1]_
 
     .. math:: R = (I - 2 w w^\top)(I - 2 u u^\top) = I - 2 w w^\top + 2 v u^\top .
 
-    The Jacobian is :math:`s R` with a scale that is held constant, so the gradient :math:`g` becomes :math:`s R^\top g`: it
-    keeps its angle to the codeword. The paper's scale is :math:`\|q\| / \|r\|`. It grows without bound where residuals vanish,
-    which at the later levels of a residual quantizer happens at every duplicate of a codeword, so here it is
-    :math:`s = \min(\|q\| / \|r\|, s_\max)`.
+    The Jacobian is :math:`s R` with a scale that is held constant, so the gradient :math:`g`
+    becomes :math:`s R^\top g`: it keeps its angle to the codeword. The paper's scale is
+    :math:`\|q\| / \|r\|`. It grows without bound where residuals vanish, which at the later levels
+    of a residual quantizer happens at every duplicate of a codeword, so here it is :math:`s =
+    \min(\|q\| / \|r\|, s_\max)`.
 
-    Two departures from the paper at degenerate rows: where the residual or the codeword is zero, there is no direction to
-    turn, and the Jacobian is the identity; where they are opposite, :math:`w` is taken as zero, which leaves the
-    reflection :math:`I - 2 u u^\top`.
+    Two departures from the paper at degenerate rows: where the residual or the codeword is zero,
+    there is no direction to turn, and the Jacobian is the identity; where they are opposite,
+    :math:`w` is taken as zero, which leaves the reflection :math:`I - 2 u u^\top`.
 
     Parameters
     ----------
@@ -82,8 +84,8 @@ def rotate(residual: Tensor, codeword: Tensor, max_scale: float = 1.0) -> Tensor
 
     References
     ----------
-    .. [1] Fifty, C. et al. "Restructuring vector quantization with the rotation trick". ICLR 2025, arXiv:2410.06424,
-       section 4.2.
+    .. [1] Fifty, C. et al. "Restructuring vector quantization with the rotation trick". ICLR 2025,
+       arXiv:2410.06424, section 4.2.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-r"""Choose a codeword by a sample from the softmax of its distances, with a gradient through the softmax."""
+r"""Sample codewords from the softmax of their distances, with a gradient through the softmax."""
 
 import math
 
@@ -14,10 +14,11 @@ __all__ = ["annealed_temperature", "gumbel_codewords", "gumbel_noise", "posterio
 def posterior_logits(residual: Tensor, codebook: Tensor) -> Tensor:
     r"""Compute the log-odds of the codewords given a residual.
 
-    They are those of a mixture of isotropic Gaussians around the codewords, :math:`-\|r - c_k\|^2 / 2\sigma^2` up to a constant,
-    with :math:`\sigma^2` the present quantization error per dimension,
-    :math:`\frac{1}{d}\,\mathrm{mean}_i \min_k \|r_i - c_k\|^2`, held constant. So the logits have no unit: noise and temperature
-    mean the same at every level, and whatever the size of the latents.
+    They are those of a mixture of isotropic Gaussians around the codewords, :math:`-\|r - c_k\|^2 /
+    2\sigma^2` up to a constant, with :math:`\sigma^2` the present quantization error per dimension,
+    :math:`\frac{1}{d}\,\mathrm{mean}_i \min_k \|r_i - c_k\|^2`, held constant. So the logits have
+    no unit: noise and temperature mean the same at every level, and whatever the size of the
+    latents.
 
     Parameters
     ----------
@@ -33,7 +34,8 @@ def posterior_logits(residual: Tensor, codebook: Tensor) -> Tensor:
     """
     distances = squared_distances(residual, codebook)
     variance = distances.detach().amin(1).mean() / residual.shape[1]
-    # Where every row equals a codeword the variance is rounding: the largest squared norm's epsilon bounds it.
+    # Where every row equals a codeword the variance is rounding: the largest squared norm's epsilon
+    # bounds it.
     rounding = codebook.detach().square().sum(1).amax() * torch.finfo(distances.dtype).eps
     floor = torch.finfo(distances.dtype).tiny
     return distances / (-2 * torch.maximum(variance, rounding).clamp_min(floor))
@@ -69,10 +71,11 @@ def gumbel_codewords(
 ) -> tuple[Tensor, Tensor]:
     r"""Sample a codeword for each row, straight-through Gumbel-softmax.
 
-    With logits :math:`l` (`posterior_logits`) and Gumbel noise :math:`G`, the code is :math:`\arg\max_k (l_k + G_k)`, which is
-    a sample from the softmax of :math:`l`. Forward is the codeword of that code; backward is the gradient of
-    :math:`\sum_k y_k c_k` with :math:`y = \mathrm{softmax}((l + G) / \tau)` [1]_, [2]_ and the *same* noise. Both the residual
-    and the codewords receive it.
+    With logits :math:`l` (`posterior_logits`) and Gumbel noise :math:`G`, the code is
+    :math:`\arg\max_k (l_k + G_k)`, which is a sample from the softmax of :math:`l`. Forward is the
+    codeword of that code; backward is the gradient of :math:`\sum_k y_k c_k` with :math:`y =
+    \mathrm{softmax}((l + G) / \tau)` [1]_, [2]_ and the *same* noise. Both the residual and the
+    codewords receive it.
 
     Parameters
     ----------
@@ -81,8 +84,8 @@ def gumbel_codewords(
     codebook : Tensor of shape (codebook_size, embed_dim)
         Codewords.
     temperature : float or scalar Tensor
-        :math:`\tau > 0`. Multiplies the noise as well: the code is a sample from the softmax of :math:`l / \tau`, so the choice
-        becomes the nearest codeword as the temperature falls.
+        :math:`\tau > 0`. Multiplies the noise as well: the code is a sample from the softmax of
+        :math:`l / \tau`, so the choice becomes the nearest codeword as the temperature falls.
     generator : torch.Generator, optional
         Draws the noise; torch's global generator if not given.
 
@@ -95,9 +98,10 @@ def gumbel_codewords(
 
     References
     ----------
-    .. [1] Jang, E., Gu, S., Poole, B. "Categorical reparameterization with Gumbel-softmax". ICLR 2017, arXiv:1611.01144,
-       section 2.2.
-    .. [2] Maddison, C. J., Mnih, A., Teh, Y. W. "The concrete distribution". ICLR 2017, arXiv:1611.00712.
+    .. [1] Jang, E., Gu, S., Poole, B. "Categorical reparameterization with Gumbel-softmax". ICLR
+       2017, arXiv:1611.01144, section 2.2.
+    .. [2] Maddison, C. J., Mnih, A., Teh, Y. W. "The concrete distribution". ICLR 2017,
+       arXiv:1611.00712.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 r"""The recursion over levels: each quantizes what the ones before have left.
 
-:math:`r_0 = z`, :math:`c_l = \arg\min_k \|r_l - C_l[k]\|^2`, :math:`r_{l+1} = r_l - C_l[c_l]`; the latent is quantized as the sum
-of its codewords.
+:math:`r_0 = z`, :math:`c_l = \arg\min_k \|r_l - C_l[k]\|^2`, :math:`r_{l+1} = r_l - C_l[c_l]`; the
+latent is quantized as the sum of its codewords.
 """
 
 from collections.abc import Sequence

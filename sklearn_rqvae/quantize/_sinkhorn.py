@@ -14,8 +14,9 @@ _CHECK_EVERY = 5
 def transport_cost(residual: Tensor, codebook: Tensor) -> Tensor:
     r"""Compute the squared distances in units of their median, each row less its minimum.
 
-    The median keeps an outlying row from setting the unit for all others, as it does for the mean or the range. A constant
-    in a row changes no plan, and without it large distances cost no precision.
+    The median keeps an outlying row from setting the unit for all others, as it does for the mean
+    or the range. A constant in a row changes no plan, and without it large distances cost no
+    precision.
 
     Parameters
     ----------
@@ -44,17 +45,18 @@ def sinkhorn_log_plan(
 ) -> Tensor:
     r"""Compute the logarithm of the entropic transport plan between rows and columns.
 
-    The plan minimizes :math:`\langle P, M \rangle - \epsilon H(P)` [1]_ under :math:`P 1 = a` and, for `max_column_mass` None,
-    :math:`P^\top 1 = 1/K`; else each column's mass is at most `max_column_mass`. Its dual is ascended by turns, in the log
-    domain [2]_, where no `epsilon` under- or overflows:
+    The plan minimizes :math:`\langle P, M \rangle - \epsilon H(P)` [1]_ under :math:`P 1 = a` and,
+    for `max_column_mass` None, :math:`P^\top 1 = 1/K`; else each column's mass is at most
+    `max_column_mass`. Its dual is ascended by turns, in the log domain [2]_, where no `epsilon`
+    under- or overflows:
 
     .. math::
         g_k &= \epsilon \left(\ln b - \mathrm{LSE}_i \frac{f_i - M_{ik}}{\epsilon}\right), \\
         f_i &= \epsilon \left(\ln a_i - \mathrm{LSE}_k \frac{g_k - M_{ik}}{\epsilon}\right),
         \qquad P_{ik} = \exp \frac{f_i + g_k - M_{ik}}{\epsilon} .
 
-    An upper bound on a column instead of an equality adds :math:`g_k \leftarrow \min(g_k, 0)`. The last half-step is on the
-    rows, whose sums are therefore exact.
+    An upper bound on a column instead of an equality adds :math:`g_k \leftarrow \min(g_k, 0)`. The
+    last half-step is on the rows, whose sums are therefore exact.
 
     Parameters
     ----------
@@ -65,12 +67,13 @@ def sinkhorn_log_plan(
     row_mass : Tensor of shape (n_samples,), optional
         Mass :math:`a` of each row, summing to 1; equal if not given.
     max_column_mass : float, optional
-        Upper bound :math:`b` of a column's mass, at least ``1 / codebook_size``; without it every column has exactly
-        ``1 / codebook_size``.
+        Upper bound :math:`b` of a column's mass, at least ``1 / codebook_size``; without it every
+        column has exactly ``1 / codebook_size``.
     max_iter : int, default=200
         Upper bound on the number of double steps.
     tol : float, default=1e-3
-        Stop when the columns' masses miss their constraint by less than this in all, of a total mass of 1.
+        Stop when the columns' masses miss their constraint by less than this in all, of a total
+        mass of 1.
 
     Returns
     -------
@@ -79,15 +82,17 @@ def sinkhorn_log_plan(
 
     References
     ----------
-    .. [1] Cuturi, M. "Sinkhorn distances: lightspeed computation of optimal transport". NeurIPS 2013, arXiv:1306.0895.
-    .. [2] Peyre, G., Cuturi, M. "Computational optimal transport". 2019, arXiv:1803.00567, section 4.4.
+    .. [1] Cuturi, M. "Sinkhorn distances: lightspeed computation of optimal transport". NeurIPS
+       2013, arXiv:1306.0895.
+    .. [2] Peyre, G., Cuturi, M. "Computational optimal transport". 2019, arXiv:1803.00567, section
+       4.4.
 
     Examples
     --------
     >>> import torch
     >>> from sklearn_rqvae.quantize._sinkhorn import sinkhorn_log_plan
     >>> cost = torch.tensor([[0.0, 1.0], [0.0, 3.0]])  # both rows prefer the first column
-    >>> sinkhorn_log_plan(cost, epsilon=0.1, tol=1e-6).exp().round(decimals=3)
+    >>> sinkhorn_log_plan(cost, epsilon=0.2, tol=1e-6).exp().round(decimals=3)
     tensor([[0.0000, 0.5000],
             [0.5000, 0.0000]])
     """
@@ -124,13 +129,16 @@ def balanced_codes(
     sample_weight: Tensor | None = None,
     max_iter: int = 200,
 ) -> Tensor:
-    r"""Assign a batch to codewords so that all of them are used alike, as in LC-Rec's uniform semantic mapping [1]_.
+    r"""Assign a batch to codewords so that all of them are used alike.
 
-    The code of a row is the largest entry of its row in the transport plan. With less than two rows for each codeword an even
-    spread would tear rows away from codewords that nobody else wants, so there a codeword takes at most the mass of two rows:
-    the bound is :math:`\max(1/K, 2/n)` in all cases, and an equality as soon as :math:`n \ge 2K`.
+    This is the uniform semantic mapping of LC-Rec [1]_. The code of a row is the largest entry of
+    its row in the transport plan. With less than two rows for each codeword an even spread would
+    tear rows away from codewords that nobody else wants, so there a codeword takes at most the mass
+    of two rows: the bound is :math:`\max(1/K, 2/n)` in all cases, and an equality as soon as
+    :math:`n \ge 2K`.
 
-    The codes depend on the whole batch. They are for training; a fitted model encodes with the nearest codeword.
+    The codes depend on the whole batch. They are for training; a fitted model encodes with the
+    nearest codeword.
 
     Parameters
     ----------
@@ -152,15 +160,16 @@ def balanced_codes(
 
     References
     ----------
-    .. [1] Zheng, B. et al. "Adapting large language models by integrating collaborative semantics for recommendation".
-       ICDE 2024, arXiv:2311.09049, section III.
+    .. [1] Zheng, B. et al. "Adapting large language models by integrating collaborative semantics
+       for recommendation". ICDE 2024, arXiv:2311.09049, section III.
 
     Examples
     --------
     >>> import torch
     >>> from sklearn_rqvae.quantize._sinkhorn import balanced_codes
     >>> codebook = torch.tensor([[0.0], [5.0]])
-    >>> balanced_codes(torch.tensor([[0.0], [0.1], [0.9], [1.0]]), codebook)  # all nearest to the first
+    >>> residual = torch.tensor([[0.0], [0.1], [0.9], [1.0]])  # all nearest to the first
+    >>> balanced_codes(residual, codebook)
     tensor([0, 0, 1, 1])
     """
     n_samples, codebook_size = len(residual), len(codebook)
