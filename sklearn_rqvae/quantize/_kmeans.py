@@ -1,0 +1,195 @@
+"""Codewords from data: k-means in few principal dimensions first, then in more.
+
+The Lloyd iterations are our own rather than scikit-learn's `KMeans`: the two take the same time on CPU (54,000 rows, 384
+dimensions, 256 codewords: 0.96 s against 1.0 s for eight iterations on one core), but these also run on other devices,
+sum in an order that doesn't depend on the number of threads, and split large clusters where scikit-learn spends empty
+ones on outliers.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from ._distance import nearest_codewords
+
+# Covariances are summed in blocks of this many rows, so that a float64 copy of the data is never whole in memory.
+_BLOCK_SIZE = 8192
+
+
+def principal_axes(x: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+    """Compute the principal axes of rows, the direction of largest variance first.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_samples, n_dims)
+        Rows.
+    sample_weight : Tensor of shape (n_samples,), default=None
+        Weights; None weighs all rows alike.
+
+    Returns
+    -------
+    axes : Tensor of shape (n_dims, n_dims)
+        Orthonormal columns; ``x @ axes`` are the principal coordinates (not centered).
+    """
+    n_dims = x.shape[1]
+    weight = _weight_or_ones(x, sample_weight).double()
+    moment = torch.zeros(n_dims, n_dims, dtype=torch.float64, device=x.device)
+    total = torch.zeros(n_dims, dtype=torch.float64, device=x.device)
+    for start in range(0, len(x), _BLOCK_SIZE):
+        rows = slice(start, start + _BLOCK_SIZE)
+        block = x[rows].double()
+        weighted = block * weight[rows, None]
+        moment.addmm_(weighted.T, block)
+        total += weighted.sum(0)
+    mean = total / weight.sum()
+    covariance = moment / weight.sum() - torch.outer(mean, mean)
+    _, axes = torch.linalg.eigh(covariance)
+    axes = axes.flip(1)
+    # An eigenvector's sign is arbitrary; the largest entry is made positive, so that platforms agree where they can.
+    peak = axes.gather(0, axes.abs().argmax(0, keepdim=True))
+    return (axes * torch.where(peak < 0, -1.0, 1.0)).to(x.dtype)
+
+
+def progressive_kmeans(
+    x: Tensor,
+    n_clusters: int,
+    *,
+    sample_weight: Tensor | None = None,
+    generator: Generator,
+    dims: Sequence[int] | None = None,
+    max_iter: int = 8,
+    rotate: bool = True,
+) -> Tensor:
+    r"""Cluster rows by k-means in a growing number of principal dimensions.
+
+    Plain k-means in many dimensions spends codewords on outliers and leaves most of them rarely used. Here the rows are
+    first clustered in their leading principal coordinates; the clusters found there start the next, larger stage, the last
+    of which has all dimensions [1]_. Codewords come out evenly used, and with a smaller distortion on new rows.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_samples, n_dims)
+        Rows, finite; at least one.
+    n_clusters : int
+        Number of codewords, also more than there are rows: with fewer distinct rows than codewords each row is a codeword,
+        and the rest are rows moved by a thousandth of the data's scale.
+    sample_weight : Tensor of shape (n_samples,), default=None
+        Positive weights; None weighs all rows alike.
+    generator : torch.Generator
+        Source of randomness, on the CPU.
+    dims : sequence of int, default=None
+        Growing numbers of leading coordinates, the last of them `n_dims`. None is a factor of four from stage to stage.
+    max_iter : int, default=8
+        Lloyd iterations per stage.
+    rotate : bool, default=True
+        Whether to rotate the rows to their principal axes, and the codewords back. False says that the coordinates of `x`
+        are already ordered by variance.
+
+    Returns
+    -------
+    codebook : Tensor of shape (n_clusters, n_dims)
+        Codewords, finite.
+
+    References
+    ----------
+    .. [1] Douze, M. et al. "The Faiss library". arXiv:2401.08281, 2024 (`ProgressiveDimClustering`).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_rqvae.quantize._kmeans import progressive_kmeans
+    >>> x = torch.tensor([[0.0, 0.0], [0.0, 2.0], [9.0, 0.0], [9.0, 2.0]])
+    >>> progressive_kmeans(x, 2, generator=torch.Generator().manual_seed(0)).sort(0).values
+    tensor([[0., 1.],
+            [9., 1.]])
+    """
+    n_dims = x.shape[1]
+    weight = _weight_or_ones(x, sample_weight)
+    if len(x) <= n_clusters or len(torch.unique(x[: 8 * n_clusters], dim=0)) <= n_clusters:
+        distinct = torch.unique(x, dim=0)
+        if len(distinct) <= n_clusters:
+            return _fill_by_perturbed_rows(distinct, n_clusters, generator)
+    axes = principal_axes(x, weight) if rotate else None
+    coordinates = x if axes is None else x @ axes
+    codebook = coordinates[_draw_rows(weight, n_clusters, generator)]
+    for stage in dims if dims is not None else _default_dims(n_dims):
+        codebook = _lloyd(coordinates, codebook, stage, weight, max_iter, generator)
+    return codebook if axes is None else codebook @ axes.T
+
+
+def _default_dims(n_dims: int) -> list[int]:
+    """Return the stages: all dimensions, a quarter, a sixteenth, ..., not below four dimensions."""
+    stages = [n_dims]
+    while stages[0] > 4 * 4:
+        stages.insert(0, stages[0] // 4)
+    return stages
+
+
+def _weight_or_ones(x: Tensor, sample_weight: Tensor | None) -> Tensor:
+    if sample_weight is None:
+        return torch.ones(len(x), dtype=x.dtype, device=x.device)
+    return sample_weight.to(x)
+
+
+def _lloyd(
+    coordinates: Tensor, codebook: Tensor, n_leading: int, weight: Tensor, max_iter: int, generator: Generator
+) -> Tensor:
+    """Run Lloyd's iterations on the leading coordinates; the codebook returned has all of them."""
+    leading = coordinates[:, :n_leading].contiguous()
+    codes = None
+    for _ in range(max_iter):
+        previous, codes = codes, nearest_codewords(leading, codebook[:, :n_leading].contiguous())
+        if previous is not None and torch.equal(previous, codes):
+            break
+        # Means in the leading coordinates are enough until the stage ends.
+        codebook = _means(leading, codes, codebook[:, :n_leading], weight, generator)
+    return _means(coordinates, codes, codebook, weight, generator)
+
+
+def cluster_sums(x: Tensor, codes: Tensor, n_clusters: int, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum weights and weighted rows per cluster, in the order of the rows whatever the number of threads.
+
+    Returns the weights (n_clusters,) and the sums (n_clusters, n_dims). Rows are sorted by cluster and added bag by bag:
+    as quick as `index_add_` on CPU, and without its atomic additions, whose order varies, on a GPU.
+    """
+    order = torch.argsort(codes, stable=True)
+    counts = torch.bincount(codes, minlength=n_clusters)
+    offsets = counts.cumsum(0) - counts
+    sorted_weight = weight[order]
+    sums = F.embedding_bag(order, x, offsets, mode="sum", per_sample_weights=sorted_weight)
+    ones = F.embedding_bag(order, weight[:, None], offsets, mode="sum")[:, 0]
+    return ones, sums
+
+
+def _means(x: Tensor, codes: Tensor, codebook: Tensor, weight: Tensor, generator: Generator) -> Tensor:
+    """Return the weighted mean of each cluster; an empty cluster takes half of a large one."""
+    n_clusters = len(codebook)
+    mass, sums = cluster_sums(x, codes, n_clusters, weight)
+    empty = torch.nonzero(mass == 0)[:, 0]
+    means = sums / mass.clamp_min(torch.finfo(mass.dtype).tiny)[:, None]
+    if len(empty) == 0:
+        return means
+    donors = torch.topk(mass, min(len(empty), int((mass > 0).sum()))).indices
+    donors = donors[torch.arange(len(empty), device=x.device) % len(donors)]
+    spread = 1e-3 * x.std() * torch.randn(len(empty), x.shape[1], generator=generator).to(x)
+    means[empty] = means[donors] + spread
+    means[donors] -= spread
+    return means
+
+
+def _draw_rows(weight: Tensor, n_rows: int, generator: Generator) -> Tensor:
+    """Draw rows without replacement, each draw in proportion to the weights left (exponential races)."""
+    waiting = torch.empty(len(weight)).exponential_(generator=generator).to(weight) / weight
+    return torch.topk(waiting, n_rows, largest=False).indices
+
+
+def _fill_by_perturbed_rows(distinct: Tensor, n_clusters: int, generator: Generator) -> Tensor:
+    """Return the distinct rows as codewords, and slightly moved copies of them for the surplus."""
+    surplus = torch.arange(n_clusters - len(distinct), device=distinct.device) % len(distinct)
+    scale = 1e-3 * distinct.abs().max()
+    # Equal rows of zeros have no scale; any will do, since no row is nearer to a copy than to the original.
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale) * 1e-3)
+    noise = torch.randn(len(surplus), distinct.shape[1], generator=generator).to(distinct)
+    return torch.cat([distinct, distinct[surplus] + scale * noise])

@@ -1,0 +1,99 @@
+"""Codewords for given codes, by least squares over all levels at once."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ._kmeans import cluster_sums
+
+
+def refit_codebooks(
+    x: Tensor,
+    codes: Tensor,
+    codebooks: Sequence[Tensor],
+    *,
+    sample_weight: Tensor | None = None,
+    ridge: float = 3.0,
+) -> list[Tensor]:
+    r"""Fit the codewords of all levels jointly to rows whose codes are known.
+
+    Residual quantization fits each level as if it were the last. Given the codes, the best codewords of all levels together
+    solve a linear least-squares problem, here with a ridge that draws them to their previous values:
+
+    .. math:: C = (B^\top W B + \lambda I)^{-1} (B^\top W X + \lambda C_\text{prev})
+
+    where row i of :math:`B` marks the codes of row i, one per level, and :math:`W` holds the weights [1]_. A codeword that
+    no row uses keeps its value, and so does the split of a constant between levels, which the data don't determine.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_samples, n_dims)
+        Rows.
+    codes : Tensor of int64 of shape (n_samples, n_layers)
+        Codes of each row.
+    codebooks : sequence of Tensor of shape (codebook_size, n_dims)
+        Previous codewords, one codebook per level.
+    sample_weight : Tensor of shape (n_samples,), default=None
+        Weights; None weighs all rows alike.
+    ridge : float, default=3.0
+        Pull to the previous value, in rows of weight one; positive.
+
+    Returns
+    -------
+    codebooks : list of Tensor of shape (codebook_size, n_dims)
+        Fitted codewords, in the order and sizes of `codebooks`.
+
+    References
+    ----------
+    .. [1] Babenko, A. and Lempitsky, V. "Additive quantization for extreme vector compression". CVPR 2014.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_rqvae.quantize._refine import refit_codebooks
+    >>> x, codes = torch.tensor([[1.0], [3.0]]), torch.tensor([[0], [0]])
+    >>> refit_codebooks(x, codes, [torch.zeros(2, 1)], ridge=1e-9)
+    [tensor([[2.],
+            [0.]])]
+    """
+    sizes = [len(codebook) for codebook in codebooks]
+    previous = torch.cat(list(codebooks)).double()
+    # The normal equations square the condition number: they are formed and solved in float64.
+    gram, moment = normal_equations(x, codes, sizes, sample_weight)
+    gram.diagonal().add_(ridge)
+    # The unknown is the change of the codewords: its right-hand side is small, and so is its rounding.
+    moment -= gram @ previous
+    moment += ridge * previous
+    change = torch.cholesky_solve(moment, torch.linalg.cholesky(gram))
+    return list((previous + change).to(x.dtype).split(sizes))
+
+
+def normal_equations(
+    x: Tensor, codes: Tensor, sizes: Sequence[int], sample_weight: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the weighted co-occurrence counts of codes, and the weighted sums of rows per code, both in float64.
+
+    Neither needs the (n_samples, sum of sizes) matrix of marks: counts are histograms of code pairs, sums are over clusters.
+
+    Returns
+    -------
+    gram : Tensor of shape (n_codewords, n_codewords)
+        Weight of the rows that use both codewords; `n_codewords` is the sum of `sizes`.
+    moment : Tensor of shape (n_codewords, n_dims)
+        Weighted sum of the rows that use the codeword.
+    """
+    n_codewords = sum(sizes)
+    weight = torch.ones(len(x), dtype=torch.float64, device=x.device) if sample_weight is None else sample_weight.double()
+    starts = torch.tensor([0, *sizes[:-1]], device=x.device).cumsum(0)
+    stacked_codes = codes + starts
+    gram = torch.zeros(n_codewords * n_codewords, dtype=torch.float64, device=x.device)
+    moments = []
+    for level, size in enumerate(sizes):
+        moments.append(cluster_sums(x, codes[:, level], size, weight.to(x.dtype))[1].double())
+        for other in range(level, len(sizes)):
+            pair = stacked_codes[:, level] * n_codewords + stacked_codes[:, other]
+            gram.index_add_(0, pair, weight)
+    gram = gram.view(n_codewords, n_codewords)
+    upper = gram.triu(1)
+    return upper + upper.T + torch.diag(gram.diagonal()), torch.cat(moments)
