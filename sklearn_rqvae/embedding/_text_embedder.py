@@ -63,9 +63,9 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     batch_size : int, default=64
         Number of texts that a language model encodes at a time. Texts of similar length share a
         batch.
-    device : str or None, default=None
-        Device of a sentence-transformers model, such as "cpu" or "cuda"; the fastest available if
-        None.
+    device : str, default="auto"
+        Device of a sentence-transformers model, such as "cpu" or "cuda"; "auto" takes the fastest
+        available.
     normalize : bool, default=True
         Whether vectors are scaled to unit length. Texts without any known n-gram keep the zero
         vector.
@@ -122,7 +122,7 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         "text_columns": ["array-like", None],
         "sep": [str],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "device": [str, None],
+        "device": [str],
         "normalize": ["boolean"],
         "random_state": ["random_state"],
         "store_model": ["boolean"],
@@ -140,7 +140,7 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         text_columns: Sequence[Any] | None = None,
         sep: str = " ",
         batch_size: int = 64,
-        device: str | None = None,
+        device: str = "auto",
         normalize: bool = True,
         random_state: Any = None,
         store_model: bool = False,
@@ -275,7 +275,9 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             self.n_features_out_ = len(encoder.components_)
             return
         if isinstance(self.model, str):
-            self.encoder_ = SentenceModel(self.model, self.device, self.store_model).load()
+            self.encoder_ = SentenceModel(
+                self.model, None if self.device == "auto" else self.device, self.store_model
+            ).load()
         else:
             self.encoder_ = self.model
         self.n_features_out_ = _encode_batch(self.encoder_, distinct[:1]).shape[1]
@@ -347,7 +349,6 @@ def _encode_batch(encoder: Any, texts: list[str]) -> NDArray[np.float32]:
         bad = texts[int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])]
         raise ValueError(
             f"encode of {type(encoder).__name__} returned a vector with NaN or infinity for the "
-            f"text {bad[:60]!r}; "
-            "vectors should be finite."
+            f"text {bad[:60]!r}; vectors should be finite."
         )
     return vectors
