@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from ._beam import beam_search, sum_codewords
-from ._kmeans import progressive_kmeans
-from ._refine import refit_codebooks
+from sklearn_rqvae.quantize._beam import beam_search, sum_codewords
+from sklearn_rqvae.quantize._kmeans import progressive_kmeans
+from sklearn_rqvae.quantize._refine import refit_codebooks
 
 # Rows per codeword that k-means sees; more of them change codewords little.
 _ROWS_PER_CODEWORD = 256
@@ -50,9 +50,10 @@ def fit_codebooks(
     codebooks = initialize_codebooks(
         x, codebook_sizes, sample_weight=sample_weight, n_beams=n_beams, generator=generator
     )
-    return refine_codebooks(
+    codebooks, _ = refine_codebooks(
         x, codebooks, sample_weight=sample_weight, n_beams=n_beams, max_iter=max_iter, tol=tol
     )
+    return codebooks
 
 
 def initialize_codebooks(
@@ -95,25 +96,36 @@ def refine_codebooks(
     n_beams: int = 8,
     max_iter: int = 8,
     tol: float = 2e-3,
-) -> list[Tensor]:
-    """Alternate between codes for the codebooks and codebooks for the codes; return the best codebooks met."""
-    best, candidate, lowest = list(codebooks), list(codebooks), float("inf")
-    for _ in range(max_iter + 1):
-        codes, errors = beam_search(x, candidate, n_beams)
-        error = _total(errors[:, 0], sample_weight)
-        improved, gain = error < lowest, 1.0 - error / lowest
-        if improved:
+) -> tuple[list[Tensor], int]:
+    """Alternate between codes for the codebooks and codebooks for the codes.
+
+    Returns the codebooks with the smallest squared error of all rounds, the given ones included, and the number of rounds.
+    """
+    best = list(codebooks)
+    codes, lowest = _encode(x, best, sample_weight, n_beams)
+    for n_iter in range(1, max_iter + 1):
+        candidate = refit_codebooks(x, codes, best, sample_weight=sample_weight)
+        codes, error = _encode(x, candidate, sample_weight, n_beams)
+        gain = lowest - error
+        if gain > 0:
             best, lowest = candidate, error
-        if gain < tol or error == 0.0:
-            break
-        candidate = refit_codebooks(x, codes[:, 0], candidate, sample_weight=sample_weight)
-    return best
+        if gain <= tol * lowest:
+            return best, n_iter
+    return best, max_iter
 
 
-def _total(errors: Tensor, sample_weight: Tensor | None) -> float:
-    return float(errors.double().sum() if sample_weight is None else errors.double() @ sample_weight.double())
+def _encode(
+    x: Tensor, codebooks: Sequence[Tensor], sample_weight: Tensor | None, n_beams: int
+) -> tuple[Tensor, float]:
+    """Return the best codes of each row and the weighted sum of their squared errors."""
+    codes, errors = beam_search(x, codebooks, n_beams)
+    errors = errors[:, 0].double()
+    total = errors.sum() if sample_weight is None else errors @ sample_weight.double()
+    return codes[:, 0], float(total)
 
 
 def _subsample(n_rows: int, n_max: int, generator: Generator) -> Tensor:
     """Return all rows in order, or a random `n_max` of them."""
-    return torch.randperm(n_rows, generator=generator)[:n_max] if n_rows > n_max else torch.arange(n_rows)
+    if n_rows <= n_max:
+        return torch.arange(n_rows)
+    return torch.randperm(n_rows, generator=generator)[:n_max]

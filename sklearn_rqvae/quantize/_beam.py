@@ -7,14 +7,40 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._distance import half_squared_norms
+from sklearn_rqvae.quantize._distance import half_squared_norms
 
 # Scores of a chunk, 256 rows x 8 beams x 256 codewords, are 2 MiB: 512 rows or more take up to twice the time per row.
 CHUNK_SIZE = 256
 
 
+class SearchTables:
+    """Hold what a search with several beams needs to know of the codebooks.
+
+    Parameters
+    ----------
+    codebooks : sequence of Tensor of shape (codebook_size, n_dims)
+        One codebook per level.
+    """
+
+    def __init__(self, codebooks: Sequence[Tensor]) -> None:
+        stacked = torch.cat(list(codebooks))
+        self.sizes = [len(codebook) for codebook in codebooks]
+        self.starts = [0, *accumulate(self.sizes)]
+        self.directions = stacked.T.contiguous()
+        self.offsets = half_squared_norms(stacked)
+        # Row i of crossings[m]: minus the inner products of codeword i, of a level below m, with the codewords of level m.
+        self.crossings = [
+            -(stacked[:start] @ codebook.T) for start, codebook in zip(self.starts[:-1], codebooks, strict=True)
+        ]
+
+
 def beam_search(
-    x: Tensor, codebooks: Sequence[Tensor], n_beams: int = 8, chunk_size: int = CHUNK_SIZE
+    x: Tensor,
+    codebooks: Sequence[Tensor],
+    n_beams: int = 8,
+    chunk_size: int = CHUNK_SIZE,
+    *,
+    tables: SearchTables | None = None,
 ) -> tuple[Tensor, Tensor]:
     r"""Find the codes whose codewords sum to each row, keeping the best few choices from level to level.
 
@@ -37,6 +63,8 @@ def beam_search(
     chunk_size : int, default=256
         Rows searched at a time. Matrix products round differently for different numbers of rows: a row's codes are
         independent of its neighbors if each call has a multiple of `chunk_size` rows, so pad the last chunk.
+    tables : SearchTables, default=None
+        Inner products of the same codebooks, for callers that search often; None computes them.
 
     Returns
     -------
@@ -63,14 +91,17 @@ def beam_search(
     >>> codes[0, 0], errors[0, 0]
     (tensor([1, 1]), tensor(0.))
     """
-    search = _search_greedily if n_beams == 1 else _search_tables
-    tables = [codebook.contiguous() for codebook in codebooks] if n_beams == 1 else _Tables(codebooks)
+    if n_beams > 1 and tables is None:
+        tables = SearchTables(codebooks)
     n_kept = n_kept_beams([len(codebook) for codebook in codebooks], n_beams)
     codes = torch.empty(len(x), n_kept, len(codebooks), dtype=torch.int64, device=x.device)
     errors = torch.empty(len(x), n_kept, dtype=x.dtype, device=x.device)
     for start in range(0, len(x), chunk_size):
         rows = slice(start, start + chunk_size)
-        codes[rows], errors[rows] = search(x[rows], tables, n_beams)
+        if tables is None or n_beams == 1:
+            codes[rows], errors[rows] = _search_greedily(x[rows], codebooks)
+        else:
+            codes[rows], errors[rows] = _search_tables(x[rows], tables, n_beams)
     return codes, errors
 
 
@@ -103,22 +134,7 @@ def n_kept_beams(codebook_sizes: Sequence[int], n_beams: int) -> int:
     return n_kept
 
 
-class _Tables:
-    """What the search needs to know of the codebooks, computed once."""
-
-    def __init__(self, codebooks: Sequence[Tensor]):
-        stacked = torch.cat(list(codebooks))
-        self.sizes = [len(codebook) for codebook in codebooks]
-        self.starts = [0, *accumulate(self.sizes)]
-        self.directions = stacked.T.contiguous()
-        self.offsets = half_squared_norms(stacked)
-        # Row i of crossings[m]: minus the inner products of codeword i, of a level below m, with the codewords of level m.
-        self.crossings = [
-            -(stacked[:start] @ codebook.T) for start, codebook in zip(self.starts[:-1], codebooks, strict=True)
-        ]
-
-
-def _search_tables(x: Tensor, tables: _Tables, n_beams: int) -> tuple[Tensor, Tensor]:
+def _search_tables(x: Tensor, tables: SearchTables, n_beams: int) -> tuple[Tensor, Tensor]:
     """Search a chunk of rows through the tables of inner products."""
     scores = torch.addmm(tables.offsets, x, tables.directions, beta=-1.0)
     total = torch.zeros(len(x), 1, dtype=x.dtype, device=x.device)
@@ -138,7 +154,7 @@ def _search_tables(x: Tensor, tables: _Tables, n_beams: int) -> tuple[Tensor, Te
     return chosen - starts, errors.clamp_min_(0.0)
 
 
-def _search_greedily(x: Tensor, codebooks: Sequence[Tensor], n_beams: int) -> tuple[Tensor, Tensor]:
+def _search_greedily(x: Tensor, codebooks: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Follow the residual of a chunk of rows; ties go to the lowest code."""
     residual, codes = x, []
     for codebook in codebooks:

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from ._distance import nearest_codewords
+from sklearn_rqvae.quantize._distance import nearest_codewords
 
 # Covariances are summed in blocks of this many rows, so that a float64 copy of the data is never whole in memory.
 _BLOCK_SIZE = 8192

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ._kmeans import cluster_sums
+from sklearn_rqvae.quantize._kmeans import cluster_sums
 
 
 def refit_codebooks(

@@ -1,0 +1,280 @@
+"""ResidualKMeans: semantic IDs by k-means and least squares, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from sklearn_rqvae._compat import Interval, fit_context
+from sklearn_rqvae._validation import (
+    CHUNK_ROWS,
+    as_array,
+    canonical_rows,
+    check_codebook_size,
+    check_codes,
+    padded_chunks,
+)
+from sklearn_rqvae.quantize._additive import initialize_codebooks, refine_codebooks
+from sklearn_rqvae.quantize._beam import SearchTables, beam_search, sum_codewords
+
+__all__ = ["ResidualKMeans"]
+
+# Rows reconstructed at a time by `score`: bounds its memory.
+_SCORE_ROWS = 8192
+
+
+class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    r"""Learn semantic IDs by residual k-means, refined by least squares.
+
+    A row is approximated by the mean plus a sum of codewords, one from each of `n_layers` codebooks; the codes of these
+    codewords are its semantic ID. Codebooks are found level by level, by k-means on what the levels before have left, and
+    then improved together: in turn, a beam search finds the codes for the codebooks and least squares the codebooks for
+    the codes [1]_. Fast, deterministic given `random_state`, and a strong baseline for
+    :class:`~sklearn_rqvae.RQVAETransformer`, whose interface it shares.
+
+    Parameters
+    ----------
+    n_layers : int, default=3
+        Number of levels, hence of codes in a semantic ID.
+    codebook_size : int or sequence of int, default=256
+        Number of codewords at each level; a sequence gives one number per level.
+    n_beams : int, default=8
+        Choices of codes kept at each level, in `fit` and in `transform`. More of them find closer sums of codewords and
+        take longer; 1 is greedy.
+    max_iter : int, default=8
+        Largest number of rounds of search and least squares.
+    tol : float, default=2e-3
+        Stop when a round lowers the squared error by less than this share of it.
+    random_state : int, RandomState instance or None, default=None
+        Determines the rows that start k-means. An int makes fits repeatable.
+
+    Attributes
+    ----------
+    codebooks_ : list of ndarray of shape (codebook_size, n_features), dtype=float32
+        Codewords of each level.
+    mean_ : ndarray of shape (n_features,), dtype=float32
+        Weighted mean of the training rows.
+    n_iter_ : int
+        Number of rounds of search and least squares that were run.
+    n_features_in_ : int
+        Number of features seen during `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features seen during `fit`, if they were all strings.
+
+    References
+    ----------
+    .. [1] Babenko, A. and Lempitsky, V. "Additive quantization for extreme vector compression". CVPR 2014.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_rqvae import ResidualKMeans
+    >>> X = np.array([[0.0, 0.0], [0.0, 1.0], [8.0, 0.0], [8.0, 1.0]])
+    >>> quantizer = ResidualKMeans(n_layers=2, codebook_size=2, random_state=0).fit(X)
+    >>> codes = quantizer.transform(X)
+    >>> codes.shape
+    (4, 2)
+    >>> bool(np.allclose(quantizer.inverse_transform(codes), X, atol=0.1))
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "codebook_size": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "n_beams": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        n_layers: int = 3,
+        codebook_size: int | Sequence[int] = 256,
+        *,
+        n_beams: int = 8,
+        max_iter: int = 8,
+        tol: float = 2e-3,
+        random_state: Any = None,
+    ):
+        self.n_layers = n_layers
+        self.codebook_size = codebook_size
+        self.n_beams = n_beams
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Any:
+        """Learn the codebooks.
+
+        The result is a function of the weighted set of rows: neither their order nor whether a row is repeated or has
+        twice the weight matters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+        y : Ignored
+            Not used, present for API consistency.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative weight of each row, popularity for example.
+
+        Returns
+        -------
+        self : ResidualKMeans
+            The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            If `codebook_size` has not `n_layers` entries, or no row has a positive weight.
+        """
+        X = validate_data(self, as_array(X), dtype=np.float32, order="C")
+        codebook_sizes = check_codebook_size(self.codebook_size, self.n_layers)
+        rows, weight, mean = _centered_rows(X, _check_weight(sample_weight, X))
+        seed = check_random_state(self.random_state).randint(2**31 - 1)
+        generator = torch.Generator().manual_seed(int(seed))
+        codebooks = initialize_codebooks(
+            rows, codebook_sizes, sample_weight=weight, n_beams=self.n_beams, generator=generator
+        )
+        codebooks, self.n_iter_ = refine_codebooks(
+            rows,
+            codebooks,
+            sample_weight=weight,
+            n_beams=self.n_beams,
+            max_iter=self.max_iter,
+            tol=self.tol,
+        )
+        self.mean_ = mean
+        self.codebooks_ = [codebook.numpy().copy() for codebook in codebooks]
+        return self
+
+    def transform(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return the semantic ID of each row.
+
+        A row's codes depend on the row alone, not on the rows beside it, their order or number.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_layers), dtype=int64
+            Code of each row at each level.
+        """
+        return self._encode(self._validate_rows(X))
+
+    def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Reconstruct rows from their codes, or coarsely from those of the first levels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_levels)
+            Codes of the first ``n_levels`` levels, at least one, as `transform` returns them.
+
+        Returns
+        -------
+        reconstruction : ndarray of shape (n_samples, n_features), dtype=float32
+            The mean plus the codewords.
+
+        Raises
+        ------
+        ValueError
+            If `X` holds a value that is not a code, or has too many columns.
+        """
+        check_is_fitted(self)
+        return self._decode(check_codes(X, [len(codebook) for codebook in self.codebooks_]))
+
+    def score(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Return the negative mean squared reconstruction error: higher is better, 0 is perfect.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+        y : Ignored
+            Not used, present for API consistency.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative weights of the rows.
+
+        Returns
+        -------
+        score : float
+            Mean over rows and features, in squared units of the input, with a minus sign.
+        """
+        X = self._validate_rows(X)
+        weight = _check_weight(sample_weight, X)
+        errors = np.empty(len(X))
+        for start in range(0, len(X), _SCORE_ROWS):
+            part = X[start : start + _SCORE_ROWS]
+            difference = part - self._decode(self._encode(part))
+            errors[start : start + len(part)] = np.square(difference).mean(1, dtype=np.float64)
+        return -float(np.average(errors, weights=weight))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # codes are integers whatever the input
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.codebooks_)
+
+    def _validate_rows(self, X: ArrayLike) -> NDArray[np.float32]:
+        check_is_fitted(self)
+        return validate_data(self, as_array(X), dtype=np.float32, order="C", reset=False)
+
+    def _encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
+        codebooks = self._codebook_tensors()
+        tables = SearchTables(codebooks)
+        codes = np.empty((len(X), len(codebooks)), dtype=np.int64)
+        for rows, chunk in padded_chunks(X, CHUNK_ROWS):
+            centered = torch.from_numpy(chunk - self.mean_)
+            found, _ = beam_search(centered, codebooks, self.n_beams, tables=tables)
+            codes[rows] = found[: rows.stop - rows.start, 0].numpy()
+        return codes
+
+    def _decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+        quantized = sum_codewords(torch.from_numpy(codes), self._codebook_tensors())
+        return quantized.numpy() + self.mean_
+
+    def _codebook_tensors(self) -> list[torch.Tensor]:
+        # Copies: arrays loaded as memory maps are read-only, which torch warns of.
+        return [torch.tensor(codebook) for codebook in self.codebooks_]
+
+
+def _check_weight(
+    sample_weight: ArrayLike | None, X: NDArray[np.float32]
+) -> NDArray[np.float64] | None:
+    """Return weights that are finite, non-negative and not all zero; None stays None."""
+    if sample_weight is None:
+        return None
+    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if not weight.any():
+        raise ValueError(
+            "sample_weight is zero for all rows; at least one needs a positive weight."
+        )
+    return weight
+
+
+def _centered_rows(
+    X: NDArray[np.float32], sample_weight: NDArray[np.float64] | None
+) -> tuple[torch.Tensor, torch.Tensor, NDArray[np.float32]]:
+    """Return the distinct rows minus their mean, their weights (1 on average), and the mean."""
+    index, weight = canonical_rows(X, sample_weight)
+    rows, weight = X[index], weight / weight.mean()
+    mean = np.average(rows, axis=0, weights=weight).astype(np.float32)
+    return torch.from_numpy(rows - mean), torch.from_numpy(weight.astype(np.float32)), mean
