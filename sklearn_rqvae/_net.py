@@ -79,9 +79,18 @@ class RqVaeNet(NeuralNet):
     def __init__(self, module: Any, *, criterion: Callable = ModuleLoss, **kwargs: Any):
         super().__init__(module, criterion=criterion, **kwargs)
 
+    @property
+    def quantizing(self) -> bool:
+        """Whether training batches go through the quantizer; not so during a warm-up."""
+        return getattr(self, "quantizing_", True)
+
+    @quantizing.setter
+    def quantizing(self, value: bool) -> None:
+        self.quantizing_ = value
+
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Any:
         """Run the module on a batch given as keyword arguments."""
-        return self.module_(**x)
+        return self.module_(**x) if self.quantizing else self.module_.autoencode(**x)
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         """Return the loss that the module computed."""

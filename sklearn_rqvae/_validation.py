@@ -144,7 +144,7 @@ def check_codes(codes: Any, codebook_sizes: Sequence[int]) -> NDArray[np.int64]:
         whole = np.isfinite(numbers) & (numbers == np.floor(numbers))
         if not whole.all():
             raise ValueError(
-                f"codes should be whole numbers, got {numbers[~whole][0]!r}; pass what transform returned."
+                f"codes should be whole numbers, got {numbers[~whole][0]}; pass what transform returned."
             )
         array = numbers
     for level, size in enumerate(codebook_sizes[:n_levels]):
@@ -159,8 +159,8 @@ def check_codes(codes: Any, codebook_sizes: Sequence[int]) -> NDArray[np.int64]:
 
 
 def padded_chunks(
-    X: NDArray[np.float32], chunk_rows: int = CHUNK_ROWS
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    X: NDArray[Any], chunk_rows: int = CHUNK_ROWS
+) -> Iterator[tuple[slice, NDArray[Any]]]:
     """Cut `X` into chunks of exactly `chunk_rows` rows; the last one is filled up with zeros.
 
     Parameters
@@ -174,11 +174,11 @@ def padded_chunks(
     ------
     rows : slice
         The rows of `X` in the chunk.
-    chunk : ndarray of shape (chunk_rows, n_features), dtype=float32
+    chunk : ndarray of shape (chunk_rows, n_features)
         The chunk; the row ``rows.stop - rows.start`` and those below are zero.
     """
     for start in range(0, len(X), chunk_rows):
         rows = slice(start, min(start + chunk_rows, len(X)))
-        chunk = np.zeros((chunk_rows, X.shape[1]), dtype=np.float32)
+        chunk = np.zeros((chunk_rows, X.shape[1]), dtype=X.dtype)
         chunk[: rows.stop - rows.start] = X[rows]
         yield rows, chunk

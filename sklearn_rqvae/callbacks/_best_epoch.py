@@ -59,6 +59,8 @@ class KeepBestEpoch(Callback):
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Measure, keep the weights if they are the best so far, and stop if they haven't been for long."""
         epoch = len(net.history)
+        if not net.quantizing:
+            return
         if epoch % self.every and epoch != net.max_epochs:
             return
         with interruptible():

@@ -1,0 +1,47 @@
+"""The device that tensors live on, by name."""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["resolve_device"]
+
+
+def resolve_device(device: str) -> torch.device:
+    """Return a device that exists: ``"auto"`` is CUDA where there is one, then MPS, then the CPU.
+
+    Parameters
+    ----------
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+
+    Returns
+    -------
+    device : torch.device
+        The device.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device here.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(
+            f"device={device!r} should be 'auto', 'cpu', 'cuda', 'cuda:<number>' or 'mps'."
+        ) from error
+    exists = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (found.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not exists.get(found.type, False):
+        raise ValueError(
+            f"device={device!r} isn't available on this machine; set_params(device='auto') takes what there is."
+        )
+    return found

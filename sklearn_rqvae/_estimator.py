@@ -1,0 +1,536 @@
+"""RQVAETransformer: parameters, fit, transform, inverse_transform."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from sklearn_rqvae._architecture import build_module, start_module
+from sklearn_rqvae._compat import (
+    CallbackSupportMixin,
+    Interval,
+    StrOptions,
+    fit_context,
+)
+from sklearn_rqvae._device import resolve_device
+from sklearn_rqvae._encode import candidate_codes, encode
+from sklearn_rqvae._health import warn_of_collapse
+from sklearn_rqvae._persistence import read_state, write_state
+from sklearn_rqvae._rows import Rows, training_rows
+from sklearn_rqvae._schedule import SCHEDULES
+from sklearn_rqvae._training import TrainingSettings, train
+from sklearn_rqvae._validation import (
+    as_array,
+    check_codebook_size,
+    check_codes,
+    padded_chunks,
+)
+from sklearn_rqvae.nn import QuantizeForwardMode, RqVae
+
+__all__ = ["TRUSTED_TYPES", "RQVAETransformer"]
+
+TRUSTED_TYPES = [
+    "sklearn_rqvae._estimator.RQVAETransformer",
+    "sklearn_rqvae._residual_kmeans.ResidualKMeans",
+    "sklearn_rqvae.embedding._text_embedder.TextEmbedder",
+]
+"""Names to pass to :func:`skops.io.load` as ``trusted``: nothing else of this package is in a fitted estimator."""
+
+# Rows reconstructed at a time by `score`: bounds its memory.
+_SCORE_ROWS = 8192
+
+# The specification's sizes, for the plain architecture.
+_PLAIN_EMBED_DIM = 32
+_PLAIN_HIDDEN_DIMS = (512, 256, 128)
+
+# Length of the interaction factors.
+_RANK = 768
+
+# Prefixes of parameters that reach the skorch net, as in GridSearchCV(..., {"optimizer__betas": [...]}).
+_NET_PREFIXES = ("callbacks__", "iterator_train__", "optimizer__")
+
+
+class RQVAETransformer(
+    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
+    r"""Learn semantic IDs for items: a few discrete codes that decode back to the item's vector.
+
+    Each row is encoded to a latent, which `n_layers` codebooks quantize one after the other, each what the ones
+    before have left; a decoder turns the codes back into a row. The codes are the row's semantic ID: items that
+    share its first codes are similar.
+
+    The default model starts from a closed form, additive quantization found by k-means and least squares, and
+    lets the network only improve on it. ``linear_path=False`` gives the textbook RQ-VAE, an autoencoder of two
+    MLPs around the quantizer.
+
+    Parameters
+    ----------
+    n_layers : int, default=3
+        Number of levels, hence of codes in a semantic ID.
+    """
+
+    _parameter_constraints: dict = {
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "codebook_size": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "embed_dim": [Interval(Integral, 1, None, closed="left"), None],
+        "hidden_dims": ["array-like", None],
+        "linear_path": ["boolean"],
+        "codebook_mode": [str, QuantizeForwardMode, "array-like"],
+        "codebook_normalize": ["boolean"],
+        "codebook_sim_vq": ["boolean"],
+        "n_cat_features": [Interval(Integral, 0, None, closed="left")],
+        "commitment_weight": [Interval(Real, 0, None, closed="left")],
+        "codebook_weight": [Interval(Real, 0, None, closed="left")],
+        "n_beams": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 0, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "lr_schedule": [StrOptions(set(SCHEDULES))],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "callbacks": [list, tuple, None],
+        "module": [type, None],
+        "net_params": [dict, None],
+        "device": [str],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_layers: int = 3,
+        codebook_size: int | Sequence[int] = 256,
+        embed_dim: int | None = None,
+        hidden_dims: Sequence[int] | None = None,
+        linear_path: bool = True,
+        codebook_mode: Any = "STE",
+        codebook_normalize: bool = False,
+        codebook_sim_vq: bool = False,
+        n_cat_features: int = 0,
+        commitment_weight: float = 0.25,
+        codebook_weight: float = 1.0,
+        n_beams: int = 16,
+        max_epochs: int = 50,
+        batch_size: int = 512,
+        lr: float = 3e-3,
+        weight_decay: float = 1.0,
+        lr_schedule: str = "one_cycle",
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        callbacks: Sequence[Any] | None = None,
+        module: type | None = None,
+        net_params: dict[str, Any] | None = None,
+        device: str = "auto",
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+    ):
+        self.n_layers = n_layers
+        self.codebook_size = codebook_size
+        self.embed_dim = embed_dim
+        self.hidden_dims = hidden_dims
+        self.linear_path = linear_path
+        self.codebook_mode = codebook_mode
+        self.codebook_normalize = codebook_normalize
+        self.codebook_sim_vq = codebook_sim_vq
+        self.n_cat_features = n_cat_features
+        self.commitment_weight = commitment_weight
+        self.codebook_weight = codebook_weight
+        self.n_beams = n_beams
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.lr_schedule = lr_schedule
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.callbacks = callbacks
+        self.module = module
+        self.net_params = net_params
+        self.device = device
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Any:
+        """Learn codebooks, encoder and decoder.
+
+        The result is a function of the weighted set of rows: neither their order nor whether a row is repeated or has
+        twice the weight matters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+        y : Ignored
+            Not used, present for API consistency.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative weight of each row, popularity for example.
+
+        Returns
+        -------
+        self : RQVAETransformer
+            The fitted transformer.
+        """
+        X, sample_weight = self._validate_fit_data(X, sample_weight)
+        architecture = self._architecture(X.shape[1])
+        device = resolve_device(self.device)
+        generator = _generator(self.random_state)
+        held_out = self.validation_fraction if self.early_stopping else None
+        training, validation = training_rows(X, sample_weight, held_out, device, generator)
+        module = build_module(self.module, architecture, generator).to(device)
+        start_module(module, training, self.n_beams, generator)
+        history = train(module, training, validation, generator, self._training_settings())
+        self._store(module, architecture, history)
+        self._check_health(training)
+        return self
+
+    def transform(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return the semantic ID of each row.
+
+        A row's codes depend on the row alone, not on the rows beside it, their order or number.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_layers), dtype=int64
+            Code of each row at each level.
+        """
+        return self._encode(self._validate_rows(X))
+
+    def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Reconstruct rows from their codes, or coarsely from those of the first levels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_levels)
+            Codes of the first ``n_levels`` levels, at least one, as `transform` returns them.
+
+        Returns
+        -------
+        reconstruction : ndarray of shape (n_samples, n_features), dtype=float32
+            Decoded rows in the units of the input; probabilities in the categorical columns.
+        """
+        check_is_fitted(self)
+        sizes = [len(codebook) for codebook in self.codebooks_]
+        return self._decode(check_codes(X, sizes))
+
+    def candidate_codes(
+        self, X: ArrayLike, n_candidates: int = 16
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return several semantic IDs for each row, the best one first.
+
+        The first one is what `transform` returns when ``n_candidates`` is `n_beams`. Use it to give colliding items
+        different IDs at the least cost.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+        n_candidates : int, default=16
+            Candidates for each row, at least 1.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_found, n_layers), dtype=int64
+            Candidates by rising error; `n_found` is `n_candidates`, or the number of code tuples if that is less.
+        errors : ndarray of shape (n_samples, n_found), dtype=float32
+            Squared errors of their reconstructions, summed over the features.
+        """
+        if not isinstance(n_candidates, Integral) or n_candidates < 1:
+            raise ValueError(f"n_candidates={n_candidates!r} should be an integer of at least 1.")
+        X = self._validate_rows(X)
+        parts = [
+            [tensor.cpu().numpy()[:size] for tensor in candidate_codes(self._module(), chunk, n_candidates)]
+            for chunk, size in self._chunks(X)
+        ]
+        codes, errors = zip(*parts, strict=True)
+        return np.concatenate(codes), np.concatenate(errors)
+
+    def score(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Return the negative mean squared reconstruction error: higher is better, 0 is perfect.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+        y : Ignored
+            Not used, present for API consistency.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            Mean over rows and features, in squared units of the input, with a minus sign.
+        """
+        X = self._validate_rows(X)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        errors = np.empty(len(X))
+        for start in range(0, len(X), _SCORE_ROWS):
+            rows = X[start : start + _SCORE_ROWS]
+            reconstruction = self._decode(self._encode(rows))
+            errors[start : start + len(rows)] = ((rows - reconstruction) ** 2).mean(1, dtype=np.float64)
+        return -float(np.average(errors, weights=sample_weight))
+
+    @property
+    def net_(self) -> Any:
+        """The fitted torch module in evaluation mode, rebuilt from the arrays on first use."""
+        return self._module()
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the fitted estimator to a file that holds arrays and plain values only.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write; it appears complete or not at all.
+        """
+        check_is_fitted(self)
+        state = self.__getstate__()
+        modes = QuantizeForwardMode.parse_modes(self.codebook_mode, self.n_layers)
+        state["codebook_mode"] = [mode.name for mode in modes]
+        write_state(path, type(self).__name__, state)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Any:
+        """Read a fitted estimator that `save` wrote; no code from the file is run.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to read.
+
+        Returns
+        -------
+        estimator : RQVAETransformer
+            The fitted estimator.
+        """
+        estimator = cls()
+        estimator.__setstate__(read_state(path, cls.__name__))
+        return estimator
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters; with `deep` also those in `net_params` under names of their own.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to list the entries of `net_params`.
+
+        Returns
+        -------
+        params : dict
+            Names and values.
+        """
+        params = super().get_params(deep)
+        if deep and isinstance(self.net_params, dict):
+            params.update(self.net_params)
+        return params
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters; names like ``optimizer__betas`` go to `net_params`.
+
+        Parameters
+        ----------
+        **params : dict
+            Names and values.
+
+        Returns
+        -------
+        self : RQVAETransformer
+            The estimator.
+        """
+        for_net = {name: params.pop(name) for name in list(params) if name.startswith(_NET_PREFIXES)}
+        super().set_params(**params)
+        if for_net:
+            self.net_params = {**(self.net_params or {}), **for_net}
+        return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # codes are integers whatever the input
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.codebooks_)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        state.pop("_holder", None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "codebooks_" in self.__dict__:
+            self._holder = _ModuleHolder()
+
+    def _validate_fit_data(
+        self, X: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
+        X = validate_data(self, as_array(X), dtype=np.float32, order="C")
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            )
+            if not sample_weight.any():
+                raise ValueError("sample_weight is zero for all rows; at least one needs a positive weight.")
+        if self.n_cat_features > X.shape[1]:
+            raise ValueError(
+                f"n_cat_features={self.n_cat_features} should be at most the number of features, {X.shape[1]}; it "
+                "counts the last columns of X that are categories."
+            )
+        categories = X[:, X.shape[1] - self.n_cat_features :]
+        if categories.size and not (categories.min() >= 0 and categories.max() <= 1):
+            raise ValueError(
+                f"the last n_cat_features={self.n_cat_features} columns of X should be one-hot or multi-hot, in [0, 1], but "
+                f"range from {categories.min()} to {categories.max()}; encode them with OneHotEncoder."
+            )
+        return X, sample_weight
+
+    def _validate_rows(self, X: ArrayLike) -> NDArray[np.float32]:
+        check_is_fitted(self)
+        return validate_data(self, as_array(X), dtype=np.float32, order="C", reset=False)
+
+    def _module(self) -> Any:
+        check_is_fitted(self)
+        return self._holder.get(self)
+
+    def _chunks(self, X: NDArray[np.float32]) -> Iterator[tuple[torch.Tensor, int]]:
+        """Yield equal chunks of rows on the module's device, and how many of their rows are from X."""
+        device = self._module().mean.device
+        for rows, chunk in padded_chunks(X):
+            yield torch.from_numpy(chunk).to(device), rows.stop - rows.start
+
+    def _encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
+        module = self._module()
+        codes = [
+            encode(module, chunk, self.n_beams)[:size].cpu().numpy() for chunk, size in self._chunks(X)
+        ]
+        return np.concatenate(codes)
+
+    def _decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+        module = self._module()
+        with torch.no_grad():
+            rows = [
+                module.decode(torch.from_numpy(chunk).to(module.mean.device))[: part.stop - part.start]
+                for part, chunk in padded_chunks(codes)
+            ]
+        return torch.cat(rows).cpu().numpy()
+
+    def _architecture(self, n_features: int) -> dict[str, Any]:
+        """Return the module's constructor arguments as plain values."""
+        sizes = check_codebook_size(self.codebook_size, self.n_layers)
+        modes = QuantizeForwardMode.parse_modes(self.codebook_mode, self.n_layers)
+        if self.linear_path:
+            embed_dim, hidden_dims = n_features, ()
+            decoder = {"codebook_size": sizes, "input_dim": n_features, "rank": _RANK}
+        else:
+            embed_dim, hidden_dims, decoder = _PLAIN_EMBED_DIM, _PLAIN_HIDDEN_DIMS, None
+        hidden_dims = hidden_dims if self.hidden_dims is None else self.hidden_dims
+        return {
+            "input_dim": n_features,
+            "embed_dim": int(self.embed_dim or embed_dim),
+            "hidden_dims": _check_hidden_dims(hidden_dims),
+            "codebook_size": sizes,
+            "codebook_normalize": bool(self.codebook_normalize),
+            "codebook_sim_vq": bool(self.codebook_sim_vq),
+            "n_layers": int(self.n_layers),
+            "n_cat_features": int(self.n_cat_features),
+            "commitment_weight": float(self.commitment_weight),
+            "codebook_mode": [mode.name for mode in modes],
+            "codebook_weight": float(self.codebook_weight),
+            "linear_path": bool(self.linear_path),
+            "decoder": decoder,
+        }
+
+    def _training_settings(self) -> TrainingSettings:
+        return TrainingSettings(
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            lr_schedule=self.lr_schedule,
+            n_beams=self.n_beams,
+            patience=self.n_iter_no_change if self.early_stopping else None,
+            callbacks=self.callbacks or (),
+            net_params=self.net_params or {},
+            verbose=int(self.verbose),
+        )
+
+    def _store(self, module: Any, architecture: dict[str, Any], history: list[dict[str, Any]]) -> None:
+        """Keep what was learned as arrays and plain values; the module is rebuilt from them when needed."""
+        self.architecture_ = architecture
+        self.state_ = {
+            name: tensor.detach().cpu().numpy().copy() for name, tensor in module.state_dict().items()
+        }
+        self.codebooks_ = [codebook.detach().cpu().numpy().copy() for codebook in module.codebooks]
+        self.history_ = history
+        self.n_iter_ = len(history)
+        self._holder = _ModuleHolder()
+
+    def _check_health(self, training: Rows) -> None:
+        """Count the use of each code by the training rows, and warn if a level has collapsed."""
+        codes = self._encode(training.x.cpu().numpy())
+        weight = training.weight.cpu().numpy()
+        self.code_usage_ = [
+            np.bincount(codes[:, level], weights=weight, minlength=len(codebook))
+            for level, codebook in enumerate(self.codebooks_)
+        ]
+        warn_of_collapse(self.code_usage_, len(codes), len(np.unique(codes, axis=0)))
+
+
+class _ModuleHolder:
+    """Hold the torch module of a fitted estimator outside its state: never pickled, never copied."""
+
+    def __init__(self) -> None:
+        self.module: Any = None
+
+    def get(self, estimator: RQVAETransformer) -> Any:
+        """Return the module on the estimator's device; build it the first time."""
+        device = resolve_device(estimator.device)
+        if self.module is None:
+            module = build_module(estimator.module, estimator.architecture_, torch.Generator())
+            module.load_state_dict({name: torch.tensor(a) for name, a in estimator.state_.items()})
+            self.module = module.eval().requires_grad_(False)
+        return self.module.to(device)
+
+
+def _generator(random_state: Any) -> torch.Generator:
+    """Return a torch generator seeded from a random state; torch's global one stays as it is."""
+    seed = check_random_state(random_state).randint(2**31 - 1)
+    return torch.Generator().manual_seed(int(seed))
+
+
+def _check_hidden_dims(hidden_dims: Sequence[int]) -> list[int]:
+    widths = list(hidden_dims)
+    for width in widths:
+        if not isinstance(width, Integral) or width < 1:
+            raise ValueError(
+                f"hidden_dims={hidden_dims!r} has the entry {width!r}; every layer needs a positive integer width."
+            )
+    return [int(width) for width in widths]

@@ -1,0 +1,189 @@
+"""From a started module to a trained one: a skorch net, its callbacks, the history."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from sklearn_rqvae._encode import encode, squared_errors
+from sklearn_rqvae._net import Interrupted, RqVaeNet, TensorBatches
+from sklearn_rqvae._rows import Rows
+from sklearn_rqvae._schedule import lr_factor
+from sklearn_rqvae.callbacks import (
+    AnnealTemperature,
+    AssignCodes,
+    EpochLosses,
+    KeepBestEpoch,
+    ResetDeadCodes,
+    WarmUp,
+)
+
+# Epochs for which the codes of the training rows stay, where the codebooks hardly move.
+_ROUND = 10
+
+# Training rows that the distortion of an epoch is measured on when none are held out.
+_SAMPLE_ROWS = 2048
+
+__all__ = ["TrainingSettings", "relative_distortion", "train"]
+
+
+class TrainingSettings(NamedTuple):
+    """The settings of a training run."""
+
+    max_epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    lr_schedule: str
+    n_beams: int
+    patience: int | None
+    callbacks: Sequence[Any]
+    net_params: dict[str, Any]
+    verbose: int
+
+
+def relative_distortion(module: Any, rows: Rows, n_beams: int, chunk_rows: int = 1024) -> float:
+    """Return the weighted squared reconstruction error over the weighted variance: 0 perfect, 1 no better than the mean.
+
+    Where the rows don't vary, it is the plain mean squared error.
+    """
+    was_training = module.training
+    module.eval()
+    error = rows.x.new_zeros((), dtype=torch.float64)
+    with torch.no_grad():
+        for x, weight in zip(rows.x.split(chunk_rows), rows.weight.split(chunk_rows), strict=True):
+            reconstruction = module.decode(encode(module, x, n_beams))
+            error += (squared_errors(x, reconstruction) * weight).sum()
+        mean = (rows.x * rows.weight[:, None]).sum(0) / rows.weight.sum()
+        variance = (squared_errors(rows.x, mean) * rows.weight).sum().double()
+    module.train(was_training)
+    return float(error / variance) if variance > 0 else float(error / rows.weight.sum())
+
+
+@torch.no_grad()
+def assign_codes(module: Any, x: Tensor, n_beams: int, chunk_rows: int = 1024) -> Tensor:
+    """Return the codes of rows as `transform` would, of shape (n_samples, n_layers)."""
+    was_training = module.training
+    module.eval()
+    codes = torch.cat([encode(module, rows, n_beams) for rows in x.split(chunk_rows)])
+    module.train(was_training)
+    return codes
+
+
+def train(
+    module: Any,
+    training: Rows,
+    validation: Rows | None,
+    generator: torch.Generator,
+    settings: TrainingSettings,
+) -> list[dict[str, Any]]:
+    """Train the module in place and return the history.
+
+    Parameters
+    ----------
+    module : RqVae
+        The module, started from the data.
+    training, validation : Rows
+        Rows to fit, and rows held out to choose the best epoch by; without these the training rows choose.
+    generator : torch.Generator
+        Draws the order of the rows.
+    settings : TrainingSettings
+        How to train.
+
+    Returns
+    -------
+    history : list of dict
+        Plain numbers of each epoch.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the user interrupts the training.
+    """
+    if not settings.max_epochs:
+        return []
+    tensors = {"x": training.x, "sample_weight": training.weight}
+    net = RqVaeNet(
+        module,
+        **{
+            "optimizer": torch.optim.AdamW,
+            "optimizer__fused": True,
+            "optimizer__weight_decay": settings.weight_decay,
+            "lr": settings.lr,
+            "max_epochs": settings.max_epochs,
+            "batch_size": settings.batch_size,
+            "iterator_train": TensorBatches,
+            "iterator_train__generator": generator,
+            "train_split": None,
+            "device": None,
+            "callbacks": [
+                *_own_callbacks(module, tensors, validation, settings),
+                *copy.deepcopy(list(settings.callbacks)),
+            ],
+            "verbose": settings.verbose,
+            **({} if settings.verbose else {"callbacks__print_log": None}),
+            **settings.net_params,
+        },
+    )
+    net.initialize()
+    try:
+        net.partial_fit(tensors)
+    except Interrupted:
+        raise KeyboardInterrupt from None
+    return plain_history(net.history)
+
+
+def _own_callbacks(
+    module: Any, tensors: dict[str, Tensor], validation: Rows | None, settings: TrainingSettings
+) -> list[tuple[str, Callback]]:
+    """Return the training habits of the module's architecture."""
+    training = Rows(tensors["x"], tensors["sample_weight"])
+    sample = _evenly_spaced(training, _SAMPLE_ROWS) if validation is None else validation
+    name = "train_distortion" if validation is None else "valid_distortion"
+    n_steps = settings.max_epochs * -(-len(training.x) // settings.batch_size)
+    schedule = LRScheduler(
+        policy=LambdaLR, lr_lambda=lr_factor(settings.lr_schedule, n_steps), step_every="batch"
+    )
+
+    def distortion(module: Any) -> dict[str, float]:
+        return {name: relative_distortion(module, sample, settings.n_beams)}
+
+    best = KeepBestEpoch(distortion, monitor=name, patience=settings.patience)
+    common = [("losses", EpochLosses()), ("lr_schedule", schedule), ("clip", GradientNormClipping(1.0))]
+    if module.linear_path:
+        assign = AssignCodes(
+            lambda module: assign_codes(module, training.x, settings.n_beams), tensors, every=_ROUND
+        )
+        return [("assign", assign), *common, ("best", best)]
+    warm_up = WarmUp(settings.max_epochs // 3, training.x, training.weight)
+    return [
+        ("warm_up", warm_up),
+        ("anneal", AnnealTemperature()),
+        *common,
+        ("dead_codes", ResetDeadCodes()),
+        ("best", best),
+    ]
+
+
+def _evenly_spaced(rows: Rows, n_rows: int) -> Rows:
+    """Return at most `n_rows` of the rows, spread over all of them."""
+    step = max(1, len(rows.x) // n_rows)
+    return Rows(rows.x[::step], rows.weight[::step])
+
+
+def plain_history(history: Any) -> list[dict[str, Any]]:
+    """Return skorch's history without its batches, as numbers and lists of numbers only."""
+    return [
+        {
+            name: value
+            for name, value in epoch.items()
+            if name != "batches" and not name.startswith("event_") and not name.endswith("_best")
+        }
+        for epoch in history
+    ]

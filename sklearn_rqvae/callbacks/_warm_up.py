@@ -1,0 +1,40 @@
+"""Train the autoencoder without quantization first, then set the codebooks from the latents it has learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skorch.callbacks import Callback
+from torch import Tensor
+
+from sklearn_rqvae._net import interruptible
+
+__all__ = ["WarmUp"]
+
+
+class WarmUp(Callback):
+    """Leave the quantizer out for the first epochs, then initialize the codebooks by k-means on all latents.
+
+    Latents of an untrained encoder say nothing about where codewords should lie.
+
+    Parameters
+    ----------
+    n_epochs : int
+        Epochs without quantization.
+    x, sample_weight : Tensor
+        Training rows, of shape (n_samples, n_features), and their weights.
+    """
+
+    def __init__(self, n_epochs: int, x: Tensor, sample_weight: Tensor):
+        self.n_epochs = n_epochs
+        self.x = x
+        self.sample_weight = sample_weight
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Switch the quantizer off at the start, and on when the warm-up is over."""
+        epoch = len(net.history) - 1
+        if epoch == 0 or epoch == self.n_epochs:
+            net.quantizing = epoch >= self.n_epochs
+        if epoch == self.n_epochs:
+            with interruptible():
+                net.module_.initialize_codebooks(self.x, self.sample_weight)

@@ -1,0 +1,107 @@
+"""Rows, codes and codebook sizes are checked and put in order."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from sklearn_rqvae._validation import (
+    as_array,
+    canonical_rows,
+    check_codebook_size,
+    check_codes,
+    padded_chunks,
+)
+
+rows = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 12), st.integers(1, 3)),
+    elements=st.sampled_from([0.0, -0.0, 1.0, -2.5, 3.0]),
+)
+
+
+@given(X=rows, seed=st.integers(0, 100))
+@example(X=np.array([[0.0], [-0.0]], dtype=np.float32), seed=0)
+def test_canonical_rows_do_not_depend_on_the_order_of_rows(X, seed):
+    weight = np.random.default_rng(seed).integers(0, 3, len(X)).astype(float)
+    permutation = np.random.default_rng(seed + 1).permutation(len(X))
+    index, total = canonical_rows(X, weight)
+    index_2, total_2 = canonical_rows(X[permutation], weight[permutation])
+    np.testing.assert_array_equal(X[index], X[permutation][index_2])
+    np.testing.assert_array_equal(total, total_2)
+
+
+@given(X=rows, seed=st.integers(0, 100))
+def test_weights_equal_repetition(X, seed):
+    weight = np.random.default_rng(seed).integers(0, 3, len(X))
+    repeated = np.repeat(X, weight, axis=0)
+    if not len(repeated):
+        return
+    index, total = canonical_rows(X, weight.astype(float))
+    index_2, total_2 = canonical_rows(repeated)
+    np.testing.assert_array_equal(X[index], repeated[index_2])
+    np.testing.assert_array_equal(total, total_2)
+
+
+def test_negative_zero_is_zero():
+    index, weight = canonical_rows(np.array([[0.0], [-0.0]], dtype=np.float32))
+    assert len(index) == 1
+    assert weight.tolist() == [2.0]
+
+
+def test_codebook_sizes_are_one_or_one_per_level():
+    assert check_codebook_size(4, 3) == [4, 4, 4]
+    assert check_codebook_size(np.int64(4), 1) == [4]
+    assert check_codebook_size((4, 8), 2) == [4, 8]
+    with pytest.raises(ValueError, match="has 2 entries but n_layers=3"):
+        check_codebook_size([4, 8], 3)
+    with pytest.raises(ValueError, match="entry 0"):
+        check_codebook_size([4, 0], 2)
+    with pytest.raises(ValueError, match="entry True"):
+        check_codebook_size([True, 2], 2)
+
+
+def test_codes_come_back_as_integers():
+    codes = check_codes([[0.0, 2.0]], [2, 3])
+    assert codes.dtype == np.int64
+    assert codes.tolist() == [[0, 2]]
+    assert check_codes(np.array([["1"]], dtype=object), [2]).tolist() == [[1]]
+    assert check_codes(torch.tensor([[1]]), [2]).tolist() == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        ([0, 1], "2-dimensional"),
+        (np.empty((0, 2)), "0 samples"),
+        ([[0, 0, 0]], "3 columns, but the model has 2 levels"),
+        ([[0.5, 0]], "whole numbers, got 0.5"),
+        ([[np.nan, 0]], "whole numbers"),
+        ([["a", "b"]], "should be integers"),
+        ([[0, 3]], r"level 1 should be in \[0, 3\), got 3"),
+        ([[-1, 0]], r"level 0 should be in \[0, 2\), got -1"),
+    ],
+)
+def test_bad_codes_are_named(codes, message):
+    with pytest.raises(ValueError, match=message):
+        check_codes(codes, [2, 3])
+
+
+@given(n=st.integers(1, 20), chunk=st.integers(1, 7))
+def test_padded_chunks_cover_all_rows_once(n, chunk):
+    X = np.arange(2 * n, dtype=np.float32).reshape(n, 2) + 1
+    seen = np.zeros_like(X)
+    for part, values in padded_chunks(X, chunk):
+        assert values.shape == (chunk, 2)
+        size = part.stop - part.start
+        seen[part] = values[:size]
+        assert not values[size:].any()
+    np.testing.assert_array_equal(seen, X)
+
+
+def test_tensors_become_arrays_whatever_their_dtype():
+    assert as_array(torch.ones(2, dtype=torch.bfloat16, requires_grad=True)).dtype == np.float32
+    assert as_array(torch.ones(2, dtype=torch.int32)).dtype == np.int32
+    assert as_array([1, 2]) == [1, 2]
