@@ -165,9 +165,8 @@ def expected_mutual_info(sizes_a: NDArray[np.int64], sizes_b: NDArray[np.int64])
             )
             which = np.repeat(np.arange(begin, end), widths[begin:end])
             shared = np.arange(len(which)) - (cuts[which] - cuts[begin]) + low[which]
-            expected += times * float(
-                _mean_overlap_terms(size, b[which], shared, total) @ b_times[which]
-            )
+            terms = _mean_overlap_terms(size, b[which], shared, total)
+            expected += times * float((terms * b_times[which]).sum())
             begin = end
     return expected
 
