@@ -1,0 +1,81 @@
+"""Settings of the documentation. Build it with ``sphinx-build -W -b html docs docs/_build/html``."""
+
+import os
+import warnings
+
+# One thread: the examples are small, and their pictures should not depend on the machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from sphinx_gallery.sorting import FileNameSortKey
+
+import sklearn_rqvae
+
+# -- Project --
+
+project = "sklearn-rqvae"
+author = "the sklearn_rqvae developers"
+copyright = author
+version = release = sklearn_rqvae.__version__
+
+# -- Sphinx --
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "_templates", "examples"]
+templates_path = ["_templates"]
+default_role = "literal"
+nitpicky = False
+
+autosummary_generate = True
+autodoc_typehints = "none"  # numpydoc says types in words, with shapes and units
+numpydoc_show_class_members = False  # the class template lists them
+numpydoc_use_plots = False
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+# -- Gallery --
+
+warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"/plot_",
+    "within_subsection_order": FileNameSortKey,
+    "doc_module": ("sklearn_rqvae",),
+    "backreferences_dir": "generated/backreferences",
+    "reference_url": {"sklearn_rqvae": None},
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+    "min_reported_time": 1,
+    "remove_config_comments": True,
+}
+
+# -- HTML --
+
+html_theme = "pydata_sphinx_theme"
+html_title = "sklearn-rqvae"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_sidebars = {"getting_started": [], "api": [], "glossary": [], "faq": [], "changes": []}
+html_theme_options = {
+    "logo": {"text": "sklearn-rqvae"},
+    "navbar_end": ["theme-switcher"],
+    "navbar_persistent": ["search-button"],
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": ["sphinx-version"],
+    "header_links_before_dropdown": 7,
+}

@@ -1,0 +1,38 @@
+"""The API page lists every public name, and nothing else."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+API = Path(__file__).resolve().parents[2] / "docs" / "api.rst"
+# Their names are listed under the package's own.
+SUBPACKAGES = ["callbacks", "datasets", "exceptions", "metrics", "nn", "plotting", "semantic_id"]
+
+
+def listed_names():
+    """Return the names that each module has on the API page."""
+    names, module = {}, None
+    for line in API.read_text(encoding="utf-8").splitlines():
+        if line.startswith(".. currentmodule:: "):
+            module = line.removeprefix(".. currentmodule:: ")
+        elif match := re.fullmatch(r"(?: {3}|\.\. autodata:: )([A-Za-z]\w*)", line):
+            names.setdefault(module, set()).add(match[1])
+    return names
+
+
+@pytest.mark.parametrize("subpackage", SUBPACKAGES)
+def test_every_public_name_of_a_subpackage_is_listed(subpackage):
+    module = importlib.import_module(f"sklearn_rqvae.{subpackage}")
+    assert listed_names()[module.__name__] == set(module.__all__)
+
+
+def test_every_public_name_of_the_package_is_listed():
+    import sklearn_rqvae
+
+    names = listed_names()
+    elsewhere = set().union(*(names[f"sklearn_rqvae.{subpackage}"] for subpackage in SUBPACKAGES))
+    public = {name for name in sklearn_rqvae.__all__ if not name.startswith("__")}
+    assert names["sklearn_rqvae"] <= public
+    assert public - names["sklearn_rqvae"] <= elsewhere
