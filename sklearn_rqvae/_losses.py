@@ -44,6 +44,12 @@ def weighted_mean(values: Tensor, sample_weight: Tensor | None = None) -> Tensor
     return values @ sample_weight / sample_weight.sum()
 
 
+def sum_of_means(values: Sequence[Tensor], sample_weight: Tensor | None = None) -> Tensor:
+    """Add up the averages over samples of any number of values, zero for none."""
+    means = [weighted_mean(value, sample_weight) for value in values]
+    return torch.stack(means).sum() if means else torch.zeros(())
+
+
 def reconstruction_loss(
     x: Tensor, reconstruction: Tensor, n_features: int, sample_weight: Tensor | None = None
 ) -> Tensor:
@@ -122,12 +128,9 @@ def codebook_loss(
     .. [1] van den Oord, A., Vinyals, O., Kavukcuoglu, K. "Neural discrete representation learning".
        NeurIPS 2017, arXiv:1711.00937, equation 3.
     """
-    error = sum(
-        (residual.detach() - codeword).square().sum(1)
-        for residual, codeword in zip(residuals, codewords, strict=True)
-    )
-    assert isinstance(error, Tensor)
-    return weighted_mean(error, sample_weight) / n_features
+    levels = zip(residuals, codewords, strict=True)
+    errors = [(residual.detach() - codeword).square().sum(1) for residual, codeword in levels]
+    return sum_of_means(errors, sample_weight) / n_features
 
 
 def commitment_loss(
@@ -156,12 +159,9 @@ def commitment_loss(
     loss : scalar Tensor
         Sum over levels and latent dimensions, over `n_features`; mean over the batch.
     """
-    error = sum(
-        (residual - codeword.detach()).square().sum(1)
-        for residual, codeword in zip(residuals, codewords, strict=True)
-    )
-    assert isinstance(error, Tensor)
-    return weighted_mean(error, sample_weight) / n_features
+    levels = zip(residuals, codewords, strict=True)
+    errors = [(residual - codeword.detach()).square().sum(1) for residual, codeword in levels]
+    return sum_of_means(errors, sample_weight) / n_features
 
 
 def relative_distortion(

@@ -75,13 +75,22 @@ def read_checkpoint(
         If the file holds anything but tensors and plain values, isn't one of ours, or has a newer
         format.
     """
-    try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        raise CheckpointError(
-            f"{os.fspath(path)!r} can't be read as tensors and plain values; load a file that "
-            "save_checkpoint wrote."
-        ) from error
+    with open(path, "rb") as file:
+        try:
+            checkpoint = torch.load(file, map_location=map_location, weights_only=True)
+        # A cut or foreign file fails in any of these ways, depending on where it is cut.
+        except (
+            pickle.UnpicklingError,
+            RuntimeError,
+            OSError,
+            EOFError,
+            KeyError,
+            ValueError,
+        ) as error:
+            raise CheckpointError(
+                f"{os.fspath(path)!r} can't be read as tensors and plain values; load a file that "
+                "save_checkpoint wrote."
+            ) from error
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
         raise CheckpointError(
             f"{os.fspath(path)!r} isn't a saved RqVae; load a file that save_checkpoint wrote, "

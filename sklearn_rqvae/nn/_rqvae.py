@@ -20,7 +20,7 @@ from sklearn_rqvae.nn._checkpoint import read_checkpoint, write_checkpoint
 from sklearn_rqvae.nn._decoder import Decoder
 from sklearn_rqvae.nn._encoder import Encoder
 from sklearn_rqvae.nn._modes import QuantizeForwardMode
-from sklearn_rqvae.nn._residual_quantizer import ResidualQuantizer
+from sklearn_rqvae.nn._residual_quantizer import Quantization, ResidualQuantizer
 from sklearn_rqvae.quantize._gumbel import annealed_temperature
 from sklearn_rqvae.quantize._residual import sum_codewords
 
@@ -296,23 +296,57 @@ class RqVae(nn.Module):
         """
         self._check_columns(x)
         standardized = self._standardize(x)
-        if sample_weight is not None:
-            sample_weight = sample_weight.to(standardized.dtype)
         latent = self._encode_standardized(standardized)
         quantization = self.quantizer(latent, codes, sample_weight)
+        return self._decode_and_compare(x, standardized, latent, quantization, sample_weight)
+
+    def autoencode(self, x: Tensor, sample_weight: Tensor | None = None) -> RqVaeOutput:
+        """Compute losses and reconstruction of a batch as if there were no quantizer.
+
+        The decoder gets the latents themselves, and no codes.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, input_dim)
+            Rows, in the input's units.
+        sample_weight : Tensor of shape (n_samples,), optional
+            Non-negative weights of the means over the batch.
+
+        Returns
+        -------
+        outputs : RqVaeOutput
+            As `forward` returns them, for no levels: codebook and commitment loss are zero.
+        """
+        self._check_columns(x)
+        standardized = self._standardize(x)
+        latent = self._encode_standardized(standardized)
+        no_codes = torch.empty(len(x), 0, dtype=torch.int64, device=latent.device)
+        no_levels = Quantization(latent, no_codes, residuals=(), codewords=())
+        return self._decode_and_compare(x, standardized, latent, no_levels, sample_weight)
+
+    def _decode_and_compare(
+        self,
+        x: Tensor,
+        standardized: Tensor,
+        latent: Tensor,
+        quantization: Quantization,
+        sample_weight: Tensor | None,
+    ) -> RqVaeOutput:
+        if sample_weight is not None:
+            sample_weight = sample_weight.to(standardized.dtype)
         decoded = self.decoder(quantization.quantized, quantization.codes)
-        n_numeric = self._n_numeric
+        sections = [self._n_numeric, self.n_cat_features]
+        numeric, categories = standardized.split(sections, 1)
+        decoded_numeric, logits = decoded.split(sections, 1)
         levels = (quantization.residuals, quantization.codewords, self.input_dim, sample_weight)
         outputs = RqVaeOutput(
             loss=latent.new_tensor(float("nan")),
             reconstruction_loss=reconstruction_loss(
-                standardized[:, :n_numeric], decoded[:, :n_numeric], self.input_dim, sample_weight
+                numeric, decoded_numeric, self.input_dim, sample_weight
             ),
             codebook_loss=codebook_loss(*levels),
             commitment_loss=commitment_loss(*levels),
-            categorical_loss=categorical_loss(
-                standardized[:, n_numeric:], decoded[:, n_numeric:], self.input_dim, sample_weight
-            ),
+            categorical_loss=categorical_loss(categories, logits, self.input_dim, sample_weight),
             reconstruction=self._to_input_units(decoded),
             codes=quantization.codes,
             latent=latent,

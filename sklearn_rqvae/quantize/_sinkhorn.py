@@ -128,6 +128,7 @@ def balanced_codes(
     epsilon: float = 0.03,
     sample_weight: Tensor | None = None,
     max_iter: int = 200,
+    tol: float = 0.03,
 ) -> Tensor:
     r"""Assign a batch to codewords so that all of them are used alike.
 
@@ -152,6 +153,9 @@ def balanced_codes(
         Mass of each row, up to a factor.
     max_iter : int, default=200
         Upper bound on the number of Sinkhorn steps.
+    tol : float, default=0.03
+        Stop when the codewords' masses miss their bound by less than this in all, of a total of 1.
+        A tenth of it takes three times as long and changes one code in thirty.
 
     Returns
     -------
@@ -176,5 +180,5 @@ def balanced_codes(
     row_mass = None if sample_weight is None else sample_weight / sample_weight.sum()
     bound = None if n_samples >= 2 * codebook_size else max(1 / codebook_size, 2 / n_samples)
     cost = transport_cost(residual, codebook)
-    log_plan = sinkhorn_log_plan(cost, epsilon, row_mass, bound, max_iter)
+    log_plan = sinkhorn_log_plan(cost, epsilon, row_mass, bound, max_iter, tol)
     return log_plan.argmax(1)

@@ -1,0 +1,197 @@
+"""Saved modules: tensors and plain values, and nothing else."""
+
+import os
+import pickle
+
+import pytest
+import torch
+
+from sklearn_rqvae.exceptions import CheckpointError
+from sklearn_rqvae.nn import Decoder, QuantizeForwardMode, RqVae
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def small_model(seed=0, **kwargs):
+    sizes = {"input_dim": 8, "embed_dim": 4, "hidden_dims": [6], "codebook_size": 5}
+    return RqVae(**{**sizes, **kwargs}, generator=seeded(seed))
+
+
+@pytest.fixture
+def x():
+    return torch.rand(30, 8, generator=seeded(1))
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"codebook_size": [5, 3, 1], "codebook_mode": ["ste", "gumbel_softmax", "sinkhorn"]},
+        {"codebook_normalize": True, "codebook_sim_vq": True, "n_cat_features": 3},
+        {"linear_path": True, "n_layers": 1, "hidden_dims": []},
+    ],
+)
+def test_loaded_model_gives_the_same_codes_and_reconstruction_at_once(tmp_path, x, kwargs):
+    # Where a Python flag says that codewords are initialized, it is lost here, and the first call of the
+    # loaded model overwrites them.
+    model = small_model(**kwargs)
+    model.set_scaling(x.mean(0), 0.3)
+    model.initialize_codebooks(x)
+    model(x).loss.backward()
+    path = tmp_path / "checkpoint.pt"
+    model.save_checkpoint(path)
+    loaded = RqVae.load_from_checkpoint(path)
+    assert torch.equal(loaded.get_semantic_ids(x), model.get_semantic_ids(x))
+    model.eval(), loaded.eval()
+    for before, after in zip(model(x), loaded(x), strict=True):
+        assert torch.equal(before, after)
+    assert loaded.quantizer.modes == model.quantizer.modes
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+
+
+def test_training_goes_on_from_where_it_was(tmp_path, x):
+    model = small_model(codebook_mode="ste")
+    model(x)
+    model.anneal(0.5)
+    model.save_checkpoint(tmp_path / "checkpoint.pt")
+    loaded = RqVae.load_from_checkpoint(tmp_path / "checkpoint.pt")
+    outputs, others = model(x), loaded(x)
+    assert torch.equal(outputs.codes, others.codes)
+    assert torch.equal(outputs.loss, others.loss)
+
+
+def test_loading_draws_nothing_from_the_global_generator(tmp_path):
+    small_model().save_checkpoint(tmp_path / "checkpoint.pt")
+    before = torch.get_rng_state()
+    RqVae.load_from_checkpoint(tmp_path / "checkpoint.pt")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_subclass_loads_as_itself(tmp_path, x):
+    class Louder(RqVae):
+        def compute_loss(self, x, outputs):
+            return 2 * super().compute_loss(x, outputs)
+
+    model = small_model().eval()
+    model.save_checkpoint(tmp_path / "checkpoint.pt")
+    louder = Louder.load_from_checkpoint(tmp_path / "checkpoint.pt").eval()
+    assert type(louder) is Louder
+    torch.testing.assert_close(louder(x).loss, 2 * model(x).loss)
+
+
+def test_a_decoder_of_ones_own_is_saved_by_its_weights(tmp_path, x):
+    model = small_model(decoder=Decoder(4, [3], 8, generator=seeded(2)))
+    path = tmp_path / "checkpoint.pt"
+    model.save_checkpoint(path)
+    loaded = RqVae.load_from_checkpoint(path, decoder=Decoder(4, [3], 8, generator=seeded(3)))
+    codes = model.get_semantic_ids(x)
+    assert torch.equal(loaded.decode(codes), model.decode(codes))
+    with pytest.raises(CheckpointError, match=r"(?s)doesn't fit RqVae.*size mismatch"):
+        RqVae.load_from_checkpoint(path)
+
+
+class Exploit:
+    """Create a file when unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+@pytest.mark.parametrize("where", ["whole", "config", "state"])
+def test_code_in_the_file_is_refused_and_not_run(tmp_path, where):
+    trace = tmp_path / "trace"
+    path = tmp_path / "checkpoint.pt"
+    small_model().save_checkpoint(path)
+    content = torch.load(path, weights_only=True)
+    if where == "whole":
+        content = Exploit(trace)
+    else:
+        content[where]["extra"] = Exploit(trace)
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match="tensors and plain values"):
+        RqVae.load_from_checkpoint(path)
+    assert not trace.exists()
+
+
+def test_a_pickled_module_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    torch.save(small_model(), path)
+    with pytest.raises(CheckpointError, match="tensors and plain values"):
+        RqVae.load_from_checkpoint(path)
+    path.write_bytes(pickle.dumps(small_model().state_dict()))
+    with pytest.raises(CheckpointError):
+        RqVae.load_from_checkpoint(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut"])
+def test_files_that_are_no_checkpoint_are_refused(tmp_path, content):
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt"):
+        RqVae.load_from_checkpoint(path)
+
+
+def test_a_cut_file_is_refused(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    small_model().save_checkpoint(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError):
+        RqVae.load_from_checkpoint(path)
+
+
+def test_a_missing_file_is_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        RqVae.load_from_checkpoint(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "something else"}, "isn't a saved RqVae"),
+        ({"format_version": 99}, "format version 99.*update"),
+        ({"config": [1]}, "lacks its configuration"),
+        ({"state": {"mean": 3.0}}, "entry 'mean' of type float"),
+        ({"config": {"input_dim": 8, "unknown": 1}}, "doesn't fit RqVae.*unknown"),
+        ({"config": {"input_dim": -8}}, "doesn't fit RqVae.*input_dim=-8"),
+        ({"state": {}}, "doesn't fit RqVae.*Missing key"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(tmp_path, change, message):
+    path = tmp_path / "checkpoint.pt"
+    small_model().save_checkpoint(path)
+    torch.save({**torch.load(path, weights_only=True), **change}, path)
+    with pytest.raises(CheckpointError, match=f"(?s){message}"):
+        RqVae.load_from_checkpoint(path)
+
+
+def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    model = small_model()
+    model.save_checkpoint(path)
+    before = path.read_bytes()
+
+    def full_disk(*args):
+        args[1].write(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        model.save_checkpoint(path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["checkpoint.pt"]
+
+
+def test_configuration_is_plain(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    small_model(codebook_mode=QuantizeForwardMode.SINKHORN).save_checkpoint(path)
+    config = torch.load(path, weights_only=True)["config"]
+    assert config["codebook_mode"] == ["SINKHORN"] * 3
+    for value in config.values():
+        values = value if isinstance(value, list) else [value]
+        assert all(isinstance(entry, int | float | str) for entry in values)
