@@ -1,12 +1,10 @@
-"""Settings of the documentation. Build it with ``sphinx-build -W -b html docs docs/_build/html``."""
+"""Settings of the documentation; build it with ``sphinx-build -W docs docs/_build/html``."""
 
 import os
 import warnings
 
 # One thread: the examples are small, and their pictures should not depend on the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-from sphinx_gallery.sorting import FileNameSortKey
 
 import sklearn_rqvae
 
@@ -47,7 +45,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
-    "within_subsection_order": FileNameSortKey,
+    "within_subsection_order": "FileNameSortKey",
     "doc_module": ("sklearn_rqvae",),
     "backreferences_dir": "generated/backreferences",
     "reference_url": {"sklearn_rqvae": None},

@@ -2,8 +2,8 @@
 What gradient crosses the quantizer
 ===================================
 
-In training, the four quantize modes differ in which codeword a level chooses and in the gradient that the residual
-receives. In two dimensions both can be drawn.
+In training, the four quantize modes differ in which codeword a level chooses and in the gradient
+that the residual receives. In two dimensions both can be drawn.
 """
 
 import matplotlib.pyplot as plt
@@ -17,8 +17,9 @@ side = np.linspace(-2, 2, 11)
 grid = torch.tensor(np.stack(np.meshgrid(side, side), -1).reshape(-1, 2), dtype=torch.float32)
 
 # %%
-# One level with four codewords, in training mode. The loss pulls every *quantized* vector to the right with the same
-# force; its gradient with respect to the *residuals* is what the mode makes of that force.
+# One level with four codewords, in training mode. The loss pulls every *quantized* vector to the
+# right with the same force; its gradient with respect to the *residuals* is what the mode makes of
+# that force.
 
 
 def pull(mode):
@@ -58,10 +59,12 @@ plt.show()
 # Stars are the codewords, and an arrow's color is the codeword that the point was given.
 #
 # - **STE** passes the force on as it is.
-# - The **rotation trick** turns it by the angle between a point and its codeword, and weakens it for points that are farther
-#   out than the codeword.
-# - **Gumbel-softmax** samples: near the border of two cells either may be chosen. Its force points from one likely
-#   codeword to another, so it is strong where the choice is open and vanishes where it is certain.
-# - **Sinkhorn** makes cells of equal size, here 30 or 31 of 121 points each, and passes the force on as it is.
+# - The **rotation trick** turns it by the angle between a point and its codeword, and weakens it
+#   for points that are farther out than the codeword.
+# - **Gumbel-softmax** samples: near the border of two cells either may be chosen. Its force points
+#   from one likely codeword to another, so it is strong where the choice is open and vanishes where
+#   it is certain.
+# - **Sinkhorn** makes cells of equal size, here 30 or 31 of 121 points each, and passes the force
+#   on as it is.
 #
 # :doc:`/user_guide/modes` has the formulas.

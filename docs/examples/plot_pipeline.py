@@ -4,8 +4,8 @@ Semantic IDs for a catalog of texts
 
 From item texts to semantic IDs in one pipeline, and a look at what the IDs mean.
 
-The catalog is :func:`~sklearn_rqvae.datasets.load_api_docs`: the functions and classes of the installed numerical
-libraries, each with its name and the first sentence of its documentation.
+The catalog is :func:`~sklearn_rqvae.datasets.load_api_docs`: the functions and classes of the
+installed numerical libraries, each with its name and the first sentence of its documentation.
 """
 
 import matplotlib.pyplot as plt
@@ -19,18 +19,22 @@ from sklearn_rqvae.metrics import code_perplexity, code_usage, fraction_variance
 docs = load_api_docs()
 print(len(docs.data), "items, for example:")
 for text in docs.data[::1200]:
-    print("-", text[:90])
+    print("-", text[:70])
 
 # %%
 # Fit
 # ---
-# :class:`~sklearn_rqvae.TextEmbedder` makes vectors from the texts' character n-grams, without any model or download.
-# :class:`~sklearn_rqvae.RQVAETransformer` learns the codes. Its sizes are smaller here than the defaults, to be quick.
+# :class:`~sklearn_rqvae.TextEmbedder` makes vectors from the texts' character n-grams, without any
+# model or download. :class:`~sklearn_rqvae.RQVAETransformer` learns the codes. Its sizes are
+# smaller here than the defaults, to be quick.
 
 pipeline = Pipeline(
     [
         ("emb", TextEmbedder(n_components=64, random_state=0)),
-        ("rq", RQVAETransformer(n_layers=3, codebook_size=64, max_epochs=5, random_state=0)),
+        (
+            "rq",
+            RQVAETransformer(n_layers=3, codebook_size=64, n_beams=4, max_epochs=5, random_state=0),
+        ),
     ]
 )
 codes = pipeline.fit_transform(docs.data)
@@ -39,19 +43,21 @@ print("codes", codes.shape, codes.dtype)
 # %%
 # Items that share a prefix
 # -------------------------
-# Items with the same first code form a coarse group, items with the same first two codes a finer one. These are the
-# largest groups of two codes, with some of their items.
+# Items with the same first code form a coarse group, items with the same first two codes a finer
+# one. These are the largest groups of two codes, with some of their items.
 
 pairs, group, sizes = np.unique(codes[:, :2], axis=0, return_inverse=True, return_counts=True)
 for largest in np.argsort(sizes)[::-1][:4]:
     members = np.flatnonzero(group == largest)
-    names = [str(docs.names[member]) for member in members[:5]]
-    print(f"{tuple(map(int, pairs[largest]))}, {sizes[largest]} items: {', '.join(names)}, …")
+    print(f"codes {pairs[largest]}, {sizes[largest]} items:")
+    print("   ", ", ".join(docs.names[members[:3]]), "…")
 
 # %%
-# Each code adds detail
-# ---------------------
-# A prefix decodes, too. The reconstruction gets closer with every code: the fraction of variance unexplained falls.
+# Each code adds detail, and all are used
+# ---------------------------------------
+# A prefix decodes, too. The reconstruction gets closer with every code: the fraction of variance
+# unexplained falls (left). At a healthy level most codewords are in use (right). A perplexity of 40
+# means: as informative as 40 codewords used alike.
 
 vectors = pipeline.named_steps["emb"].transform(docs.data)
 rq = pipeline.named_steps["rq"]
@@ -60,6 +66,7 @@ unexplained = [1.0] + [
     fraction_variance_unexplained(vectors, rq.inverse_transform(codes[:, :k]))
     for k in range(1, n_levels + 1)
 ]
+perplexity = code_perplexity(codes, codebook_size=64)
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 left.plot(range(n_levels + 1), unexplained, "o-", color="tab:blue")
@@ -70,13 +77,6 @@ left.set(
     xticks=range(n_levels + 1),
     title="Every code adds detail",
 )
-
-# %%
-# All codes are used
-# ------------------
-# At a healthy level most codewords are in use. A perplexity of 40 means: as informative as 40 codewords used alike.
-
-perplexity = code_perplexity(codes, codebook_size=64)
 for level, usage in enumerate(code_usage(codes, codebook_size=64)):
     right.step(
         np.arange(64),
@@ -92,11 +92,13 @@ right.set(
     title="All codes are used",
 )
 right.legend()
+plt.show()
 
 # %%
 # New items
 # ---------
-# ``transform`` encodes texts that weren't there in ``fit``. Its neighbors in the catalog share its first code.
+# ``transform`` encodes texts that weren't there in ``fit``. Its neighbors in the catalog share its
+# first code.
 
 query = "sort_rows: Sort the rows of a matrix by the values in one column."
 query_codes = pipeline.transform([query])[0]
@@ -107,4 +109,4 @@ closest = same_first[
 print(query)
 print("codes", tuple(map(int, query_codes)))
 for item in closest:
-    print("-", docs.data[item][:90])
+    print("-", docs.data[item][:70])

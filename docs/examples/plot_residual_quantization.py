@@ -16,8 +16,8 @@ centers = np.array([[2.0, 1.5], [-2.0, 1.2], [-1.2, -1.8], [1.8, -1.4]])
 points = np.concatenate([rng.normal(center, 0.6, size=(150, 2)) for center in centers])
 
 # %%
-# :class:`~sklearn_rqvae.nn.ResidualQuantizer` starts its codebooks by k-means: the first on the points, the second on
-# what the first leaves.
+# :class:`~sklearn_rqvae.nn.ResidualQuantizer` starts its codebooks by k-means: the first on the
+# points, the second on what the first leaves.
 
 latent = torch.tensor(points, dtype=torch.float32)
 quantizer = ResidualQuantizer(
@@ -31,9 +31,10 @@ first, second = (codebook.detach().numpy() for codebook in quantizer.codebooks)
 quantized = quantization.quantized.detach().numpy()
 
 # %%
-# The first level picks the nearest of four codewords (large marks). What is left of a point, its residual, is quantized by
-# the second level, whose codewords are corrections: the same four for all first codewords. Their sums are sixteen places
-# for points. On the right is the same in the second level's coordinates.
+# The first level picks the nearest of four codewords (large marks). What is left of a point, its
+# residual, is quantized by the second level, whose codewords are corrections: the same four for all
+# first codewords. Their sums are sixteen places for points. On the right is the same in the second
+# level's coordinates.
 
 colors = np.array(["#0072b2", "#d55e00", "#009e73", "#cc79a7"])
 marks = np.array(["o", "s", "^", "D"])
@@ -66,7 +67,8 @@ axes[1].set(title="Level 1: residuals, and its codewords", aspect="equal")
 plt.show()
 
 # %%
-# A point is the sum of its codewords and the last residual, exactly. Each level makes the residual shorter.
+# A point is the sum of its codewords and the last residual, exactly. Each level makes the residual
+# shorter.
 
 last_residual = latent - quantization.quantized
 for name, left in (

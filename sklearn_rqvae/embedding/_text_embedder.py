@@ -86,7 +86,7 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         Length of the vectors.
     n_features_in_ : int
         Number of columns that are joined; 1 for a plain sequence of texts.
-    feature_names_in_ : ndarray of str of shape (n_features_in_,)
+    feature_names_in_ : ndarray of str of shape (`n_features_in_`,)
         Names of the joined columns, where fit was given a data frame.
 
     See Also
@@ -204,7 +204,7 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
         Returns
         -------
-        vectors : ndarray of shape (n_samples, n_features_out_), dtype=float32
+        vectors : ndarray of shape (n_samples, `n_features_out_`), dtype=float32
             The vectors, the same as ``fit(X).transform(X)``.
         """
         texts = self._read_fit_texts(X)
@@ -221,7 +221,7 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
         Returns
         -------
-        vectors : ndarray of shape (n_samples, n_features_out_), dtype=float32
+        vectors : ndarray of shape (n_samples, `n_features_out_`), dtype=float32
             The vectors.
 
         Raises
