@@ -50,15 +50,20 @@ class ResidualQuantizer(nn.Module):
     r"""Quantize latents level by level, each level what the ones before have left.
 
     Values follow the recursion :math:`r_{l+1} = r_l - q_l` from :math:`r_0 = z`. Two different
-    gradients go back to the latent. Those of the commitment loss go through the residuals, where
+    gradients go back to the latent. That of the commitment loss goes through the residuals, where
     codewords are constants: all levels have their share. That of the sum of codewords is the
-    derivative of :math:`\sum_l o_l`, where :math:`o_l` is the mode's differentiable stand-in for
-    :math:`q_l` and what is left for the next level is :math:`r_l - o_l`:
+    derivative of :math:`\sum_l o_l(p_l)`, where :math:`o_l` is the mode's differentiable stand-in
+    for :math:`q_l`, and the path :math:`p_l` has the value of the residual and its own derivative:
 
-    - straight through and Sinkhorn: :math:`o_l` has the derivative of :math:`r_l`, so nothing is
-      left and the derivative of the whole sum is the identity, whatever the number of levels;
-    - rotation and Gumbel-softmax: each level adds its Jacobian applied to what the levels before
-      have left.
+    - Straight through and Sinkhorn: :math:`o_l` has the derivative of :math:`p_l`, and leaves
+      none: :math:`p_{l+1}` is a constant. The derivative of the whole sum is the identity,
+      whatever the number of levels. With a straight-through step at each level and constant
+      codewords it would be :math:`L` times that.
+    - Gumbel-softmax: :math:`p_{l+1} = p_l - o_l`, the derivative of the relaxed recursion.
+    - Rotation: :math:`p_{l+1} = p_l - \mathrm{sg}(q_l)`, so the rotations of all levels add up.
+      One rotation of the sum, and the relaxed recursion, both ended with worse reconstructions;
+      so did the mean in place of the sum. The scales, at most one, shrink with the level, and a
+      gradient grows less than :math:`L` times.
 
     Parameters
     ----------
@@ -75,12 +80,10 @@ class ResidualQuantizer(nn.Module):
         the length of a residual is what they have to code.
     codebook_sim_vq : bool, default=False
         Whether to freeze codewords and learn one linear map of each codebook.
-    temperature : float, default=1.0
+    temperature : float, default=0.3
         Temperature of the Gumbel-softmax.
     epsilon : float, default=0.03
         Strength of Sinkhorn's entropy, in units of the median squared distance.
-    max_scale : float, default=1.0
-        Upper bound of the rotation's scale.
     generator : torch.Generator, optional
         Draws codewords, and later noise and replacements; torch's global generator if not given. It
         isn't saved.
@@ -104,22 +107,16 @@ class ResidualQuantizer(nn.Module):
         *,
         codebook_normalize: bool = False,
         codebook_sim_vq: bool = False,
-        temperature: float = 1.0,
+        temperature: float = 0.3,
         epsilon: float = 0.03,
-        max_scale: float = 1.0,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        for name, value in (
-            ("temperature", temperature),
-            ("epsilon", epsilon),
-            ("max_scale", max_scale),
-        ):
+        for name, value in (("temperature", temperature), ("epsilon", epsilon)):
             if not value > 0:
                 raise ValueError(f"{name}={value!r} should be positive.")
         self.modes = QuantizeForwardMode.parse_modes(codebook_mode, n_layers)
         self.epsilon = epsilon
-        self.max_scale = max_scale
         self.generator = generator
         sizes = check_codebook_size(codebook_size, n_layers)
         self.levels = nn.ModuleList(
@@ -182,41 +179,44 @@ class ResidualQuantizer(nn.Module):
         residual = path = self.normalize(latent)
         outputs, chosen, residuals, codewords = [], [], [], []
         for level, (codebook, mode) in enumerate(zip(self._levels, self.modes, strict=True)):
-            level_codebook = codebook.codewords
-            output = None
-            if codes is not None:
-                mode, level_codes = QuantizeForwardMode.STE, codes[:, level]
-            elif not self.training:
+            if codes is not None or not self.training:
                 mode = QuantizeForwardMode.STE
-                level_codes = nearest_codewords(residual.detach(), level_codebook.detach())
-            elif mode is QuantizeForwardMode.GUMBEL_SOFTMAX:
-                output, level_codes = gumbel_codewords(
-                    path, level_codebook, self.temperature, self.generator
-                )
-            elif mode is QuantizeForwardMode.SINKHORN:
-                level_codes = balanced_codes(residual, level_codebook, self.epsilon, sample_weight)
-            else:
-                level_codes = nearest_codewords(residual.detach(), level_codebook.detach())
-            codeword = F.embedding(level_codes, level_codebook)
-            if mode is QuantizeForwardMode.ROTATION_TRICK:
-                output = rotate(path, codeword, self.max_scale)
-            elif output is None:
-                output = straight_through(path, codeword)
+            given = None if codes is None else codes[:, level]
+            in_effect = codebook.codewords
+            level_codes, output, path = self._choose(mode, path, in_effect, given, sample_weight)
             if self.training:
                 codebook.count(level_codes, sample_weight)
+            codeword = F.embedding(level_codes, in_effect)
             outputs.append(output)
             chosen.append(level_codes)
             residuals.append(residual)
             codewords.append(codeword)
             residual = residual - codeword.detach()
-            if mode in (QuantizeForwardMode.ROTATION_TRICK, QuantizeForwardMode.GUMBEL_SOFTMAX):
-                path = path - output
-            else:
-                path = residual.detach()
         quantized = outputs[0]
         for output in outputs[1:]:
             quantized = quantized + output
         return Quantization(quantized, torch.stack(chosen, 1), tuple(residuals), tuple(codewords))
+
+    def _choose(
+        self,
+        mode: QuantizeForwardMode,
+        path: Tensor,
+        codewords: Tensor,
+        codes: Tensor | None,
+        sample_weight: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return one level's codes, its output, and what the next level's output depends on."""
+        if mode is QuantizeForwardMode.GUMBEL_SOFTMAX:
+            output, codes = gumbel_codewords(path, codewords, self.temperature, self.generator)
+            return codes, output, path - output
+        if mode is QuantizeForwardMode.SINKHORN:
+            codes = balanced_codes(path, codewords, self.epsilon, sample_weight)
+        elif codes is None:
+            codes = nearest_codewords(path.detach(), codewords.detach())
+        chosen = F.embedding(codes, codewords).detach()
+        if mode is QuantizeForwardMode.ROTATION_TRICK:
+            return codes, rotate(path, chosen), path - chosen
+        return codes, straight_through(path, chosen), (path - chosen).detach()
 
     @torch.no_grad()
     def encode(self, latent: Tensor) -> Tensor:
@@ -257,6 +257,10 @@ class ResidualQuantizer(nn.Module):
             codes = nearest_codewords(residual, codebook.codewords)
             residual = residual - codebook.lookup(codes)
 
+    def judges_usage(self, window: float) -> bool:
+        """Say whether any level's mean usage has reached `window`."""
+        return bool(torch.stack([level.usage.mean() for level in self._levels]).max() >= window)
+
     @torch.no_grad()
     def reset_dead_codes(
         self,
@@ -265,7 +269,7 @@ class ResidualQuantizer(nn.Module):
         sample_weight: Tensor | None = None,
         *,
         threshold: float = 0.1,
-        window: float = 10.0,
+        window: float = 50.0,
     ) -> list[int]:
         """Move dead codewords to badly quantized residuals of a batch, one level after the other.
 
@@ -279,7 +283,7 @@ class ResidualQuantizer(nn.Module):
             Weights of the rows' errors.
         threshold : float, default=0.1
             A code is dead if its usage is below this share of the level's mean usage.
-        window : float, default=10.0
+        window : float, default=50.0
             Mean usage from which on a level is judged; the count then starts anew.
 
         Returns
@@ -287,7 +291,7 @@ class ResidualQuantizer(nn.Module):
         n_reset : list of int
             Number of codewords replaced at each level.
         """
-        n_reset = []
+        n_reset: list[int] = []
         residual = self.normalize(latent)
         for codebook in self._levels:
             codes = nearest_codewords(residual, codebook.codewords)

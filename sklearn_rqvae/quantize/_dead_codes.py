@@ -8,7 +8,7 @@ from torch import Tensor
 __all__ = ["dead_codes", "draw_rows_by_error", "reset_moments"]
 
 
-def dead_codes(usage: Tensor, threshold: float = 0.1, window: float = 10.0) -> Tensor:
+def dead_codes(usage: Tensor, threshold: float = 0.1, window: float = 50.0) -> Tensor:
     """Find the codes that are hardly used, once there was enough to judge by.
 
     Parameters
@@ -18,9 +18,9 @@ def dead_codes(usage: Tensor, threshold: float = 0.1, window: float = 10.0) -> T
     threshold : float, default=0.1
         A code is dead if its usage is below this share of the mean usage. The threshold is
         relative, so that it means the same for every batch size.
-    window : float, default=10.0
-        Least mean usage to judge by. A code of a tenth of the mean use then had one use to expect;
-        over a shorter time many live codes look dead by chance.
+    window : float, default=50.0
+        Least mean usage to judge by. A code of a tenth of the mean use has five uses to expect over
+        the default; over a window of ten it has one, and many live codes would look dead by chance.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def dead_codes(usage: Tensor, threshold: float = 0.1, window: float = 10.0) -> T
     --------
     >>> import torch
     >>> from sklearn_rqvae.quantize._dead_codes import dead_codes
-    >>> dead_codes(torch.tensor([30.0, 0.0, 12.0, 0.5]))
+    >>> dead_codes(torch.tensor([300.0, 0.0, 120.0, 5.0]))
     tensor([1, 3])
     """
     mean = usage.mean()

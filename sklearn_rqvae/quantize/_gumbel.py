@@ -120,7 +120,7 @@ def gumbel_codewords(
     return hard.detach() + (soft - soft.detach()), codes
 
 
-def annealed_temperature(progress: float, start: float = 1.0, end: float = 0.1) -> float:
+def annealed_temperature(progress: float, start: float = 0.3, end: float = 0.03) -> float:
     r"""Compute the temperature at a point of the training, falling exponentially.
 
     Parameters
@@ -144,7 +144,7 @@ def annealed_temperature(progress: float, start: float = 1.0, end: float = 0.1) 
     --------
     >>> from sklearn_rqvae.quantize._gumbel import annealed_temperature
     >>> [round(annealed_temperature(p), 3) for p in (0, 0.5, 1)]
-    [1.0, 0.316, 0.1]
+    [0.3, 0.095, 0.03]
     """
     if not 0 <= progress <= 1:
         raise ValueError(f"progress={progress!r} should be the share of training done, in [0, 1].")

@@ -93,8 +93,8 @@ def sinkhorn_log_plan(
     >>> from sklearn_rqvae.quantize._sinkhorn import sinkhorn_log_plan
     >>> cost = torch.tensor([[0.0, 1.0], [0.0, 3.0]])  # both rows prefer the first column
     >>> sinkhorn_log_plan(cost, epsilon=0.2, tol=1e-6).exp().round(decimals=3)
-    tensor([[0.0000, 0.5000],
-            [0.5000, 0.0000]])
+    tensor([[0.0030, 0.4970],
+            [0.4970, 0.0030]])
     """
     n_rows, n_columns = cost.shape
     kernel = cost / -epsilon

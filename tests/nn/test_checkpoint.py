@@ -34,8 +34,8 @@ def x():
     ],
 )
 def test_loaded_model_gives_the_same_codes_and_reconstruction_at_once(tmp_path, x, kwargs):
-    # Where a Python flag says that codewords are initialized, it is lost here, and the first call of the
-    # loaded model overwrites them.
+    # Where a Python flag says that codewords are initialized, it is lost here, and the first call
+    # of the loaded model overwrites them.
     model = small_model(**kwargs)
     model.set_scaling(x.mean(0), 0.3)
     model.initialize_codebooks(x)

@@ -1,5 +1,7 @@
 """The recursion over levels."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import example, given
@@ -16,7 +18,7 @@ def problem(seed, n_rows=40, n_layers=3, size=7, n_dims=4):
     generator = seeded(seed)
     latent = torch.randn(n_rows, n_dims, generator=generator, dtype=torch.float64)
     codebooks = [
-        0.5**level * torch.randn(size, n_dims, generator=generator, dtype=torch.float64)
+        torch.randn(size, n_dims, generator=generator, dtype=torch.float64) / 2**level
         for level in range(n_layers)
     ]
     return latent, codebooks
@@ -57,7 +59,7 @@ def test_a_zero_codeword_keeps_the_residual_from_growing(seed):
     lengths = [latent.norm(dim=1)]
     for n_levels in range(1, 5):
         lengths.append((latent - sum_codewords(codes[:, :n_levels], codebooks)).norm(dim=1))
-    for before, after in zip(lengths[:-1], lengths[1:], strict=True):
+    for before, after in pairwise(lengths):
         assert (after <= before + 1e-12).all()
 
 

@@ -135,7 +135,8 @@ def test_one_row_gets_its_nearest_codeword():
 
 
 def test_small_batches_cost_little_more_than_the_nearest_codeword():
-    # Even masses would split each of 32 rows over 8 codewords, and move rows that collide with none.
+    # Even masses would split each of 32 rows over 8 codewords, and move rows that collide with
+    # none.
     residual, codebook = random_problem(0, 32, 256, dtype=torch.float32)
     distances = squared_distances(residual, codebook)
     codes = balanced_codes(residual, codebook)
