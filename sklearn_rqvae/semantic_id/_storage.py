@@ -1,0 +1,180 @@
+"""A file of plain arrays and a JSON header, replaced as a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._item_ids import STRINGS
+
+__all__ = ["load", "replace_file", "save"]
+
+FORMAT = "sklearn_rqvae.SemanticIDIndex"
+VERSION = 1
+HEADER = "header.json"
+
+
+@contextmanager
+def replace_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path` that takes its place when the block ends without an
+    error.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File to write.
+
+    Yields
+    ------
+    file : binary file
+        The temporary file; deleted if the block fails.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    # "x": a new file, with the permissions that any file of this user gets.
+    with open(temporary, "xb") as file:
+        try:
+            yield file
+            file.flush()
+            # The rename must not reach the disk before the content.
+            os.fsync(file.fileno())
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    os.replace(temporary, path)
+
+
+def save(
+    path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, NDArray[Any]]
+) -> None:
+    """Write a header and arrays to one file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File to write.
+    header : dict
+        Plain values.
+    arrays : dict of str to ndarray
+        Numbers, bytes or variable-width strings.
+    """
+    strings = [name for name, array in arrays.items() if array.dtype.kind == "T"]
+    content = {"format": FORMAT, "version": VERSION, "strings": strings, **header}
+    with (
+        replace_file(path) as file,
+        # Stored, not deflated: packed keys hardly compress, and loading is as fast as reading.
+        zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive,
+    ):
+        archive.writestr(HEADER, json.dumps(content))
+        for name, array in arrays.items():
+            if name in strings:
+                text = [item.encode() for item in array.tolist()]
+                ends = np.cumsum([len(item) for item in text], dtype=np.int64)
+                _write(archive, f"{name}.ends", ends)
+                _write(archive, f"{name}.utf8", np.frombuffer(b"".join(text), dtype=np.uint8))
+            else:
+                _write(archive, name, array)
+
+
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read what `save` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File to read.
+
+    Returns
+    -------
+    header : dict
+        Plain values.
+    arrays : dict of str to ndarray
+        The arrays.
+
+    Raises
+    ------
+    ValueError
+        If the file isn't an index, is damaged, or has a later version.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            header = json.loads(archive.read(HEADER))
+            if not isinstance(header, dict) or header.get("format") != FORMAT:
+                raise ValueError(f"{os.fspath(path)} is not a saved SemanticIDIndex.")
+            if header["version"] > VERSION:
+                raise ValueError(
+                    f"{os.fspath(path)} has format version {header['version']}, this version of "
+                    "sklearn_rqvae reads "
+                    f"up to {VERSION}; update sklearn_rqvae."
+                )
+            arrays = {
+                name[:-4]: _read(archive, name)
+                for name in archive.namelist()
+                if name.endswith(".npy")
+            }
+    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, EOFError) as error:
+        raise ValueError(
+            f"{os.fspath(path)} is not a saved SemanticIDIndex, or is damaged: {error}."
+        ) from error
+    for name in header["strings"]:
+        text, ends = arrays.pop(f"{name}.utf8").tobytes(), arrays.pop(f"{name}.ends").tolist()
+        starts = [0, *ends[:-1]]
+        items = [text[start:end].decode() for start, end in zip(starts, ends, strict=False)]
+        arrays[name] = np.array(items, dtype=STRINGS)
+    _check(path, header, arrays)
+    return header, arrays
+
+
+def _write(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def _read(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    with archive.open(name) as file:
+        try:
+            return np.lib.format.read_array(file, allow_pickle=False)
+        except ValueError as error:
+            raise ValueError(f"{archive.filename} is damaged in {name}: {error}.") from error
+
+
+def _check(
+    path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, NDArray[Any]]
+) -> None:
+    """Refuse arrays that don't fit together; the index relies on their order."""
+    missing = {"keys", "order", "item_ids", "retired"} - set(arrays)
+    problem = f"lacks {', '.join(sorted(missing))}" if missing else ""
+    if not problem:
+        keys, order, item_ids = arrays["keys"], arrays["order"], arrays["item_ids"]
+        by_item = arrays.get("item_order", np.arange(len(keys)))
+        if not len(keys) == len(order) == len(item_ids) == len(by_item):
+            problem = "has arrays of different lengths"
+        elif not (_is_permutation(order) and _is_permutation(by_item)):
+            problem = "has an order that is no permutation"
+        elif (keys[order[1:]] < keys[order[:-1]]).any():
+            problem = "has keys out of order"
+        elif (item_ids[by_item[1:]] <= item_ids[by_item[:-1]]).any():
+            problem = "has item ids out of order"
+        elif header["collisions"] != "none" and (keys[order[1:]] == keys[order[:-1]]).any():
+            problem = "has an ID twice"
+    if problem:
+        raise ValueError(f"{os.fspath(path)} is damaged: it {problem}.")
+
+
+def _is_permutation(order: NDArray[Any]) -> bool:
+    if not len(order):
+        return True
+    if order.min() < 0 or order.max() >= len(order):
+        return False
+    seen = np.zeros(len(order), dtype=bool)
+    seen[order] = True
+    return bool(seen.all())

@@ -1,0 +1,411 @@
+"""Every format against what its consumers read, and back."""
+
+import csv
+import json
+import subprocess
+import sys
+import zipfile
+from io import StringIO
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from sklearn_rqvae.semantic_id import (
+    SemanticIDIndex,
+    level_letters,
+    token_ids_to_ids,
+    token_names,
+    tokens_to_ids,
+)
+
+HOSTILE = ["", "<a_1>", "a\0", "a", "é", "\U0001f600", "x" * 3000, "1,2", '"\n', "\r", "7", "null"]
+FILES = ["index.json", "flashrec", "parquet", "csv", "jsonl"]
+
+
+@st.composite
+def indexes(draw):
+    as_text = draw(st.booleans())
+    kind = (
+        st.one_of(st.sampled_from(HOSTILE), st.text(max_size=5))
+        if as_text
+        else st.integers(-(2**63), 2**63 - 1)
+    )
+    items = draw(st.lists(kind, unique=True, min_size=1, max_size=12))
+    n_levels = draw(st.integers(1, 4))
+    code = st.integers(0, 3)
+    codes = [draw(st.tuples(*[code] * n_levels)) for _ in items]
+    return SemanticIDIndex("suffix", codebook_sizes=5).fit(codes, items)
+
+
+def same(index, other):
+    assert other.item_ids_.tolist() == index.item_ids_.tolist()
+    assert [type(item) for item in other.item_ids_.tolist()] == [
+        type(item) for item in index.item_ids_.tolist()
+    ]
+    np.testing.assert_array_equal(other.ids_, index.ids_)
+    assert other.collisions == index.collisions
+
+
+@pytest.mark.parametrize("file_format", FILES)
+@given(index=indexes())
+@example(index=SemanticIDIndex().fit([[0, 1]] * len(HOSTILE), HOSTILE))
+def test_files_round_trip(file_format, index, tmp_path_factory):
+    if file_format == "parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path_factory.mktemp("formats") / "catalog"
+    index.export(path, file_format)
+    kind = "str" if isinstance(index.item_ids_.tolist()[0], str) else "int"
+    other = SemanticIDIndex.read(path, file_format, collisions="suffix", item_type=kind)
+    same(index, other)
+    if file_format == "parquet":
+        remembered = SemanticIDIndex.read(path, file_format)
+        same(index, remembered)
+        assert remembered.level_sizes_ == index.level_sizes_
+    # What was read continues as the original does.
+    new_item = "new item" if kind == "str" else -12345
+    if new_item not in index:
+        row = index.codes_[:1]
+        assert other.append(row, [new_item]).tolist() == index.append(row, [new_item]).tolist()
+
+
+@given(indexes())
+def test_frames_round_trip(index):
+    pytest.importorskip("pandas")
+    frame = index.to_frame()
+    assert list(frame.columns)[0] == "item_id"
+    assert list(frame.columns)[-1] == "suffix"
+    same(index, SemanticIDIndex.from_frame(frame))
+    polars = pytest.importorskip("polars")
+    same(index, SemanticIDIndex.from_frame(polars.from_pandas(frame)))
+
+
+@given(indexes(), st.integers(0, 10**6))
+def test_token_ids_round_trip_and_ranges_do_not_overlap(index, offset):
+    tokens = index.to_token_ids(offset)
+    ends = offset + np.cumsum(index.level_sizes_)
+    assert (tokens >= ends - index.level_sizes_).all()
+    assert (tokens < ends).all()
+    back = SemanticIDIndex.from_token_ids(
+        tokens, index.level_sizes_, index.item_ids_, offset=offset, collisions="suffix"
+    )
+    same(index, back)
+    np.testing.assert_array_equal(token_ids_to_ids(tokens, index.level_sizes_, offset), index.ids_)
+
+
+@given(indexes())
+def test_arrays_round_trip(index):
+    back = SemanticIDIndex.from_ids(index.ids_, index.item_ids_, collisions="suffix")
+    same(index, back)
+
+
+def test_npy_is_the_array_that_tiger_style_trainers_read(tmp_path):
+    index = SemanticIDIndex().fit([[3, 1], [3, 1], [0, 2]])
+    index.export(tmp_path / "ids.npy", "npy")
+    array = np.load(tmp_path / "ids.npy")
+    assert array.tolist() == [[3, 1, 0], [3, 1, 1], [0, 2, 0]]
+    same(index, SemanticIDIndex.read(tmp_path / "ids.npy", "npy", collisions="suffix"))
+
+
+def test_index_json_serves_a_reader_in_the_manner_of_lcrec(tmp_path):
+    # Such a reader looks items up by the text of their number, joins tokens, and collects new ones.
+    rng = np.random.default_rng(0)
+    index = SemanticIDIndex().fit(rng.integers(0, 4, size=(50, 3)))
+    index.export(tmp_path / "Beauty.index.json", "index.json")
+    indices = json.loads((tmp_path / "Beauty.index.json").read_text())
+    texts = ["".join(indices[str(item)]) for item in range(50)]
+    assert len(set(texts)) == 50
+    row = index[7]
+    assert texts[7] == "<a_{}><b_{}><c_{}><d_{}>".format(*row)
+    new_tokens = {token for tokens in indices.values() for token in tokens}
+    assert new_tokens <= {name for level in index.token_names() for name in level}
+    by_position = [{tokens[level] for tokens in indices.values()} for level in range(4)]
+    assert not set.intersection(*by_position)
+
+
+def test_published_index_files_are_read(tmp_path):
+    # Lines as the public files of LETTER and MiniOneRec have them, collisions included.
+    content = {"0": ["<a_60>", "<b_159>"], "1": ["<a_60>", "<b_159>"], "2": ["<a_48>", "<b_1>"]}
+    path = tmp_path / "x.index.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"2 of 3 items share.*0 and 1 with \(60, 159\)"):
+        SemanticIDIndex.read(path, "index.json")
+    shared = SemanticIDIndex.read(path, "index.json", collisions="none")
+    assert shared.items((60, 159)).tolist() == [0, 1]
+    assert shared[2] == (48, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ('{"0": ["<a_1>"], "0": ["<a_2>"]}', "unique"),
+        ('{"0": ["<a_1>"], "1": ["<a_1>", "<b_1>"]}', "from 1 to 2 codes"),
+        ('{"0": ["<a_1>"], "1": ["<b_1>"]}', "mix levels"),
+        ('{"0": ["none"]}', "not a token"),
+        ('{"0": 5}', "list of tokens"),
+        ("[1, 2]", "list of tokens"),
+        ("{}", "no items"),
+        ('{"0": [', "not valid JSON"),
+    ],
+)
+def test_malformed_index_json_is_an_error(tmp_path, content, match):
+    path = tmp_path / "x.index.json"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=match):
+        SemanticIDIndex.read(path, "index.json")
+
+
+def test_items_that_look_like_numbers_are_integers_unless_told_otherwise(tmp_path):
+    path = tmp_path / "x.index.json"
+    SemanticIDIndex().fit([[0], [1]], ["10", "7"]).export(path, "index.json")
+    assert SemanticIDIndex.read(path, "index.json").item_ids_.tolist() == [10, 7]
+    as_text = SemanticIDIndex.read(path, "index.json", item_type="str")
+    assert as_text.item_ids_.tolist() == ["10", "7"]
+    SemanticIDIndex().fit([[0], [1]], ["10", "07"]).export(path, "index.json")
+    assert SemanticIDIndex.read(path, "index.json").item_ids_.tolist() == ["10", "07"]
+    with pytest.raises(ValueError, match="'07' is no integer"):
+        SemanticIDIndex.read(path, "index.json", item_type="int")
+
+
+def test_letters_of_800_levels_differ_and_their_tokens_parse():
+    letters = [level_letters(level) for level in range(800)]
+    assert len(set(letters)) == 800
+    assert letters[:3] == ["a", "b", "c"]
+    assert letters[25:28] == ["z", "aa", "ab"]
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 3, size=(20, 60))
+    index = SemanticIDIndex("none").fit(ids)
+    assert index.to_tokens()[0][26] == f"<aa_{ids[0, 26]}>"
+    np.testing.assert_array_equal(tokens_to_ids(index.to_tokens()), ids)
+    np.testing.assert_array_equal(tokens_to_ids(index.to_tokens("[{letter}:{code}]")), ids)
+
+
+def test_token_names_cover_every_code():
+    assert token_names([2, 1]) == [["<a_0>", "<a_1>"], ["<b_0>"]]
+    with pytest.raises(ValueError, match="letter"):
+        token_names([2, 1], "<{code}>")
+
+
+FLASHREC_CHECK = """
+import importlib, json, sys, types
+root, catalog, model = sys.argv[1:]
+sys.path.insert(0, root)
+from flashrec.catalog import load_unique_sids, infer_levels
+from flashrec.sid_layout import infer_sid_layout
+from pathlib import Path
+sids, n, bad, packed = load_unique_sids(Path(catalog))
+layout = infer_sid_layout(model, catalog)
+print(json.dumps([sids, n, bad, infer_levels(sids, packed_only=packed), layout.token_range,
+                  layout.codebook_sizes]))
+"""
+
+
+def test_flashrec_parses_catalog_and_tokens(tmp_path):
+    # Its parser is plain Python; a copy of the wheel need not be installed with its GPU packages.
+    import importlib.util
+
+    spec = importlib.util.find_spec("flashrec")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("flashrec is not on this machine")
+    rng = np.random.default_rng(0)
+    index = SemanticIDIndex("none", codebook_sizes=16).fit(rng.integers(0, 16, size=(300, 3)))
+    index.export(tmp_path / "catalog.json", "flashrec")
+    names = [name for level in index.token_names("<s_{letter}_{code}>") for name in level]
+    names += ["<|sid_begin|>", "<|sid_end|>"]
+    added = {name: 1000 + place for place, name in enumerate(names)}
+    (tmp_path / "added_tokens.json").write_text(json.dumps(added))
+    root = str(next(iter(spec.submodule_search_locations))) + "/.."
+    output = subprocess.run(
+        [sys.executable, "-c", FLASHREC_CHECK, root, tmp_path / "catalog.json", tmp_path],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    sids, n, bad, levels, token_range, sizes = json.loads(output)
+    assert sids == np.unique(index.ids_, axis=0).tolist()
+    assert (n, bad, levels) == (len(sids), 0, 3)
+    assert (token_range, sizes) == ("1000:1047", "16,16,16")
+
+
+def test_flashrec_catalog_by_its_documented_form(tmp_path):
+    index = SemanticIDIndex("none").fit([[1, 2], [1, 2], [0, 5]], ["a", "b", "c"])
+    path = tmp_path / "catalog.json"
+    index.export(path, "flashrec")
+    assert json.loads(path.read_text()) == {
+        "1,2": [{"pid": "a"}, {"pid": "b"}],
+        "0,5": [{"pid": "c"}],
+    }
+    path.write_text('{"1,2": 1, "0,5": 1}')
+    unnamed = SemanticIDIndex.read(path, "flashrec")
+    assert unnamed.ids_.tolist() == [[1, 2], [0, 5]]
+    path.write_text('{"1,2": 1, "0,5": [{"pid": 3}]}')
+    with pytest.raises(ValueError, match="some IDs only"):
+        SemanticIDIndex.read(path, "flashrec")
+    path.write_text('{"1027": 1}')
+    with pytest.raises(ValueError, match="has no comma"):
+        SemanticIDIndex.read(path, "flashrec")
+    with pytest.raises(ValueError, match="2 codes or more"):
+        SemanticIDIndex("none").fit([[1]]).export(path, "flashrec")
+
+
+def test_csv_is_what_the_standard_reader_reads(tmp_path):
+    index = SemanticIDIndex().fit([[0, 1]] * len(HOSTILE), HOSTILE)
+    index.export(tmp_path / "ids.csv", "csv")
+    with open(tmp_path / "ids.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(StringIO(file.read(), newline="")))
+    assert [row["item_id"] for row in rows] == HOSTILE
+    assert [int(row["suffix"]) for row in rows] == index.ids_[:, 2].tolist()
+
+
+def test_parquet_holds_a_list_column_for_any_reader(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    index = SemanticIDIndex().fit([[0, 1], [2, 3]], ["x", "y"])
+    index.export(tmp_path / "ids.parquet", "parquet")
+    table = parquet.read_table(tmp_path / "ids.parquet")
+    assert table.to_pydict() == {"item_id": ["x", "y"], "semantic_id": [[0, 1, 0], [2, 3, 0]]}
+
+
+def test_unknown_formats_and_bad_token_ids_are_errors(tmp_path):
+    index = SemanticIDIndex().fit([[0]])
+    with pytest.raises(ValueError, match=r"'xml' should be one of 'index\.json'"):
+        index.export(tmp_path / "x", "xml")
+    assert not (tmp_path / "x").exists()
+    with pytest.raises(ValueError, match="level 1 have 9"):
+        token_ids_to_ids([[0, 9]], [5, 4])
+    with pytest.raises(ValueError, match="2 levels"):
+        token_ids_to_ids([[0, 9, 1]], [5, 4])
+
+
+@given(index=indexes())
+def test_saved_index_is_the_same(index, tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "catalog.sid"
+    codebooks = [np.ones((5, 2))] * index.n_levels_
+    index = SemanticIDIndex(codebook_sizes=5).fit(
+        index.codes_, index.item_ids_, codebooks=codebooks
+    )
+    index.remove(index.item_ids_[:1].tolist())
+    index.save(path)
+    other = SemanticIDIndex.load(path)
+    same(index, other)
+    assert other.report_ == index.report_
+    assert other.level_sizes_ == index.level_sizes_
+    assert other.capacity() == index.capacity()
+    np.testing.assert_array_equal(other.codebooks_[0], codebooks[0])
+    row = index.codebooks_[0][:1, :1].astype(int).repeat(index.n_levels_, axis=1)
+    new = ["an item"] if index.item_ids_.dtype == object else [-3]
+    if new[0] not in index:
+        assert other.append(row, new).tolist() == index.append(row, new).tolist()
+
+
+def test_saved_file_has_no_pickle_and_a_version(tmp_path):
+    path = tmp_path / "catalog.sid"
+    SemanticIDIndex().fit([[0], [1]], ["a", "b"]).save(path)
+    with zipfile.ZipFile(path) as archive:
+        header = json.loads(archive.read("header.json"))
+        for name in archive.namelist():
+            if name.endswith(".npy"):
+                with archive.open(name) as file:
+                    assert np.lib.format.read_array(file, allow_pickle=False).dtype != object
+    assert header["version"] == 1
+
+
+def rewrite(path, change):
+    """Write a saved file again with changed members."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def npy(array):
+    from io import BytesIO
+
+    file = BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def later_version(members):
+    header = json.loads(members["header.json"])
+    members["header.json"] = json.dumps({**header, "version": 99}).encode()
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (later_version, "version 99.*update"),
+        (lambda m: m.pop("keys.npy"), "lacks keys"),
+        (lambda m: m.pop("header.json"), "not a saved"),
+        (lambda m: m.update({"header.json": b"{}"}), "not a saved"),
+        (lambda m: m.update({"order.npy": npy(np.array([0, 0, 1]))}), "no permutation"),
+        (lambda m: m.update({"order.npy": npy(np.array([2, 1, 0]))}), "out of order"),
+        (lambda m: m.update({"keys.npy": npy(np.array([1, 1, 1], np.uint64))}), "ID twice"),
+        (lambda m: m.update({"item_ids.npy": npy(np.array([3, 3, 4]))}), "item ids out of"),
+        (lambda m: m.update({"retired.npy": npy(np.array([None]))}), "damaged"),
+        (lambda m: m.update({"keys.npy": m["keys.npy"][:90]}), "damaged"),
+    ],
+)
+def test_damaged_files_are_refused(tmp_path, change, match):
+    path = tmp_path / "catalog.sid"
+    SemanticIDIndex().fit([[0], [1], [2]]).save(path)
+    rewrite(path, change)
+    with pytest.raises(ValueError, match=match):
+        SemanticIDIndex.load(path)
+
+
+def test_a_truncated_or_foreign_file_is_refused(tmp_path):
+    path = tmp_path / "catalog.sid"
+    SemanticIDIndex().fit([[0], [1], [2]]).save(path)
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"PK", b'{"a": 1}'):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="not a saved SemanticIDIndex"):
+            SemanticIDIndex.load(path)
+
+
+@pytest.mark.parametrize("writer", ["save", "export"])
+def test_a_crash_while_saving_leaves_the_old_file_whole(tmp_path, monkeypatch, writer):
+    path = tmp_path / "catalog"
+    old = SemanticIDIndex().fit([[0], [1]], ["a", "b"])
+    new = SemanticIDIndex().fit([[0]], ["c"])
+    write = {
+        "save": lambda index: index.save(path),
+        "export": lambda index: index.export(path, "npy"),
+    }[writer]
+    write(old)
+    before = path.read_bytes()
+
+    def crash(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np.lib.format, "write_array", crash)
+    with pytest.raises(OSError, match="disk full"):
+        write(new)
+    monkeypatch.undo()
+    monkeypatch.setattr("os.fsync", crash)
+    with pytest.raises(OSError, match="disk full"):
+        write(new)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["catalog"]
+
+
+def test_a_killed_process_leaves_the_old_file_whole(tmp_path):
+    path = tmp_path / "catalog.sid"
+    SemanticIDIndex().fit([[0], [1]], ["a", "b"]).save(path)
+    before = path.read_bytes()
+    code = (
+        "import os, sys, numpy as np\n"
+        "from sklearn_rqvae.semantic_id import SemanticIDIndex\n"
+        "write = np.lib.format.write_array\n"
+        "def die(*args, **kwargs):\n"
+        "    write(*args, **kwargs)\n"
+        "    os._exit(9)\n"
+        "np.lib.format.write_array = die\n"
+        "SemanticIDIndex().fit([[5]], ['c']).save(sys.argv[1])\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == 9
+    assert path.read_bytes() == before
+    assert SemanticIDIndex.load(path)["b"] == (1, 0)

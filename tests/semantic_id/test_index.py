@@ -1,0 +1,629 @@
+"""SemanticIDIndex against a dictionary, and laws that hold for any catalog."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from sklearn_rqvae.semantic_id import SemanticIDIndex, last_level_candidates
+
+HOSTILE = [
+    "",
+    "<a_1>",
+    "a\0",
+    "a",
+    "\0",
+    "0",
+    "00",
+    "é",
+    "é",
+    "\U0001f600",
+    "x" * 5000,
+    "1,2",
+    '"\n',
+]
+SIZES = (3, 4, 2)
+
+
+def rows_of(n_levels=3, sizes=SIZES):
+    return st.tuples(*[st.integers(0, size - 1) for size in sizes[:n_levels]])
+
+
+def item_ids(as_text):
+    if as_text:
+        return st.one_of(st.sampled_from(HOSTILE), st.text(max_size=6))
+    return st.one_of(st.integers(-5, 30), st.integers(-(2**63), 2**63 - 1))
+
+
+@st.composite
+def catalogs(draw, min_size=1, max_size=24):
+    """Draw a dictionary of item → codes, and some more of both for later."""
+    as_text = draw(st.booleans())
+    items = draw(st.lists(item_ids(as_text), unique=True, min_size=min_size, max_size=max_size))
+    codes = [draw(rows_of()) for _ in items]
+    return dict(zip(items, codes, strict=True))
+
+
+def suffix_oracle(catalog):
+    """Number the items with the same codes in the order of their ids."""
+    groups = {}
+    for item in sorted(catalog):
+        groups.setdefault(catalog[item], []).append(item)
+    return {item: (*codes, n) for codes, group in groups.items() for n, item in enumerate(group)}
+
+
+def candidates_for(codes, sizes=SIZES, n_candidates=None, seed=0):
+    """List all IDs as candidates, with the squared distance of random codewords as error."""
+    rng = np.random.default_rng(seed)
+    books = [rng.normal(size=(size, 2)) / (level + 1) for level, size in enumerate(sizes)]
+    grid = np.stack(np.meshgrid(*map(np.arange, sizes), indexing="ij"), -1).reshape(-1, len(sizes))
+    points = sum(book[column] for book, column in zip(books, grid.T, strict=True))
+    own = sum(book[column] for book, column in zip(books, np.asarray(codes).T, strict=True))
+    errors = ((own[:, None] - points) ** 2).sum(-1)
+    nearest = np.argsort(errors, axis=1, kind="stable")[:, :n_candidates]
+    return grid[nearest], np.take_along_axis(errors, nearest, axis=1)
+
+
+def build(catalog, collisions, order=None, **options):
+    items = list(catalog)
+    items = [items[place] for place in order] if order is not None else items
+    codes = [catalog[item] for item in items]
+    if collisions == "reassign":
+        options.setdefault("candidates", candidates_for(codes))
+    index = SemanticIDIndex(collisions, codebook_sizes=SIZES)
+    return index.fit(codes, items, **options)
+
+
+def as_dict(index):
+    return {
+        item: tuple(row)
+        for item, row in zip(index.item_ids_.tolist(), index.ids_.tolist(), strict=True)
+    }
+
+
+@given(catalogs(), st.randoms())
+@example({item: (0, 0, 0) for item in HOSTILE}, __import__("random").Random(0))
+def test_suffix_equals_oracle_in_any_row_order(catalog, random):
+    order = list(range(len(catalog)))
+    random.shuffle(order)
+    index = build(catalog, "suffix", order)
+    assert as_dict(index) == suffix_oracle(catalog)
+    assert index.item_ids_.tolist() == [list(catalog)[place] for place in order]
+
+
+@given(catalogs(), st.sampled_from(["suffix", "reassign", "none"]))
+def test_lookups_equal_dictionary(catalog, collisions):
+    index = build(catalog, collisions)
+    truth = as_dict(index)
+    assert len(index) == len(catalog)
+    assert index.ids_.shape == (len(catalog), index.width)
+    np.testing.assert_array_equal(index.ids_of(list(truth)), list(truth.values()))
+    for item, semantic_id in truth.items():
+        assert item in index
+        assert index[item] == semantic_id
+        owners = sorted(other for other in truth if truth[other] == semantic_id)
+        assert sorted(index.items(semantic_id).tolist()) == owners
+        if len(owners) == 1:
+            assert index.item(semantic_id) == item
+        else:
+            with pytest.raises(KeyError, match="share"):
+                index.item(semantic_id)
+    prefixes = {semantic_id[:depth] for semantic_id in truth.values() for depth in range(5)}
+    for prefix in prefixes | {(2, 3), (0,), (2, 3, 1)}:
+        depth = len(prefix)
+        under = [item for item in truth if truth[item][:depth] == prefix]
+        assert sorted(index.items(prefix).tolist()) == sorted(under)
+        following = {truth[item][depth] for item in under if depth < index.width}
+        assert index.children(prefix).tolist() == sorted(following)
+        assert index.capacity(prefix).n_items == len(under)
+    for depth in range(1, index.width + 1):
+        used, counts = index.prefix_counts(depth)
+        expected = {}
+        for semantic_id in truth.values():
+            expected[semantic_id[:depth]] = expected.get(semantic_id[:depth], 0) + 1
+        assert dict(zip(map(tuple, used.tolist()), counts.tolist(), strict=True)) == expected
+
+
+@given(catalogs(max_size=14), st.sampled_from(["suffix", "reassign"]))
+def test_every_path_of_children_ends_in_one_item(catalog, collisions):
+    index = build(catalog, collisions)
+    ends = []
+
+    def walk(prefix):
+        codes = index.children(prefix)
+        if len(prefix) == index.width:
+            ends.append(index.item(prefix))
+        else:
+            assert len(codes)
+            for code in codes.tolist():
+                walk((*prefix, code))
+
+    walk(())
+    assert sorted(ends) == sorted(catalog)
+
+
+@given(catalogs(max_size=24), st.randoms())
+def test_reassign_is_unique_order_independent_and_idempotent(catalog, random):
+    order = list(range(len(catalog)))
+    random.shuffle(order)
+    index = build(catalog, "reassign")
+    assert as_dict(build(catalog, "reassign", order)) == as_dict(index)
+    assert len(set(as_dict(index).values())) == len(catalog)
+    again = build(as_dict(index), "reassign")
+    assert as_dict(again) == as_dict(index)
+    assert again.report_.n_moved == 0
+    assert again.report_.n_colliding == 0
+
+
+@given(catalogs(max_size=24))
+def test_reassign_moves_colliding_items_only_and_reports_what_it_cost(catalog):
+    index = build(catalog, "reassign")
+    shared = {codes for codes in catalog.values() if list(catalog.values()).count(codes) > 1}
+    final = as_dict(index)
+    for item, codes in catalog.items():
+        if codes not in shared:
+            assert final[item] == codes
+    report = index.report_
+    assert report.n_moved == sum(final[item] != codes for item, codes in catalog.items())
+    listed, errors = candidates_for(list(catalog.values()))
+    cost = 0.0
+    for row, semantic_id in enumerate(final.values()):
+        cost += errors[row][(listed[row] == semantic_id).all(axis=1)].item()
+    np.testing.assert_allclose(report.error_after, cost, atol=1e-9)
+    np.testing.assert_allclose(report.error_before, errors[:, 0].sum(), atol=1e-12)
+
+
+@given(catalogs(min_size=2), st.data(), st.sampled_from(["suffix", "reassign", "none"]))
+def test_append_keeps_old_ids_and_gives_new_ones(catalog, data, collisions):
+    items = list(catalog)
+    n_old = data.draw(st.integers(1, len(items) - 1))
+    old = {item: catalog[item] for item in items[:n_old]}
+    new = {item: catalog[item] for item in items[n_old:]}
+    index = build(old, collisions)
+    before = as_dict(index)
+    options = {}
+    if collisions == "reassign":
+        options["candidates"] = candidates_for(list(new.values()))
+    ids = index.append(list(new.values()), list(new), **options)
+    after = as_dict(index)
+    assert {item: after[item] for item in old} == before
+    assert [tuple(row) for row in ids.tolist()] == [after[item] for item in new]
+    assert list(after) == items
+    if collisions != "none":
+        assert len(set(after.values())) == len(items)
+    if collisions != "reassign":
+        assert all(after[item][:3] == catalog[item] for item in items)
+    for item, semantic_id in after.items():
+        assert index[item] == semantic_id
+        assert item in index.items(semantic_id).tolist()
+
+
+@given(catalogs(min_size=2), st.data(), st.booleans())
+def test_removed_items_are_gone_and_their_ids_retire_unless_released(catalog, data, release):
+    index = build(catalog, "suffix")
+    before = as_dict(index)
+    gone = data.draw(st.lists(st.sampled_from(list(catalog)), unique=True, min_size=1))
+    index.remove(gone, release=release)
+    after = as_dict(index)
+    assert after == {item: before[item] for item in catalog if item not in gone}
+    for item in gone:
+        assert item not in index
+        assert not index.items(before[item]).size
+    # The same items come back: as other IDs if the old ones are retired.
+    index.append([catalog[item] for item in gone], gone)
+    returned = as_dict(index)
+    assert len(set(returned.values())) == len(catalog)
+    if not release:
+        assert not {returned[item] for item in gone} & {before[item] for item in gone}
+    else:
+        assert index.capacity(()).n_retired == 0
+
+
+def test_suffix_fills_gaps_once_its_size_is_reached():
+    index = SemanticIDIndex(suffix_size=3).fit([[0], [0], [0]], [1, 2, 3])
+    index.remove([2], release=True)
+    assert index.append([[0]], [4]).tolist() == [[0, 1]]
+    with pytest.raises(ValueError, match="suffix_size=3"):
+        index.append([[0]], [5])
+    index.remove([1])
+    with pytest.raises(ValueError, match="0 of suffix_size"):
+        index.append([[0]], [5])
+    assert as_dict(index) == {3: (0, 2), 4: (0, 1)}
+    assert index.capacity((0,)) == (2, 1, 3, 0)
+    with pytest.raises(ValueError, match="suffix_size=2"):
+        SemanticIDIndex(suffix_size=2).fit([[0], [0], [0]])
+
+
+@given(catalogs(min_size=2))
+def test_raise_and_failed_append_leave_the_index_alone(catalog):
+    codes = list(catalog.values())
+    if len(set(codes)) < len(codes):
+        with pytest.raises(ValueError, match="share their ID"):
+            build(catalog, "raise")
+        return
+    index = build(catalog, "raise")
+    before = as_dict(index)
+    new_item = "new " * 10 if isinstance(next(iter(catalog)), str) else -77
+    if new_item in catalog:
+        return
+    with pytest.raises(ValueError, match="taken or retired"):
+        index.append([codes[0]], [new_item])
+    with pytest.raises(ValueError, match=r"in \[0, 2\), got 9"):
+        index.append([(0, 0, 9)], [new_item])
+    with pytest.raises(ValueError, match="in the index already"):
+        index.append([codes[0]], [next(iter(catalog))])
+    assert as_dict(index) == before
+    assert new_item not in index
+
+
+def test_more_items_than_ids_is_an_error_that_names_a_way_out():
+    codes = [[0, 0]] * 5
+    candidates = candidates_for(codes, (2, 2))
+    index = SemanticIDIndex("reassign", codebook_sizes=2)
+    with pytest.raises(ValueError, match='5 items need an ID each, .*collisions="suffix"'):
+        index.fit(codes, candidates=candidates)
+
+
+def test_a_full_prefix_spills_to_the_next_one():
+    # Six items on one ID, two IDs under its prefix, and the item itself as only candidate.
+    codes = np.zeros((6, 2), dtype=int)
+    candidates = codes[:, None], np.zeros((6, 1))
+    codebooks = [[[0.0], [9.0], [1.0]], [[0.0], [0.5]]]
+    index = SemanticIDIndex("reassign").fit(codes, candidates=candidates, codebooks=codebooks)
+    # The codeword 1.0 (code 2) is nearer to 0.0 than 9.0 (code 1) is.
+    assert index.ids_.tolist() == [[0, 0], [0, 1], [2, 0], [2, 1], [1, 0], [1, 1]]
+    assert index.report_.n_fallback == 5
+    without = SemanticIDIndex("reassign", codebook_sizes=(3, 2)).fit(codes, candidates=candidates)
+    assert without.ids_.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]]
+
+
+def test_last_level_candidates_spread_a_group_over_the_last_codebook():
+    rng = np.random.default_rng(0)
+    books = [rng.normal(size=(4, 2)), rng.normal(size=(8, 2)) / 4]
+    latents = books[0][np.arange(32) % 4] + rng.normal(size=(32, 2)) / 100
+    first = np.arange(32) % 4
+    residual = latents - books[0][first]
+    last = ((residual[:, None] - books[1]) ** 2).sum(-1).argmin(1)
+    codes = np.stack([first, last], axis=1)
+    candidates = last_level_candidates(latents, codes, books)
+    np.testing.assert_array_equal(candidates[0][:, 0], codes)
+    index = SemanticIDIndex("reassign", codebook_sizes=(4, 8)).fit(codes, candidates=candidates)
+    assert len(np.unique(index.ids_, axis=0)) == 32
+    np.testing.assert_array_equal(index.ids_[:, 0], first)
+
+
+def test_reassign_without_a_source_of_distances_names_the_ways_out():
+    with pytest.raises(ValueError, match="from_estimator.*candidates=.*suffix"):
+        SemanticIDIndex("reassign", codebook_sizes=2).fit([[0], [0]])
+    assert SemanticIDIndex("reassign").fit([[0], [1]]).ids_.tolist() == [[0], [1]]
+
+
+def test_candidates_must_contain_the_own_codes():
+    with pytest.raises(ValueError, match="row 1 lack its own codes"):
+        SemanticIDIndex("reassign", codebook_sizes=2).fit(
+            [[0], [0]], candidates=([[[0]], [[1]]], [[0.0], [1.0]])
+        )
+
+
+class Quantizer:
+    """A scalar residual quantizer in two dimensions: all that the index asks of an estimator."""
+
+    codebooks_ = [
+        np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]]),
+        np.array([[0.0, 0.0], [1.0, 1.0], [-1, 1]]),
+    ]
+
+    def candidate_codes(self, X, n_candidates):
+        grid = np.stack(np.meshgrid([0, 1, 2], [0, 1, 2], indexing="ij"), -1).reshape(-1, 2)
+        errors = ((np.asarray(X)[:, None] - self.inverse_transform(grid)) ** 2).sum(-1)
+        nearest = np.argsort(errors, axis=1, kind="stable")[:, :n_candidates]
+        return grid[nearest], np.take_along_axis(errors, nearest, axis=1)
+
+    def transform(self, X):
+        return self.candidate_codes(X, 1)[0][:, 0]
+
+    def inverse_transform(self, codes):
+        columns = np.asarray(codes).T
+        pairs = zip(self.codebooks_, columns, strict=False)
+        return sum(book[column] for book, column in pairs)
+
+
+X = np.array([[0, 0], [0.1, 0], [4, 0], [0, 0], [5, 1], [-0.0, 0], [0.2, 0.9]])
+
+
+@pytest.mark.parametrize("collisions", ["suffix", "reassign", "none"])
+def test_from_estimator_is_fit_of_what_the_estimator_returns(collisions):
+    quantizer = Quantizer()
+    items = list("gfedcba")
+    index = SemanticIDIndex.from_estimator(quantizer, X, items, collisions)
+    options = {}
+    if collisions == "reassign":
+        options["candidates"] = quantizer.candidate_codes(X, 32)
+    other = SemanticIDIndex(collisions).fit(
+        quantizer.transform(X), items, vectors=X, codebooks=quantizer.codebooks_, **options
+    )
+    assert as_dict(index) == as_dict(other)
+    assert index.report_ == other.report_
+    assert index.report_.n_duplicates == 2
+    assert index.level_sizes_[:2] == (3, 3)
+    new = index.append_from_estimator(quantizer, X[:1], ["h"])
+    if collisions == "suffix":
+        assert new.tolist() == [[0, 0, 4]]
+    if collisions == "reassign":
+        assert len(np.unique(index.ids_, axis=0)) == 8
+
+
+def test_reassign_by_hand():
+    # Items at 0, 0.4 and 1, all with the codeword 0; free are the codewords 1 and 3.
+    book = np.array([[0.0], [1.0], [3.0]])
+    x = np.array([[0.0], [0.4], [1.0]])
+    codes = np.zeros((3, 1), dtype=int)
+    candidates = last_level_candidates(x, codes, [book])
+    index = SemanticIDIndex("reassign", codebook_sizes=3).fit(codes, candidates=candidates)
+    # The codes (0, 1, 2) cost 0 + .36 + 4, (0, 2, 1) cost 0 + 6.76 + 0, (1, 0, 2) cost 1 + .16 + 4,
+    # (2, 0, 1) cost 9 + .16 + 0, and the two others more.
+    assert index.ids_.ravel().tolist() == [0, 1, 2]
+    np.testing.assert_allclose(index.report_.error_before, 0.16 + 1.0)
+    np.testing.assert_allclose(index.report_.error_after, 0.36 + 4.0)
+
+
+def test_report_counts_by_hand():
+    report = SemanticIDIndex().fit([[0], [0], [0], [1], [2], [2]]).report_
+    assert (report.n_items, report.n_distinct, report.n_colliding) == (6, 3, 5)
+    assert (report.largest_group, report.n_duplicates, report.n_moved) == (3, None, 0)
+    assert report.collision_rate == 0.5
+    assert report.added_error is None
+    assert "collision rate 50.00%" in str(report)
+
+
+@pytest.mark.parametrize("n_levels", [9, 30])
+def test_ids_beyond_64_bits_behave_alike(n_levels):
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 2, size=(200, n_levels)) * rng.choice([1, 255, 256], size=n_levels)
+    codes = codes[rng.integers(0, 40, size=200)]
+    index = SemanticIDIndex(codebook_sizes=300).fit(codes)
+    oracle = suffix_oracle(dict(enumerate(map(tuple, codes.tolist()))))
+    assert as_dict(index) == oracle
+    for item, semantic_id in oracle.items():
+        assert index.item(semantic_id) == item
+    assert index.children(codes[0][:3].tolist()).tolist() == sorted(
+        {row[3] for row in map(tuple, codes.tolist()) if row[:3] == tuple(codes[0][:3])}
+    )
+    index.append(codes[:50], np.arange(200, 250))
+    assert len(np.unique(index.ids_, axis=0)) == 250
+    np.testing.assert_array_equal(index.codes_[:200], codes)
+
+
+def test_appended_codes_beyond_those_seen_widen_inferred_levels_and_keep_ids():
+    index = SemanticIDIndex().fit([[0, 1], [1, 0], [0, 1]], [5, 6, 7])
+    before = index.ids_
+    index.append([[700, 70000]], [1])
+    np.testing.assert_array_equal(index.ids_[:3], before)
+    assert index[1] == (700, 70000, 0)
+    assert index.level_sizes_ == (701, 70001, 2)
+    assert index.items((0, 1)).tolist() == [5, 7]
+
+
+def test_a_suffix_outgrows_the_bits_left_for_it():
+    # 56 bits of codes leave 8 for the suffix; the 300th item needs more.
+    sizes = (2**28, 2**28)
+    index = SemanticIDIndex(codebook_sizes=sizes).fit([[3, 2**28 - 1]] * 200)
+    before = index.ids_
+    assert index.nbytes <= 200 * 20
+    index.append([[3, 2**28 - 1]] * 100, np.arange(200, 300))
+    np.testing.assert_array_equal(index.ids_[:200], before)
+    assert index.ids_[:, 2].tolist() == list(range(300))
+
+
+@given(catalogs(min_size=2))
+def test_prefix_neighbors_are_sorted_by_shared_prefix(catalog):
+    index = build(catalog, "suffix")
+    truth = as_dict(index)
+
+    def shared(a, b):
+        return next((k for k in range(4) if truth[a][k] != truth[b][k]), 4)
+
+    item = next(iter(truth))
+    everyone, n_shared = index.prefix_neighbors(item, 100)
+    assert sorted(everyone.tolist()) == sorted(set(truth) - {item})
+    assert n_shared.tolist() == [shared(item, other) for other in everyone.tolist()]
+    assert (np.diff(n_shared) <= 0).all()
+    few, _ = index.prefix_neighbors(item, 1)
+    assert few.tolist() == everyone[:1].tolist()
+
+
+@given(catalogs(min_size=1))
+def test_decoded_neighbors_are_sorted_by_distance(catalog):
+    rng = np.random.default_rng(0)
+    books = [rng.normal(size=(size, 3)) for size in SIZES]
+    index = build(catalog, "suffix", codebooks=books)
+    vectors = {
+        item: sum(book[code] for book, code in zip(books, codes, strict=True))
+        for item, codes in catalog.items()
+    }
+    item = next(iter(catalog))
+    distance = {
+        other: np.linalg.norm(vectors[other] - vectors[item]) for other in catalog if other != item
+    }
+    found, found_distance = index.decoded_neighbors(item, 5)
+    assert len(set(found.tolist())) == min(5, len(distance))
+    np.testing.assert_allclose(found_distance, sorted(distance.values())[:5], atol=1e-12)
+    np.testing.assert_allclose([distance[o] for o in found.tolist()], found_distance, atol=1e-12)
+
+
+def test_decoded_neighbors_without_codebooks_take_a_decoder():
+    index = SemanticIDIndex().fit([[0], [5], [4]], list("abc"))
+    with pytest.raises(ValueError, match="decode=estimator.inverse_transform"):
+        index.decoded_neighbors("a")
+    found, distance = index.decoded_neighbors("a", decode=lambda codes: codes.astype(float))
+    assert found.tolist() == ["c", "b"]
+    assert distance.tolist() == [4.0, 5.0]
+
+
+@pytest.mark.parametrize("copier", [copy.deepcopy, lambda index: pickle.loads(pickle.dumps(index))])
+def test_copies_are_independent(copier):
+    index = SemanticIDIndex().fit([[0], [0]], ["a", "b\0"])
+    other = copier(index)
+    other.append([[0]], ["c"])
+    assert len(index) == 2
+    assert as_dict(other) == {"a": (0, 0), "b\0": (0, 1), "c": (0, 2)}
+
+
+@pytest.mark.parametrize(
+    ("ids", "error", "match"),
+    [
+        ([1, "a"], TypeError, "int, str"),
+        ([1.0, 2.0], TypeError, "float"),
+        ([True, False], TypeError, "bool"),
+        ([None, "a"], TypeError, "NoneType"),
+        ([1, 1], ValueError, "unique.*1"),
+        (["a", "a"], ValueError, "unique.*'a'"),
+        ([1, 2, 3], ValueError, "one id per row"),
+        ([2**70, 1], ValueError, "64 bits"),
+        (np.array([2**63, 1], dtype=np.uint64), ValueError, "above 2"),
+        (["\ud800", "a"], ValueError, "valid Unicode"),
+    ],
+)
+def test_bad_item_ids_are_errors(ids, error, match):
+    with pytest.raises(error, match=match):
+        SemanticIDIndex().fit([[0], [1]], ids)
+
+
+@pytest.mark.parametrize(
+    ("codes", "match"),
+    [
+        ([0, 1], "shape"),
+        (np.empty((0, 3), int), "at least one"),
+        ([[0.5]], "whole"),
+        ([[np.nan]], "whole"),
+        ([[-1]], "negative"),
+        ([["a"]], "integers"),
+        ([[2**32]], r"2\*\*32"),
+    ],
+)
+def test_bad_codes_are_errors(codes, match):
+    with pytest.raises(ValueError, match=match):
+        SemanticIDIndex().fit(codes)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"collisions": "digit"}, "suffix"),
+        ({"suffix_size": 0}, "suffix_size=0"),
+        ({"n_candidates": 1.5}, "n_candidates=1.5"),
+        ({"codebook_sizes": (2, 2)}, "codebook_sizes"),
+        ({"codebook_sizes": 1}, r"in \[0, 1\), got 1"),
+    ],
+)
+def test_bad_parameters_are_errors(options, match):
+    with pytest.raises(ValueError, match=match):
+        SemanticIDIndex(**options).fit([[0], [1]])
+
+
+def test_lookups_of_what_is_not_there():
+    index = SemanticIDIndex().fit([[0], [1]], ["a", "b"])
+    assert "c" not in index
+    assert 0 not in index
+    for missing in ("c", 0):
+        with pytest.raises(KeyError):
+            index[missing]
+        with pytest.raises(KeyError):
+            index.ids_of([missing])
+    with pytest.raises(KeyError, match="no item"):
+        index.item((1, 1))
+    with pytest.raises(KeyError, match="see items"):
+        index.item((1,))
+    with pytest.raises(ValueError, match=r"\[0, 2\)"):
+        index.items((2,))
+    with pytest.raises(ValueError, match="has 3 codes"):
+        index.items((0, 0, 0))
+    with pytest.raises(TypeError, match="sequence of codes"):
+        index.items(0)
+    with pytest.raises(TypeError, match="integers, those in the index are strings"):
+        index.append([[0]], [3])
+    with pytest.raises(ValueError, match="is empty; call fit"):
+        len(SemanticIDIndex())
+
+
+def test_an_emptied_index_still_works():
+    index = SemanticIDIndex().fit([[0, 1]], [7]).remove([7])
+    assert len(index) == 0
+    assert index.items().size == 0
+    assert index.children().size == 0
+    assert index.trie().children().size == 0
+    assert index.append([[0, 1]], [8]).tolist() == [[0, 1, 1]]
+    assert index[8] == (0, 1, 1)
+
+
+def test_bytes_per_item():
+    # The sum that the class documents: packed ID 8, item id 4, two orders 4 each.
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 256, size=(5000, 4))
+    assert SemanticIDIndex().fit(codes, rng.permutation(5000)).nbytes == 20 * 5000
+    assert SemanticIDIndex().fit(codes).nbytes == 16 * 5000
+    assert SemanticIDIndex().fit(codes, rng.permutation(5000) + 2**40).nbytes == 24 * 5000
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 10**6))
+def test_exactness_of_reassignment_against_all_permutations(seed):
+    # Five items on two IDs; the best of all injective maps to eight IDs is found.
+    from itertools import permutations
+
+    rng = np.random.default_rng(seed)
+    errors = rng.random((5, 8))
+    ids = np.arange(8)[:, None]
+    codes = rng.integers(0, 2, size=(5, 1))
+    crowded = np.bincount(codes.ravel(), minlength=8)[codes.ravel()] > 1
+    index = SemanticIDIndex("reassign", codebook_sizes=8).fit(
+        codes, candidates=(np.broadcast_to(ids, (5, 8, 1)), errors)
+    )
+    best = min(
+        sum(errors[row, place] for row, place in enumerate(permutation))
+        for permutation in permutations(range(8), 5)
+        if all(permutation[row] == codes[row, 0] for row in np.flatnonzero(~crowded))
+    )
+    np.testing.assert_allclose(index.report_.error_after, best)
+
+
+@pytest.mark.slow
+def test_beauty_reassigned_at_less_than_two_percent_more_error(load_catalog):
+    # Residual k-means with candidates by a small beam; the catalog has 31 duplicate vectors.
+    from sklearn.cluster import MiniBatchKMeans
+
+    vectors = load_catalog("beauty")
+    vectors = vectors - vectors.mean(axis=0)
+    vectors = vectors @ np.linalg.eigh(vectors.T @ vectors)[1][:, -64:]
+    residual, books = vectors.copy(), []
+    for level in range(3):
+        model = MiniBatchKMeans(256, n_init=1, max_iter=5, random_state=level, batch_size=2048)
+        books.append(model.fit(residual).cluster_centers_)
+        residual = residual - books[-1][model.predict(residual)]
+    codes, errors = beam(vectors, books, 16)
+    index = SemanticIDIndex("reassign").fit(
+        codes[:, 0], vectors=vectors, candidates=(codes, errors), codebooks=books
+    )
+    assert index.report_.n_duplicates == 31
+    assert len(np.unique(index.ids_, axis=0)) == len(vectors)
+    assert 0.0 < index.report_.added_error < 0.02
+
+
+def beam(vectors, books, size):
+    """Keep the `size` best prefixes at each level."""
+    codes = np.zeros((len(vectors), 1, 0), dtype=np.int64)
+    residual = vectors[:, None]
+    for book in books:
+        scores = (residual**2).sum(-1)[..., None] - 2 * residual @ book.T + (book**2).sum(1)
+        flat = scores.reshape(len(vectors), -1)
+        top = np.argpartition(flat, size, axis=1)[:, :size]
+        top = np.take_along_axis(top, np.argsort(np.take_along_axis(flat, top, 1), axis=1), 1)
+        parent, code = np.divmod(top, len(book))
+        codes = np.concatenate(
+            [np.take_along_axis(codes, parent[..., None], 1), code[..., None]], axis=2
+        )
+        residual = np.take_along_axis(residual, parent[..., None], 1) - book[code]
+    return codes, (residual.astype(np.float64) ** 2).sum(-1)
