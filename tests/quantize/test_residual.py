@@ -25,7 +25,7 @@ def problem(seed, n_rows=40, n_layers=3, size=7, n_dims=4):
 
 
 def test_two_levels_in_two_dimensions_by_hand():
-    # (4, 1): nearest of (0, 0), (3, 0) is (3, 0), which leaves (1, 1); of (0, 1), (1, 0), (2, 2) the
+    # (4, 1): nearest of (0, 0), (3, 0) is (3, 0), leaving (1, 1); of (0, 1), (1, 0), (2, 2) the
     # first two are equally far, and the lower code wins: what is left is (1, 0).
     codebooks = [
         torch.tensor([[0.0, 0.0], [3.0, 0.0]]),
