@@ -14,7 +14,8 @@ from sklearn.pipeline import Pipeline
 
 from sklearn_rqvae import RQVAETransformer, TextEmbedder
 from sklearn_rqvae.datasets import load_api_docs
-from sklearn_rqvae.metrics import code_perplexity, code_usage, fraction_variance_unexplained
+from sklearn_rqvae.metrics import fraction_variance_unexplained
+from sklearn_rqvae.plotting import CodebookUsageDisplay, PrefixTreeDisplay
 
 docs = load_api_docs()
 print(len(docs.data), "items, for example:")
@@ -50,48 +51,33 @@ pairs, group, sizes = np.unique(codes[:, :2], axis=0, return_inverse=True, retur
 for largest in np.argsort(sizes)[::-1][:4]:
     members = np.flatnonzero(group == largest)
     print(f"codes {pairs[largest]}, {sizes[largest]} items:")
-    print("   ", ", ".join(docs.names[members[:3]]), "…")
+    print("   ", ", ".join(docs.names[member] for member in members[:3]), "…")
 
 # %%
-# Each code adds detail, and all are used
-# ---------------------------------------
+# The largest groups of the first code, each with the words that set its items apart:
+
+PrefixTreeDisplay.from_codes(codes, texts=docs.data)
+plt.show()
+
+# %%
+# Each code adds detail
+# ---------------------
 # A prefix decodes, too. The reconstruction gets closer with every code: the fraction of variance
-# unexplained falls (left). At a healthy level most codewords are in use (right). A perplexity of 40
-# means: as informative as 40 codewords used alike.
+# unexplained falls.
 
 vectors = pipeline.named_steps["emb"].transform(docs.data)
 rq = pipeline.named_steps["rq"]
-n_levels = codes.shape[1]
-unexplained = [1.0] + [
-    fraction_variance_unexplained(vectors, rq.inverse_transform(codes[:, :k]))
-    for k in range(1, n_levels + 1)
-]
-perplexity = code_perplexity(codes, codebook_size=64)
+for n_codes in (1, 2, 3):
+    reconstruction = rq.inverse_transform(codes[:, :n_codes])
+    print(n_codes, "codes:", round(fraction_variance_unexplained(vectors, reconstruction), 3))
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-left.plot(range(n_levels + 1), unexplained, "o-", color="tab:blue")
-left.set(
-    xlabel="number of codes",
-    ylabel="fraction of variance unexplained",
-    ylim=(0, 1.05),
-    xticks=range(n_levels + 1),
-    title="Every code adds detail",
-)
-for level, usage in enumerate(code_usage(codes, codebook_size=64)):
-    right.step(
-        np.arange(64),
-        np.sort(usage)[::-1],
-        where="mid",
-        linestyle=["-", "--", ":"][level],
-        label=f"level {level}: perplexity {perplexity[level]:.0f}",
-    )
-right.set(
-    xlabel="codewords, most used first",
-    ylabel="items",
-    yscale="log",
-    title="All codes are used",
-)
-right.legend()
+# %%
+# All codes are used
+# ------------------
+# At a healthy level most codewords are in use, and none by a large part of the catalog. A
+# perplexity of 40 means: as informative as 40 codewords that are used alike.
+
+CodebookUsageDisplay.from_codes(codes, codebook_size=64)
 plt.show()
 
 # %%
@@ -100,7 +86,7 @@ plt.show()
 # ``transform`` encodes texts that weren't there in ``fit``. Its neighbors in the catalog share its
 # first code.
 
-query = "sort_rows: Sort the rows of a matrix by the values in one column."
+query = "poisson_noise: Draw random samples from a Poisson distribution."
 query_codes = pipeline.transform([query])[0]
 same_first = np.flatnonzero(codes[:, 0] == query_codes[0])
 closest = same_first[
