@@ -1,0 +1,7 @@
+"""``python -m sklearn_rqvae`` is the command ``sklearn-rqvae``."""
+
+import sys
+
+from sklearn_rqvae._cli import main
+
+sys.exit(main())

@@ -1,0 +1,240 @@
+"""Tables for the command line: columns from JSON lines, CSV, Parquet and NumPy files, and back."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FORMATS", "read_matrix", "read_table", "write_table"]
+
+FORMATS = ".jsonl, .csv, .tsv, .parquet or .npy (.jsonl, .csv and .tsv also with .gz)"
+
+Table = dict[str, list[Any]]
+
+
+def read_table(path: str | os.PathLike[str], columns: Sequence[str] = ()) -> Table:
+    """Read a table as a dict of columns.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file in JSON lines, CSV with a header, tab-separated values with a header, or Parquet.
+    columns : sequence of str, default=()
+        Columns that the table must have; all columns are read if empty.
+
+    Returns
+    -------
+    table : dict of str to list
+        Values by column; None where a JSON line has no such field.
+
+    Raises
+    ------
+    ImportError
+        If a Parquet file is to be read and pyarrow isn't installed.
+    OSError
+        If the file can't be read.
+    ValueError
+        If the format is unknown, the table is empty or a column is missing.
+    """
+    path = Path(path)
+    kind = _format(path)
+    if kind == ".parquet":
+        table = _import_parquet().read_table(path).to_pydict()
+    elif kind == ".jsonl":
+        with _open_text(path) as file:
+            table = _columns(_json_records(file, path))
+    elif kind in (".csv", ".tsv"):
+        with _open_text(path) as file:
+            table = _columns(list(csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ",")))
+    else:
+        raise ValueError(f"{path} holds an array and has no columns; give a table.")
+    if not table or not len(next(iter(table.values()))):
+        raise ValueError(f"{path} holds no rows.")
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise ValueError(
+            f"{path} has no column {missing[0]!r}; it has {', '.join(map(repr, table))}."
+        )
+    return table
+
+
+def read_matrix(path: str | os.PathLike[str], column: str | None) -> NDArray[Any]:
+    """Read rows of numbers: an array, a column of lists, or the columns ``<column>_0``, ….
+
+    Parameters
+    ----------
+    path : str or path-like
+        A NumPy file, or a table as for :func:`read_table`.
+    column : str or None
+        Name of the column in a table; not used for a NumPy file.
+
+    Returns
+    -------
+    matrix : ndarray of shape (n_rows, n_columns)
+        The numbers.
+
+    Raises
+    ------
+    ValueError
+        If the numbers don't form a matrix.
+    """
+    path = Path(path)
+    if _format(path) == ".npy":
+        matrix = np.load(path, allow_pickle=False, mmap_mode="r")
+    elif column is None:
+        raise ValueError(f"{path} is a table; name its column of vectors with --vector.")
+    else:
+        matrix = matrix_of(read_table(path), column, path)
+    if matrix.ndim != 2 or not matrix.size:
+        raise ValueError(
+            f"{path} holds an array of shape {matrix.shape}; it should be 2-dimensional and not "
+            "empty."
+        )
+    return matrix
+
+
+def matrix_of(table: Table, column: str, path: str | os.PathLike[str]) -> NDArray[Any]:
+    """Return a column of lists, or the columns ``<column>_0``, …, as rows of numbers."""
+    if column in table:
+        rows = [json.loads(row) if isinstance(row, str) else row for row in table[column]]
+    elif f"{column}_0" in table:
+        n_columns = sum(f"{column}_{number}" in table for number in range(len(table)))
+        parts = [table[f"{column}_{number}"] for number in range(n_columns)]
+        rows = [
+            [json.loads(v) if isinstance(v, str) else v for v in row]
+            for row in zip(*parts, strict=True)
+        ]
+    else:
+        raise ValueError(
+            f"{path} has no column {column!r} or {column + '_0'!r}; it has "
+            f"{', '.join(map(repr, table))}."
+        )
+    lengths = {len(row) if isinstance(row, list) else -1 for row in rows}
+    if len(lengths) > 1 or -1 in lengths:
+        raise ValueError(f"column {column!r} of {path} should hold lists of numbers of one length.")
+    return np.array(rows)
+
+
+def write_table(
+    path: str | os.PathLike[str], ids: Sequence[Any], column: str, matrix: NDArray[Any]
+) -> None:
+    """Write rows of numbers with their ids; the file appears complete or not at all.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File to write; the suffix is the format. "-" writes JSON lines to the standard output.
+    ids : sequence of length n_rows
+        Identifier of each row, not written to a NumPy file.
+    column : str
+        Name of the numbers: a column of lists, or ``<column>_0``, … in CSV.
+    matrix : ndarray of shape (n_rows, n_columns)
+        The numbers.
+
+    Raises
+    ------
+    ImportError
+        If a Parquet file is to be written and pyarrow isn't installed.
+    OSError
+        If the file can't be written.
+    ValueError
+        If the format is unknown.
+    """
+    if path == "-":
+        sys.stdout.writelines(_json_lines(ids, column, matrix))
+        return
+    path = Path(path)
+    kind = _format(path)
+    with replacing(path) as file:
+        if kind == ".npy":
+            np.save(file, matrix, allow_pickle=False)
+        elif kind == ".parquet":
+            parquet = _import_parquet()
+            import pyarrow
+
+            columns = {"item_id": list(ids), column: list(np.asarray(matrix))}
+            parquet.write_table(pyarrow.table(columns), file)
+        else:
+            packed = gzip.GzipFile(fileobj=file, mode="wb") if path.suffix == ".gz" else file
+            with io.TextIOWrapper(packed, encoding="utf-8", newline="", write_through=True) as text:
+                if kind == ".jsonl":
+                    text.writelines(_json_lines(ids, column, matrix))
+                else:
+                    rows = csv.writer(text, delimiter="\t" if kind == ".tsv" else ",")
+                    rows.writerow(["item_id", *(f"{column}_{i}" for i in range(matrix.shape[1]))])
+                    rows.writerows(
+                        [row_id, *row] for row_id, row in zip(ids, matrix.tolist(), strict=True)
+                    )
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of `path` when it is complete."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(unfinished, "wb") as file:
+            yield file
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _format(path: Path) -> str:
+    suffix = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    kind = {".ndjson": ".jsonl"}.get(suffix, suffix)
+    if kind in (".jsonl", ".csv", ".tsv") or (
+        kind in (".parquet", ".npy") and path.suffix != ".gz"
+    ):
+        return kind
+    raise ValueError(f"the format of {path} is unknown; the name should end in {FORMATS}.")
+
+
+def _open_text(path: Path) -> IO[str]:
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    return opener(path, "rt", encoding="utf-8", newline="")
+
+
+def _json_records(file: IO[str], path: Path) -> list[dict[str, Any]]:
+    records = []
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"line {number} of {path} is not JSON: {error}.") from error
+        if not isinstance(record, dict):
+            raise ValueError(f"line {number} of {path} is JSON but no object with named fields.")
+        records.append(record)
+    return records
+
+
+def _columns(records: Sequence[dict[str, Any]]) -> Table:
+    names = dict.fromkeys(name for record in records for name in record)
+    return {name: [record.get(name) for record in records] for name in names}
+
+
+def _json_lines(ids: Sequence[Any], column: str, matrix: NDArray[Any]) -> Iterator[str]:
+    for row_id, row in zip(ids, matrix, strict=True):
+        yield json.dumps({"item_id": row_id, column: row.tolist()}, ensure_ascii=False) + "\n"
+
+
+def _import_parquet() -> Any:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError(
+            'Parquet files need pyarrow: pip install "sklearn-rqvae[arrow]".'
+        ) from error
+    return pyarrow.parquet

@@ -1,0 +1,317 @@
+"""The command line: what goes in, what comes out, and what it says when something is wrong."""
+
+import csv
+import gzip
+import json
+import re
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+
+import sklearn_rqvae
+from sklearn_rqvae import ResidualKMeans, _cli
+from sklearn_rqvae._cli import main
+from sklearn_rqvae.datasets import make_residual_blobs
+
+SMALL = ["--method", "kmeans", "--n-layers", "2", "--codebook-size", "4"]
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    return make_residual_blobs(60, 6, n_layers=2, codebook_size=4, random_state=0)[0].astype(
+        np.float32
+    )
+
+
+@pytest.fixture
+def array(tmp_path, vectors):
+    path = tmp_path / "vectors.npy"
+    np.save(path, vectors)
+    return str(path)
+
+
+@pytest.fixture
+def texts(tmp_path):
+    """Items with a number, a title, a brand that some lack, and tags."""
+    words = ["rose soap", "lily soap", "steel comb", "wood comb", "round brush"]
+    path = tmp_path / "items.jsonl"
+    records = [
+        {"sku": f"s{i}", "title": f"{words[i % 5]} {i}", "tags": ["a", "b"]}
+        | ({"brand": "Acme"} if i % 2 else {})
+        for i in range(40)
+    ]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(path)
+
+
+def run(*args):
+    """Run a command that should succeed."""
+    assert main([str(arg) for arg in args]) == 0
+
+
+def fails(capsys, *args):
+    """Run a command that should fail and return what it says."""
+    assert main([str(arg) for arg in args]) == 1
+    err = capsys.readouterr().err
+    assert "sklearn-rqvae: error: " in err
+    return err.partition("error: ")[2]
+
+
+def test_array_to_codes_and_back(tmp_path, array, vectors, capsys):
+    model, codes, decoded = (tmp_path / name for name in ("m.joblib", "codes.npy", "back.npy"))
+    run("fit", array, "--out", model, *SMALL)
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert last.startswith("Fitted 60 items in ")
+    assert "2 codes each" in last
+    assert "16 distinct IDs" in last
+    run("encode", model, array, "--out", codes)
+    run("decode", model, codes, "--out", decoded)
+    quantizer = ResidualKMeans(n_layers=2, codebook_size=4, random_state=0).fit(vectors)
+    np.testing.assert_array_equal(np.load(codes), quantizer.transform(vectors))
+    np.testing.assert_allclose(
+        np.load(decoded), quantizer.inverse_transform(np.load(codes)), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_a_prefix_decodes_to_the_coarse_vector(tmp_path, array, vectors):
+    model, codes, decoded = (tmp_path / name for name in ("m.joblib", "codes.npy", "back.npy"))
+    run("fit", array, "--out", model, "--ids", codes, *SMALL)
+    run("decode", model, codes, "--levels", 1, "--out", decoded)
+    coarse = np.load(decoded)
+    assert len(np.unique(coarse.round(4), axis=0)) == 4
+    assert ((coarse - vectors) ** 2).mean() < vectors.var()
+
+
+def test_texts_become_ids_with_the_columns_that_the_model_knows(tmp_path, texts, capsys):
+    model = tmp_path / "m.joblib"
+    run("fit", texts, "--text", "title", "brand", "tags", "--id", "sku", "--out", model, *SMALL)
+    capsys.readouterr()
+    run("encode", model, texts)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["item_id"] for line in lines] == [f"s{i}" for i in range(40)]
+    codes = np.array([line["semantic_id"] for line in lines])
+    assert codes.shape == (40, 2)
+    pipeline = joblib.load(model)["pipeline"]
+    text = [f"rose soap {0} a, b", f"lily soap {1} Acme a, b"]
+    np.testing.assert_array_equal(pipeline.transform(text), codes[:2])
+
+
+@pytest.mark.parametrize("name", ["ids.jsonl", "ids.jsonl.gz", "ids.csv", "ids.tsv", "ids.parquet"])
+def test_ids_come_back_from_every_format(tmp_path, array, name):
+    if "parquet" in name:
+        pytest.importorskip("pyarrow")
+    model, codes, ids = tmp_path / "m.joblib", tmp_path / "codes.npy", tmp_path / name
+    run("fit", array, "--out", model, "--ids", codes, *SMALL)
+    run("encode", model, array, "--out", ids)
+    table = _cli.read_table(ids)
+    assert [int(item) for item in table["item_id"]] == list(range(60))
+    np.testing.assert_array_equal(_cli.read_matrix(ids, "semantic_id"), np.load(codes))
+    for source, target in ((codes, "a.npy"), (ids, "b.npy")):
+        run("decode", model, source, "--out", tmp_path / target)
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "csv.gz", "wide csv", "parquet"])
+def test_vectors_are_read_from_every_format(tmp_path, vectors, array, kind):
+    path = tmp_path / f"items.{kind.split()[-1]}"
+    if kind == "jsonl":
+        path.write_text("\n".join(json.dumps({"emb": row}) for row in vectors.tolist()))
+    elif kind == "parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        pytest.importorskip("pyarrow.parquet").write_table(
+            pyarrow.table({"emb": vectors.tolist()}), path
+        )
+    else:
+        with (gzip.open if kind == "csv.gz" else open)(path, "wt", newline="") as file:
+            rows = csv.writer(file)
+            if kind == "wide csv":
+                rows.writerow([f"emb_{i}" for i in range(6)])
+                rows.writerows(vectors.tolist())
+            else:
+                rows.writerow(["emb"])
+                rows.writerows([json.dumps(row)] for row in vectors.tolist())
+    expected, found = tmp_path / "a.npy", tmp_path / "b.npy"
+    run("fit", array, "--out", tmp_path / "a.joblib", "--ids", expected, *SMALL)
+    model = tmp_path / "b.joblib"
+    run("fit", path, "--vector", "emb", "--out", model, "--ids", found, *SMALL)
+    np.testing.assert_array_equal(np.load(found), np.load(expected))
+    run("encode", model, path, "--out", found)  # the model knows the column
+    np.testing.assert_array_equal(np.load(found), np.load(expected))
+
+
+def test_rqvae_is_the_default_and_takes_its_parameters(tmp_path, array, capsys):
+    model = tmp_path / "m.joblib"
+    args = ["--n-layers", 2, "--codebook-size", 4, 3, "--mode", "SINKHORN", "--max-epochs", 2]
+    run("fit", array, "--out", model, *args)
+    shown = capsys.readouterr()
+    assert "Fitted 60 items" in shown.out
+    assert "2/2" in shown.err  # the bar
+    quantizer = joblib.load(model)["pipeline"]
+    assert type(quantizer) is sklearn_rqvae.RQVAETransformer
+    assert [len(codebook) for codebook in quantizer.codebooks_] == [4, 3]
+    assert quantizer.codebook_mode == "SINKHORN"
+    assert quantizer.n_iter_ == 2
+    assert quantizer.callbacks is None
+
+
+def test_report_says_what_python_says(tmp_path, array, vectors, capsys):
+    model = tmp_path / "m.joblib"
+    run("fit", array, "--out", model, *SMALL)
+    capsys.readouterr()
+    run("report", model, array, "--json")
+    quality = json.loads(capsys.readouterr().out)
+    quantizer = joblib.load(model)["pipeline"]
+    codes = quantizer.transform(vectors)
+    assert quality["n_items"] == 60
+    assert quality["n_distinct"] == len(np.unique(codes, axis=0))
+    assert quality["collision_rate"] == pytest.approx(1 - quality["n_distinct"] / 60)
+    unexplained = -quantizer.score(vectors) / vectors.var(axis=0).mean()
+    assert quality["levels"][-1]["unexplained"] == pytest.approx(unexplained, rel=1e-3)
+    assert [level["utilization"] for level in quality["levels"]] == [1.0, 1.0]
+    run("report", model, array)
+    text = capsys.readouterr().out
+    assert text.splitlines()[0].split()[:4] == ["level", "codewords", "used", "perplexity"]
+    assert text.splitlines()[-1].startswith("60 items: 2 codes each")
+
+
+def test_warnings_are_one_line(tmp_path, texts, capsys):
+    run("fit", texts, "--text", "title", "--out", tmp_path / "m.joblib", *SMALL)
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "n_components" in line)
+    assert line.startswith("sklearn-rqvae: warning: n_components=256 is more than 40 distinct")
+
+
+def test_report_on_texts(tmp_path, texts, capsys):
+    model = tmp_path / "m.joblib"
+    run("fit", texts, "--text", "title", "--out", model, *SMALL)
+    run("report", model, texts)
+    assert "40 items: 2 codes each" in capsys.readouterr().out
+
+
+def test_the_demo_shows_items_with_their_neighbors(monkeypatch, capsys):
+    docs = sklearn_rqvae.datasets.load_api_docs()
+    keep = [i for i, name in enumerate(docs.names) if name.startswith(("sklearn.cl", "numpy.fft"))]
+    docs.update(
+        data=[docs.data[i] for i in keep],
+        names=[docs.names[i] for i in keep],
+        target=docs.target[keep],
+    )
+    docs.data += [f"{text} again" for text in docs.data] * 4
+    docs.names += [f"{name}_{i}" for i in range(4) for name in docs.names]
+    docs.target = np.tile(docs.target, 5)
+    monkeypatch.setattr(sklearn_rqvae.datasets, "load_api_docs", lambda: docs)
+    run("demo", "--items", "numpy.fft.rfft")
+    out = capsys.readouterr().out.strip().splitlines()
+    assert out[0].partition("  ")[2].startswith("numpy.fft.rfft: Compute the one-dimensional")
+    semantic_id = out[0].partition("  ")[0].split("-")
+    assert len(semantic_id) == 4
+    assert any(f"start with {semantic_id[0]}" in line for line in out)
+    assert out[-1].startswith(f"Learned IDs for {len(docs.data)} items in ")
+
+
+@pytest.mark.slow
+def test_the_demo_runs_as_a_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "sklearn_rqvae", "demo"],
+        capture_output=True, text=True, check=True, timeout=600,
+    )  # fmt: skip
+    lines = done.stdout.strip().splitlines()
+    assert "sklearn.cluster.KMeans: K-Means clustering." in lines[0]
+    shares = [float(line.split()[-1].rstrip("%.")) for line in lines if "share the first" in line]
+    assert shares == sorted(shares)
+    assert shares[0] > 10
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import sys; from sklearn_rqvae._cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+    for command in ("demo", "fit", "encode", "decode", "report", "index"):
+        assert f"    {command} " in done.stdout
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"sklearn-rqvae {sklearn_rqvae.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "args", "message"),
+    [
+        ("a.jsonl", '{"t": 1}\n', [], "either --text or --vector"),
+        ("a.jsonl", '{"t": 1}\n', ["--text", "t", "--vector", "t"], "either --text or --vector"),
+        ("a.jsonl", '{"t": "x"}\n', ["--text", "title"], "no column 'title'; it has 't'"),
+        ("a.jsonl", '{"t": "x"}\nnothing\n', ["--text", "t"], "line 2 of .* is not JSON"),
+        ("a.jsonl", "[1]\n", ["--text", "t"], "line 1 of .* no object"),
+        ("a.jsonl", "\n", ["--text", "t"], "holds no rows"),
+        ("a.csv", "t\n", ["--text", "t"], "holds no rows"),
+        ("a.jsonl", '{"v": [1, 2]}\n{"v": [1]}\n', ["--vector", "v"], "of one length"),
+        ("a.jsonl", '{"v": 1}\n', ["--vector", "v"], "lists of numbers"),
+        ("a.jsonl", '{"v": [1]}\n', ["--vector", "w"], "no column 'w' or 'w_0'"),
+        ("a.xlsx", "", ["--text", "t"], "format of .* is unknown; .* .jsonl, .csv"),
+        ("a.jsonl", '{"t": "x"}\n', ["--text", "t", "--mode", "STE"], "belong to --method rqvae"),
+    ],
+)
+def test_wrong_input_says_what_is_wrong(tmp_path, capsys, name, content, args, message):
+    path = tmp_path / name
+    path.write_text(content)
+    said = fails(capsys, "fit", path, "--out", tmp_path / "m.joblib", *SMALL, *args)
+    assert re.search(message, said), said
+    assert not (tmp_path / "m.joblib").exists()
+
+
+def test_a_missing_file_is_named(tmp_path, capsys):
+    said = fails(capsys, "fit", tmp_path / "no.jsonl", "--text", "t", "--out", tmp_path / "m")
+    assert "no.jsonl" in said
+
+
+def test_a_model_of_vectors_takes_no_texts(tmp_path, array, texts, capsys):
+    model = tmp_path / "m.joblib"
+    run("fit", array, "--out", model, *SMALL)
+    assert "fitted on vectors" in fails(capsys, "encode", model, texts, "--text", "title")
+    assert "--vector" in fails(capsys, "encode", model, texts)
+    run("fit", texts, "--text", "title", "--out", model, *SMALL)
+    assert "fitted on texts" in fails(capsys, "encode", model, array)
+
+
+def test_other_files_are_no_models(tmp_path, array, capsys):
+    path = tmp_path / "m.joblib"
+    joblib.dump([1], path)
+    assert "is no model" in fails(capsys, "encode", path, array)
+    joblib.dump({"sklearn_rqvae": 99}, path)
+    assert "newer version" in fails(capsys, "encode", path, array)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, array, capsys, monkeypatch):
+    model = tmp_path / "m.joblib"
+    model.write_bytes(b"old")
+
+    def dump(model, file):
+        file.write(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(joblib, "dump", dump)
+    assert "no space left" in fails(capsys, "fit", array, "--out", model, *SMALL)
+    assert model.read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.joblib", "vectors.npy"]
+
+
+def test_ctrl_c_ends_with_130(monkeypatch, capsys):
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_cli, "_demo", interrupted)
+    assert main(["demo"]) == 130
+    assert capsys.readouterr().err == "sklearn-rqvae: interrupted\n"
+
+
+def test_traceback_on_request(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        main(["--traceback", "fit", str(tmp_path / "no.npy"), "--out", "m"])
