@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -51,8 +51,6 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         take longer; 1 is greedy.
     max_iter : int, default=8
         Largest number of rounds of search and least squares.
-    tol : float, default=2e-3
-        Stop when a round lowers the squared error by less than this share of it.
     random_state : int, RandomState instance or None, default=None
         Determines the rows that start k-means. An int makes fits repeatable.
 
@@ -91,7 +89,6 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         "codebook_size": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "n_beams": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
     }
 
@@ -102,14 +99,12 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         *,
         n_beams: int = 8,
         max_iter: int = 8,
-        tol: float = 2e-3,
         random_state: Any = None,
     ):
         self.n_layers = n_layers
         self.codebook_size = codebook_size
         self.n_beams = n_beams
         self.max_iter = max_iter
-        self.tol = tol
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -139,22 +134,17 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             If `codebook_size` has not `n_layers` entries, or no row has a positive weight.
         """
         X = validate_data(self, as_array(X), dtype=np.float32, order="C")
-        codebook_sizes = check_codebook_size(self.codebook_size, self.n_layers)
+        sizes = check_codebook_size(self.codebook_size, self.n_layers)
         rows, weight, mean = _centered_rows(X, _check_weight(sample_weight, X))
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         generator = torch.Generator().manual_seed(int(seed))
         codebooks = initialize_codebooks(
-            rows, codebook_sizes, sample_weight=weight, n_beams=self.n_beams, generator=generator
+            rows, sizes, sample_weight=weight, n_beams=self.n_beams, generator=generator
         )
-        codebooks, self.n_iter_ = refine_codebooks(
-            rows,
-            codebooks,
-            sample_weight=weight,
-            n_beams=self.n_beams,
-            max_iter=self.max_iter,
-            tol=self.tol,
+        codebooks, n_iter = refine_codebooks(
+            rows, codebooks, sample_weight=weight, n_beams=self.n_beams, max_iter=self.max_iter
         )
-        self.mean_ = mean
+        self.mean_, self.n_iter_ = mean, n_iter
         self.codebooks_ = [codebook.numpy().copy() for codebook in codebooks]
         return self
 
@@ -263,9 +253,9 @@ def _check_weight(
     if sample_weight is None:
         return None
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    if not weight.any():
+    if not weight.any():  # newer versions of scikit-learn say so themselves
         raise ValueError(
-            "sample_weight is zero for all rows; at least one needs a positive weight."
+            "sample_weight is zero for all rows; give at least one non-zero weight."
         )
     return weight
 

@@ -9,6 +9,7 @@ ones on outliers.
 from collections.abc import Sequence
 
 import torch
+from sklearn.cluster import kmeans_plusplus
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
@@ -16,6 +17,9 @@ from sklearn_rqvae.quantize._distance import nearest_codewords
 
 # Covariances are summed in blocks of this many rows, so that a float64 copy of the data is never whole in memory.
 _BLOCK_SIZE = 8192
+
+# Rows per cluster among which k-means++ looks for starts.
+_SEEDING_ROWS_PER_CLUSTER = 16
 
 
 def principal_axes(x: Tensor, sample_weight: Tensor | None = None) -> Tensor:
@@ -74,7 +78,7 @@ def progressive_kmeans(
         Rows, finite; at least one.
     n_clusters : int
         Number of codewords, also more than there are rows: with fewer distinct rows than codewords each row is a codeword,
-        and the rest are rows moved by a thousandth of the data's scale.
+        and the rest are rows moved by up to a hundredth of their norm.
     sample_weight : Tensor of shape (n_samples,), default=None
         Positive weights; None weighs all rows alike.
     generator : torch.Generator
@@ -113,8 +117,9 @@ def progressive_kmeans(
             return _fill_by_perturbed_rows(distinct, n_clusters, generator)
     axes = principal_axes(x, weight) if rotate else None
     coordinates = x if axes is None else x @ axes
-    codebook = coordinates[_draw_rows(weight, n_clusters, generator)]
-    for stage in dims if dims is not None else _default_dims(n_dims):
+    stages = list(dims) if dims is not None else _default_dims(n_dims)
+    codebook = coordinates[_spread_rows(coordinates[:, : stages[0]], n_clusters, weight, generator)]
+    for stage in stages:
         codebook = _lloyd(coordinates, codebook, stage, weight, max_iter, generator)
     return codebook if axes is None else codebook @ axes.T
 
@@ -179,17 +184,27 @@ def _means(x: Tensor, codes: Tensor, codebook: Tensor, weight: Tensor, generator
     return means
 
 
-def _draw_rows(weight: Tensor, n_rows: int, generator: Generator) -> Tensor:
-    """Draw rows without replacement, each draw in proportion to the weights left (exponential races)."""
-    waiting = torch.empty(len(weight)).exponential_(generator=generator).to(weight) / weight
-    return torch.topk(waiting, n_rows, largest=False).indices
+def _spread_rows(x: Tensor, n_rows: int, weight: Tensor, generator: Generator) -> Tensor:
+    """Choose rows far from each other (k-means++), among a random sample of the rows."""
+    n_candidates = min(len(x), _SEEDING_ROWS_PER_CLUSTER * n_rows)
+    candidates = torch.randperm(len(x), generator=generator)[:n_candidates].to(x.device)
+    seed = int(torch.randint(2**31 - 1, (), generator=generator))
+    _, chosen = kmeans_plusplus(
+        x[candidates].cpu().numpy(),
+        n_rows,
+        sample_weight=weight[candidates].cpu().numpy(),
+        random_state=seed,
+    )
+    return candidates[torch.from_numpy(chosen).to(x.device)]
 
 
 def _fill_by_perturbed_rows(distinct: Tensor, n_clusters: int, generator: Generator) -> Tensor:
     """Return the distinct rows as codewords, and slightly moved copies of them for the surplus."""
-    surplus = torch.arange(n_clusters - len(distinct), device=distinct.device) % len(distinct)
-    scale = 1e-3 * distinct.abs().max()
-    # Equal rows of zeros have no scale; any will do, since no row is nearer to a copy than to the original.
-    scale = torch.where(scale > 0, scale, torch.ones_like(scale) * 1e-3)
-    noise = torch.randn(len(surplus), distinct.shape[1], generator=generator).to(distinct)
-    return torch.cat([distinct, distinct[surplus] + scale * noise])
+    n_surplus = n_clusters - len(distinct)
+    # Far enough that rounding never takes a copy for the original. Rows of zeros have no scale: any will do.
+    scale = 1e-2 * (float(distinct.norm(dim=1).max()) or 1.0)
+    directions = F.normalize(torch.randn(n_surplus, distinct.shape[1], generator=generator))
+    # Lengths all differ, so that copies of one row do even where there is only one direction.
+    lengths = torch.linspace(0.5 * scale, scale, n_surplus)
+    originals = distinct[torch.arange(n_surplus, device=distinct.device) % len(distinct)]
+    return torch.cat([distinct, originals + (directions * lengths[:, None]).to(distinct)])

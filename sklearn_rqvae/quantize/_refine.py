@@ -69,6 +69,40 @@ def refit_codebooks(
     return list((previous + change).to(x.dtype).split(sizes))
 
 
+def center_codebooks(
+    codebooks: Sequence[Tensor], codes: Tensor, *, sample_weight: Tensor | None = None
+) -> list[Tensor]:
+    """Move the mean codeword of every later level into the first level.
+
+    The sums of codewords stay the same, but the first levels alone come closer to the rows: what is
+    left to the later levels is zero on average.
+
+    Parameters
+    ----------
+    codebooks : sequence of Tensor of shape (codebook_size, n_dims)
+        One codebook per level.
+    codes : Tensor of int64 of shape (n_samples, n_layers)
+        Codes in use, over which the means are taken.
+    sample_weight : Tensor of shape (n_samples,), default=None
+        Weights; None weighs all rows alike.
+
+    Returns
+    -------
+    codebooks : list of Tensor of shape (codebook_size, n_dims)
+        Shifted codewords.
+    """
+    weight = None if sample_weight is None else sample_weight.double()
+    shifts = []
+    for level, codebook in enumerate(codebooks):
+        usage = torch.bincount(codes[:, level], weights=weight, minlength=len(codebook)).double()
+        shifts.append((usage / usage.sum()) @ codebook.double())
+    shifts[0] = -sum(shifts[1:], torch.zeros_like(shifts[0]))
+    return [
+        (codebook.double() - shift).to(codebook.dtype)
+        for codebook, shift in zip(codebooks, shifts, strict=True)
+    ]
+
+
 def normal_equations(
     x: Tensor, codes: Tensor, sizes: Sequence[int], sample_weight: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
