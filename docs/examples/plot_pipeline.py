@@ -32,10 +32,7 @@ for text in docs.data[::1200]:
 pipeline = Pipeline(
     [
         ("emb", TextEmbedder(n_components=64, random_state=0)),
-        (
-            "rq",
-            RQVAETransformer(n_layers=3, codebook_size=64, n_beams=4, max_epochs=5, random_state=0),
-        ),
+        ("rq", RQVAETransformer(codebook_size=64, random_state=0)),
     ]
 )
 codes = pipeline.fit_transform(docs.data)
