@@ -311,29 +311,34 @@ def _candidates(
     """Return the rows that may be among the k + 1 nearest of each query, with exact distances.
 
     A matrix product finds them up to its rounding; whatever is within that rounding of the limit is
-    kept.
+    kept. The limit falls as more rows are seen.
     """
     rows = vectors.centered
-    queries = rows[own]
     squares = np.einsum("ij,ij->i", rows, rows)
-    own_squares = squares[own]
     # |fl(x·y) − x·y| <= d u |x||y|, and the squares round alike: 4 covers the sum with a reserve.
-    margin = 4 * (rows.shape[1] + 4) * np.finfo(rows.dtype).eps * (own_squares + squares.max())
-    nearest = np.full((len(own), k + 1), np.inf, dtype=rows.dtype)
-    found: list[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[Any]]] = []
+    rounding = 4 * (rows.shape[1] + 4) * np.finfo(rows.dtype).eps
+    margin = rounding * (squares[own] + squares.max())
+    queries = -2 * rows[own]
+    limit = np.full(len(own), np.inf, dtype=rows.dtype)
+    query, row = np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
+    height = np.empty(0, dtype=rows.dtype)  # distance without the query's own square
     for start in range(0, len(rows), _ROWS_AT_ONCE):
-        part = rows[start : start + _ROWS_AT_ONCE]
-        distance = queries @ part.T
-        distance *= -2
-        distance += squares[start : start + len(part)]
-        distance += own_squares[:, None]
-        few = np.partition(distance, k, axis=1)[:, : k + 1] if len(part) > k + 1 else distance
-        nearest = np.partition(np.concatenate((nearest, few), axis=1), k, axis=1)[:, : k + 1]
-        query, column = np.nonzero(distance <= (nearest.max(axis=1) + margin)[:, None])
-        found.append((query, column + start, distance[query, column]))
-    query, row, distance = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    kept = distance <= (nearest.max(axis=1) + margin)[query]
-    query, row = query[kept], row[kept]
+        block = queries @ rows[start : start + _ROWS_AT_ONCE].T
+        block += squares[start : start + _ROWS_AT_ONCE]
+        if start == 0 and block.shape[1] > k:
+            limit = np.partition(block, k, axis=1)[:, k] + margin
+        new_query, column = np.nonzero(block <= limit[:, None])
+        query = np.concatenate((query, new_query))
+        row = np.concatenate((row, column + start))
+        height = np.concatenate((height, block[new_query, column]))
+        if len(query) > 8 * (k + 1) * len(own) or start + _ROWS_AT_ONCE >= len(rows):
+            order = np.lexsort((height, query))
+            query, row, height = query[order], row[order], height[order]
+            first = np.searchsorted(query, np.arange(len(own) + 1))
+            enough = np.flatnonzero(np.diff(first) > k)
+            limit[enough] = height[first[enough] + k] + margin[enough]
+            kept = height <= limit[query]
+            query, row, height = query[kept], row[kept], height[kept]
     return query, row, _exact_distances(vectors.rows, own[query], row)
 
 

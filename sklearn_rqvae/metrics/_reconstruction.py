@@ -121,9 +121,9 @@ def fraction_variance_unexplained(X: ArrayLike, reconstruction: ArrayLike) -> fl
 def checked_variance(X: NDArray[Any]) -> float:
     """Return the sum of squared deviations, or raise where there are none."""
     variance = squared_deviation_sum(X)
-    if (
-        variance == 0 or (X[:1] == X).all()
-    ):  # a mean that rounds leaves a trace of variance in equal rows
+    # A mean that rounds leaves a trace of variance in equal rows: look at the rows too.
+    chunks = row_chunks(len(X), 8 * X.shape[1])
+    if variance == 0 or all((X[rows] == X[0]).all() for rows in chunks):
         raise ValueError(
             f"the {len(X)} rows of X are all equal, so there is no variance to explain; "
             "give at least two different rows, or use reconstruction_error."

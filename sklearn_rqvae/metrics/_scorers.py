@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from sklearn_rqvae.metrics._collisions import collision_rate
+from sklearn_rqvae.metrics._estimator_parts import codebook_sizes, codes_of, invertible_tail
 from sklearn_rqvae.metrics._evenness import code_perplexity
 from sklearn_rqvae.metrics._information import joint_code_entropy
 from sklearn_rqvae.metrics._reconstruction import (
@@ -126,7 +125,7 @@ def lowest_perplexity(estimator: Any, X: Any, y: Any = None) -> float:
     --------
     code_perplexity : The measure.
     """
-    codes = np.asarray(estimator.transform(X))
+    codes = codes_of(estimator, X)
     return float(code_perplexity(codes, int(codes.max()) + 1).min())
 
 
@@ -157,15 +156,8 @@ def lowest_utilization(estimator: Any, X: Any, y: Any = None) -> float:
     --------
     code_utilization : The measure.
     """
-    quantizer = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
-    quantizer = getattr(quantizer, "best_estimator_", quantizer)
-    if not hasattr(quantizer, "codebooks_"):
-        raise ValueError(
-            f"{type(quantizer).__name__} has no codebooks_, so its codebook sizes are unknown; "
-            "score by lowest_perplexity, or call code_utilization with the sizes."
-        )
-    sizes = [len(codebook) for codebook in quantizer.codebooks_]
-    return float(code_utilization(np.asarray(estimator.transform(X)), sizes).min())
+    sizes = codebook_sizes(estimator)
+    return float(code_utilization(codes_of(estimator, X), sizes).min())
 
 
 def neg_collision_rate(estimator: Any, X: Any, y: Any = None) -> float:
@@ -192,7 +184,7 @@ def neg_collision_rate(estimator: Any, X: Any, y: Any = None) -> float:
     --------
     collision_rate : The measure.
     """
-    return -collision_rate(np.asarray(estimator.transform(X)))
+    return -collision_rate(codes_of(estimator, X))
 
 
 def semantic_id_entropy(estimator: Any, X: Any, y: Any = None) -> float:
@@ -216,7 +208,7 @@ def semantic_id_entropy(estimator: Any, X: Any, y: Any = None) -> float:
     --------
     joint_code_entropy : The measure.
     """
-    return float(joint_code_entropy(np.asarray(estimator.transform(X)))[-1])
+    return float(joint_code_entropy(codes_of(estimator, X))[-1])
 
 
 def get_scorers() -> dict[str, Callable[..., float]]:
@@ -259,17 +251,6 @@ def get_scorers() -> dict[str, Callable[..., float]]:
 
 
 def _vectors_and_reconstruction(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """Return the vectors that can come back and what comes back.
-
-    A pipeline is judged on its longest tail that has an inverse: all of it after a scaler, what
-    follows the embedding after a text embedder.
-    """
-    if hasattr(estimator, "steps"):
-        start = next(
-            (i for i in range(len(estimator.steps)) if hasattr(estimator[i:], "inverse_transform")),
-            0,
-        )
-        if start > 0:
-            X = estimator[:start].transform(X)
-            estimator = estimator[start:]
+    """Return the vectors that can come back and what comes back."""
+    estimator, X = invertible_tail(estimator, X)
     return X, estimator.inverse_transform(estimator.transform(X))

@@ -104,12 +104,12 @@ def test_a_pipeline_whose_start_has_no_inverse_is_judged_on_the_rest(X):
     )
 
 
-def test_utilization_without_codebooks_says_what_to_use_instead(X):
+def test_utilization_without_codebooks_says_what_to_do_instead(X):
     class NoCodebooks(TwoMeans):
         def transform(self, X):
             return np.zeros((len(X), 1), dtype=int)
 
-    with pytest.raises(ValueError, match=r"NoCodebooks has no codebooks_.*lowest_perplexity"):
+    with pytest.raises(ValueError, match=r"NoCodebooks has no codebooks_.*codebook_size"):
         metrics.lowest_utilization(NoCodebooks(), X)
 
 

@@ -1,0 +1,48 @@
+"""What a fitted transformer, or a pipeline that ends with one, has to offer for its evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_rqvae._validation import as_array
+
+
+def codes_of(estimator: Any, X: Any) -> NDArray[Any]:
+    """Return what ``transform`` returns, as an array."""
+    return np.asarray(as_array(estimator.transform(X)))
+
+
+def invertible_tail(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return the part of `estimator` that has an inverse, and `X` as this part gets it.
+
+    A pipeline is judged on its longest tail that can be inverted: all of it after a scaler, what
+    follows the embedding after a text embedder.
+    """
+    if hasattr(estimator, "steps"):
+        starts = range(len(estimator.steps))
+        start = next((i for i in starts if hasattr(estimator[i:], "inverse_transform")), 0)
+        if start > 0:
+            return estimator[start:], estimator[:start].transform(X)
+    return estimator, X
+
+
+def codebook_sizes(estimator: Any) -> list[int]:
+    """Return the codebook sizes of a quantizer, bare or at the end of a pipeline or search."""
+    quantizer = getattr(estimator, "best_estimator_", estimator)
+    quantizer = quantizer.steps[-1][1] if hasattr(quantizer, "steps") else quantizer
+    if not hasattr(quantizer, "codebooks_"):
+        raise ValueError(
+            f"{type(quantizer).__name__} has no codebooks_, so its codebook sizes are unknown; "
+            "fit it, or call the function that takes codes and codebook_size."
+        )
+    return [len(codebook) for codebook in quantizer.codebooks_]
+
+
+def decoded_prefixes(estimator: Any, codes: NDArray[Any]) -> Iterator[Any]:
+    """Decode the first code of each sample, the first two, and so on."""
+    for length in range(1, codes.shape[1] + 1):
+        yield estimator.inverse_transform(codes[:, :length])
