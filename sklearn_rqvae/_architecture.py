@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 
 from sklearn_rqvae._rows import Rows
-from sklearn_rqvae.nn import InteractionDecoder, RqVae
+from sklearn_rqvae.nn import RqVae
 from sklearn_rqvae.quantize._additive import fit_codebooks
+from sklearn_rqvae.quantize._interactions import fit_interactions
+from sklearn_rqvae.quantize._kmeans import principal_axes
 
 __all__ = ["build_module", "start_module"]
 
+# Numbers that the linear model may store, as a multiple of those in codebooks of the input's width.
+_MAX_SIZE = 6
+
 
 def build_module(
-    module: type[nn.Module] | None, architecture: dict[str, Any], generator: torch.Generator
+    module: type | None, architecture: dict[str, Any], generator: torch.Generator
 ) -> Any:
     """Build a module from its class and constructor arguments.
 
@@ -24,7 +28,7 @@ def build_module(
     module : type or None
         `RqVae` or a subclass of it; None is `RqVae`.
     architecture : dict
-        Plain constructor arguments; with a linear path, those of the interaction decoder under ``"decoder"``.
+        Plain constructor arguments.
     generator : torch.Generator
         Draws the weights.
 
@@ -33,20 +37,16 @@ def build_module(
     module : RqVae
         The module, its weights drawn.
     """
-    arguments = dict(architecture)
-    decoder = arguments.pop("decoder")
-    if decoder is not None:
-        decoder = InteractionDecoder(**decoder, generator=generator)
-    return (module or RqVae)(**arguments, decoder=decoder, generator=generator)
+    return (module or RqVae)(**architecture, generator=generator)
 
 
 @torch.no_grad()
 def start_module(module: Any, rows: Rows, n_beams: int, generator: torch.Generator) -> None:
     """Set everything that comes from the data in closed form.
 
-    With a linear path these are the mean and the codebooks, found by k-means and least squares: the module then is an
-    additive quantizer, and training starts from there. Without one it is the scale of the input; the codebooks
-    wait for latents.
+    With a linear path the module becomes an additive quantizer: principal axes, codebooks found
+    by k-means and least squares, interactions of pairs of codes. Without one only the scale of
+    the input is set; the codebooks wait for latents.
 
     Parameters
     ----------
@@ -65,11 +65,31 @@ def start_module(module: Any, rows: Rows, n_beams: int, generator: torch.Generat
     n_numeric = module.input_dim - module.n_cat_features
     scale = float(variance[:n_numeric].mean().sqrt()) if n_numeric else 0.0
     module.set_scaling(mean, scale if scale > 0 else 1.0)
-    if not module.linear_path:
-        return
-    module.set_linear_path(mean, torch.eye(module.embed_dim))
+    if module.linear_path:
+        _start_linear_path(module, rows, mean, n_beams, generator)
+
+
+def _start_linear_path(
+    module: Any, rows: Rows, mean: torch.Tensor, n_beams: int, generator: torch.Generator
+) -> None:
+    deviation = rows.x - mean
+    deviation[:, module.input_dim - module.n_cat_features :] = 0
+    axes = principal_axes(deviation, rows.weight).T[: module.embed_dim]
+    module.set_linear_path(mean, axes)
+    latent = torch.cat([module.encode(x) for x in rows.x.split(4096)])
     sizes = [len(codebook) for codebook in module.codebooks]
-    latent = module.encode(rows.x)
     codebooks = fit_codebooks(latent, sizes, sample_weight=rows.weight, generator=generator)
+    floats = sum(sizes) * module.input_dim
+    max_floats = _MAX_SIZE * floats - sum(sizes) * module.embed_dim - axes.numel()
+    if module.n_layers > 1 and max_floats > 0:
+        fitted = fit_interactions(
+            latent,
+            codebooks,
+            max_floats=max_floats,
+            sample_weight=rows.weight,
+            n_beams=n_beams,
+        )
+        codebooks = fitted.codebooks
+        module.set_interactions(fitted.keys, fitted.vectors)
     for level, codebook in zip(module.quantizer.levels, codebooks, strict=True):
         level.initialize(codebook)

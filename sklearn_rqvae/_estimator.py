@@ -22,7 +22,7 @@ from sklearn_rqvae._compat import (
     fit_context,
 )
 from sklearn_rqvae._device import resolve_device
-from sklearn_rqvae._encode import candidate_codes, encode
+from sklearn_rqvae._encode import Search
 from sklearn_rqvae._health import warn_of_collapse
 from sklearn_rqvae._persistence import read_state, write_state
 from sklearn_rqvae._rows import Rows, training_rows
@@ -49,11 +49,8 @@ TRUSTED_TYPES = [
 _SCORE_ROWS = 8192
 
 # The specification's sizes, for the plain architecture.
-_PLAIN_EMBED_DIM = 32
-_PLAIN_HIDDEN_DIMS = (512, 256, 128)
-
-# Length of the interaction factors.
-_RANK = 768
+_EMBED_DIM = 32
+_HIDDEN_DIMS = (512, 256, 128)
 
 # Prefixes of parameters that reach the skorch net, as in GridSearchCV(..., {"optimizer__betas": [...]}).
 _NET_PREFIXES = ("callbacks__", "iterator_train__", "optimizer__")
@@ -84,7 +81,7 @@ class RQVAETransformer(
         "embed_dim": [Interval(Integral, 1, None, closed="left"), None],
         "hidden_dims": ["array-like", None],
         "linear_path": ["boolean"],
-        "codebook_mode": [str, QuantizeForwardMode, "array-like"],
+        "codebook_mode": [str, QuantizeForwardMode, "array-like", None],
         "codebook_normalize": ["boolean"],
         "codebook_sim_vq": ["boolean"],
         "n_cat_features": [Interval(Integral, 0, None, closed="left")],
@@ -116,7 +113,7 @@ class RQVAETransformer(
         embed_dim: int | None = None,
         hidden_dims: Sequence[int] | None = None,
         linear_path: bool = True,
-        codebook_mode: Any = "STE",
+        codebook_mode: Any = None,
         codebook_normalize: bool = False,
         codebook_sim_vq: bool = False,
         n_cat_features: int = 0,
@@ -196,7 +193,9 @@ class RQVAETransformer(
         training, validation = training_rows(X, sample_weight, held_out, device, generator)
         module = build_module(self.module, architecture, generator).to(device)
         start_module(module, training, self.n_beams, generator)
-        history = train(module, training, validation, generator, self._training_settings())
+        history = []
+        if self._mode() is not None:
+            history = train(module, training, validation, generator, self._training_settings())
         self._store(module, architecture, history)
         self._check_health(training)
         return self
@@ -260,8 +259,9 @@ class RQVAETransformer(
         if not isinstance(n_candidates, Integral) or n_candidates < 1:
             raise ValueError(f"n_candidates={n_candidates!r} should be an integer of at least 1.")
         X = self._validate_rows(X)
+        search = self._search()
         parts = [
-            [tensor.cpu().numpy()[:size] for tensor in candidate_codes(self._module(), chunk, n_candidates)]
+            [found.cpu().numpy()[:size] for found in search.candidates(chunk, n_candidates)]
             for chunk, size in self._chunks(X)
         ]
         codes, errors = zip(*parts, strict=True)
@@ -311,8 +311,9 @@ class RQVAETransformer(
         """
         check_is_fitted(self)
         state = self.__getstate__()
-        modes = QuantizeForwardMode.parse_modes(self.codebook_mode, self.n_layers)
-        state["codebook_mode"] = [mode.name for mode in modes]
+        if self.codebook_mode is not None:
+            modes = QuantizeForwardMode.parse_modes(self.codebook_mode, self.n_layers)
+            state["codebook_mode"] = [mode.name for mode in modes]
         write_state(path, type(self).__name__, state)
 
     @classmethod
@@ -416,9 +417,12 @@ class RQVAETransformer(
         check_is_fitted(self)
         return validate_data(self, as_array(X), dtype=np.float32, order="C", reset=False)
 
-    def _module(self) -> Any:
+    def _search(self) -> Search:
         check_is_fitted(self)
         return self._holder.get(self)
+
+    def _module(self) -> Any:
+        return self._search().module
 
     def _chunks(self, X: NDArray[np.float32]) -> Iterator[tuple[torch.Tensor, int]]:
         """Yield equal chunks of rows on the module's device, and how many of their rows are from X."""
@@ -427,9 +431,10 @@ class RQVAETransformer(
             yield torch.from_numpy(chunk).to(device), rows.stop - rows.start
 
     def _encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
-        module = self._module()
+        search = self._search()
         codes = [
-            encode(module, chunk, self.n_beams)[:size].cpu().numpy() for chunk, size in self._chunks(X)
+            search.encode(chunk, self.n_beams)[:size].cpu().numpy()
+            for chunk, size in self._chunks(X)
         ]
         return np.concatenate(codes)
 
@@ -445,17 +450,19 @@ class RQVAETransformer(
     def _architecture(self, n_features: int) -> dict[str, Any]:
         """Return the module's constructor arguments as plain values."""
         sizes = check_codebook_size(self.codebook_size, self.n_layers)
-        modes = QuantizeForwardMode.parse_modes(self.codebook_mode, self.n_layers)
         if self.linear_path:
-            embed_dim, hidden_dims = n_features, ()
-            decoder = {"codebook_size": sizes, "input_dim": n_features, "rank": _RANK}
+            # As many coordinates as there are; without gradient training, no MLP to be trained.
+            embed_dim = min(self.embed_dim or n_features, n_features)
+            hidden_dims = None if self._mode() is None else _HIDDEN_DIMS
         else:
-            embed_dim, hidden_dims, decoder = _PLAIN_EMBED_DIM, _PLAIN_HIDDEN_DIMS, None
-        hidden_dims = hidden_dims if self.hidden_dims is None else self.hidden_dims
+            embed_dim, hidden_dims = self.embed_dim or _EMBED_DIM, _HIDDEN_DIMS
+        if self.hidden_dims is not None and hidden_dims is not None:
+            hidden_dims = self.hidden_dims
+        modes = QuantizeForwardMode.parse_modes(self._mode() or "STE", self.n_layers)
         return {
             "input_dim": n_features,
-            "embed_dim": int(self.embed_dim or embed_dim),
-            "hidden_dims": _check_hidden_dims(hidden_dims),
+            "embed_dim": int(embed_dim),
+            "hidden_dims": None if hidden_dims is None else _check_hidden_dims(hidden_dims),
             "codebook_size": sizes,
             "codebook_normalize": bool(self.codebook_normalize),
             "codebook_sim_vq": bool(self.codebook_sim_vq),
@@ -465,8 +472,13 @@ class RQVAETransformer(
             "codebook_mode": [mode.name for mode in modes],
             "codebook_weight": float(self.codebook_weight),
             "linear_path": bool(self.linear_path),
-            "decoder": decoder,
         }
+
+    def _mode(self) -> Any:
+        """Return the mode of gradient training, None for the closed form alone."""
+        if self.codebook_mode is None and (not self.linear_path or self.n_cat_features):
+            return "STE"  # an encoder that isn't linear, or logits of categories, have no closed form
+        return self.codebook_mode
 
     def _training_settings(self) -> TrainingSettings:
         return TrainingSettings(
@@ -484,7 +496,8 @@ class RQVAETransformer(
 
     def _store(self, module: Any, architecture: dict[str, Any], history: list[dict[str, Any]]) -> None:
         """Keep what was learned as arrays and plain values; the module is rebuilt from them when needed."""
-        self.architecture_ = architecture
+        interactions = getattr(module.decoder, "interactions", None)
+        self.architecture_ = {**architecture, "interactions": interactions and interactions.sizes}
         self.state_ = {
             name: tensor.detach().cpu().numpy().copy() for name, tensor in module.state_dict().items()
         }
@@ -508,16 +521,16 @@ class _ModuleHolder:
     """Hold the torch module of a fitted estimator outside its state: never pickled, never copied."""
 
     def __init__(self) -> None:
-        self.module: Any = None
+        self.search: Search | None = None
 
-    def get(self, estimator: RQVAETransformer) -> Any:
-        """Return the module on the estimator's device; build it the first time."""
+    def get(self, estimator: RQVAETransformer) -> Search:
+        """Return the search with the module on the estimator's device; build it the first time."""
         device = resolve_device(estimator.device)
-        if self.module is None:
+        if self.search is None or self.search.module.mean.device.type != device.type:
             module = build_module(estimator.module, estimator.architecture_, torch.Generator())
             module.load_state_dict({name: torch.tensor(a) for name, a in estimator.state_.items()})
-            self.module = module.eval().requires_grad_(False)
-        return self.module.to(device)
+            self.search = Search(module.eval().requires_grad_(False).to(device))
+        return self.search
 
 
 def _generator(random_state: Any) -> torch.Generator:

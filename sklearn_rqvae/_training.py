@@ -11,21 +11,17 @@ from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from sklearn_rqvae._encode import encode, squared_errors
+from sklearn_rqvae._encode import Search
 from sklearn_rqvae._net import Interrupted, RqVaeNet, TensorBatches
 from sklearn_rqvae._rows import Rows
 from sklearn_rqvae._schedule import lr_factor
 from sklearn_rqvae.callbacks import (
     AnnealTemperature,
-    AssignCodes,
     EpochLosses,
     KeepBestEpoch,
     ResetDeadCodes,
     WarmUp,
 )
-
-# Epochs for which the codes of the training rows stay, where the codebooks hardly move.
-_ROUND = 10
 
 # Training rows that the distortion of an epoch is measured on when none are held out.
 _SAMPLE_ROWS = 2048
@@ -55,25 +51,16 @@ def relative_distortion(module: Any, rows: Rows, n_beams: int, chunk_rows: int =
     """
     was_training = module.training
     module.eval()
+    search = Search(module)
     error = rows.x.new_zeros((), dtype=torch.float64)
     with torch.no_grad():
         for x, weight in zip(rows.x.split(chunk_rows), rows.weight.split(chunk_rows), strict=True):
-            reconstruction = module.decode(encode(module, x, n_beams))
-            error += (squared_errors(x, reconstruction) * weight).sum()
+            reconstruction = module.decode(search.encode(x, n_beams))
+            error += ((x - reconstruction).square().sum(1) * weight).sum()
         mean = (rows.x * rows.weight[:, None]).sum(0) / rows.weight.sum()
-        variance = (squared_errors(rows.x, mean) * rows.weight).sum().double()
+        variance = ((rows.x - mean).square().sum(1) * rows.weight).sum().double()
     module.train(was_training)
     return float(error / variance) if variance > 0 else float(error / rows.weight.sum())
-
-
-@torch.no_grad()
-def assign_codes(module: Any, x: Tensor, n_beams: int, chunk_rows: int = 1024) -> Tensor:
-    """Return the codes of rows as `transform` would, of shape (n_samples, n_layers)."""
-    was_training = module.training
-    module.eval()
-    codes = torch.cat([encode(module, rows, n_beams) for rows in x.split(chunk_rows)])
-    module.train(was_training)
-    return codes
 
 
 def train(
@@ -155,20 +142,17 @@ def _own_callbacks(
         return {name: relative_distortion(module, sample, settings.n_beams)}
 
     best = KeepBestEpoch(distortion, monitor=name, patience=settings.patience)
-    common = [("losses", EpochLosses()), ("lr_schedule", schedule), ("clip", GradientNormClipping(1.0))]
-    if module.linear_path:
-        assign = AssignCodes(
-            lambda module: assign_codes(module, training.x, settings.n_beams), tensors, every=_ROUND
-        )
-        return [("assign", assign), *common, ("best", best)]
-    warm_up = WarmUp(settings.max_epochs // 3, training.x, training.weight)
-    return [
-        ("warm_up", warm_up),
+    habits = [
         ("anneal", AnnealTemperature()),
-        *common,
+        ("losses", EpochLosses()),
+        ("lr_schedule", schedule),
+        ("clip", GradientNormClipping(1.0)),
         ("dead_codes", ResetDeadCodes()),
         ("best", best),
     ]
+    if not module.linear_path:  # the linear path's codebooks are started already
+        habits.insert(0, ("warm_up", WarmUp(settings.max_epochs // 3, training.x, training.weight)))
+    return habits
 
 
 def _evenly_spaced(rows: Rows, n_rows: int) -> Rows:
@@ -181,9 +165,9 @@ def plain_history(history: Any) -> list[dict[str, Any]]:
     """Return skorch's history without its batches, as numbers and lists of numbers only."""
     return [
         {
-            name: value
+            name: value.item() if hasattr(value, "item") else value
             for name, value in epoch.items()
-            if name != "batches" and not name.startswith("event_") and not name.endswith("_best")
+            if name != "batches" and not name.endswith("_best")
         }
         for epoch in history
     ]

@@ -1,7 +1,6 @@
 """Training habits, one skorch callback each."""
 
 from sklearn_rqvae.callbacks._anneal import AnnealTemperature
-from sklearn_rqvae.callbacks._assign import AssignCodes
 from sklearn_rqvae.callbacks._best_epoch import KeepBestEpoch
 from sklearn_rqvae.callbacks._dead_codes import ResetDeadCodes
 from sklearn_rqvae.callbacks._epoch_losses import EpochLosses
@@ -9,7 +8,6 @@ from sklearn_rqvae.callbacks._warm_up import WarmUp
 
 __all__ = [
     "AnnealTemperature",
-    "AssignCodes",
     "EpochLosses",
     "KeepBestEpoch",
     "ResetDeadCodes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sklearn_rqvae.nn._mlp import mlp
@@ -15,19 +16,20 @@ __all__ = ["Decoder"]
 class Decoder(nn.Module):
     r"""Map the sum of codewords to features: the mirror of the encoder.
 
-    .. math:: \hat x = A^\top q + \mathrm{MLP}(q)
+    .. math:: \hat x = A^\top (q + v(c)) + \mathrm{MLP}(q)
 
-    with the encoder's matrix :math:`A`, and the last layer of the MLP zero at first. Without the
-    linear path, :math:`\hat x = \mathrm{MLP}(q)`. Any module that is called with the
+    with the encoder's matrix :math:`A`, the interactions :math:`v` of the codes (zero without
+    any), and the last layer of the MLP zero at first. Without the linear path,
+    :math:`\hat x = \mathrm{MLP}(q)`. Any module that is called with the
     quantized latents and the codes, and returns (n_samples, input_dim), can take this one's place.
 
     Parameters
     ----------
     embed_dim : int
         Length of a latent.
-    hidden_dims : sequence of int
+    hidden_dims : sequence of int or None
         Widths of the hidden layers, from the latent on (the encoder's in reverse); ReLU follows
-        each.
+        each. None, with a linear path only, has no MLP.
     input_dim : int
         Number of features.
     linear_path : bool, default=False
@@ -38,30 +40,46 @@ class Decoder(nn.Module):
     Attributes
     ----------
     components : buffer of shape (embed_dim, input_dim) or None
-        The matrix :math:`A`.
+        The matrix :math:`A`. It isn't saved: the encoder's is.
+    interactions : PairInteractions or None
+        Adds to the first coordinates of the quantized latents what the codes mean together; set by
+        those who have fitted it, with a linear path only.
     """
 
     components: Tensor | None
+    interactions: nn.Module | None
 
     def __init__(
         self,
         embed_dim: int,
-        hidden_dims: Sequence[int],
+        hidden_dims: Sequence[int] | None,
         input_dim: int,
         *,
         linear_path: bool = False,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        self.mlp = mlp(
-            [embed_dim, *hidden_dims, input_dim], zero_last=linear_path, generator=generator
-        )
+        self.mlp = None
+        if hidden_dims is not None:
+            sizes = [embed_dim, *hidden_dims, input_dim]
+            self.mlp = mlp(sizes, zero_last=linear_path, generator=generator)
         components = None
         if linear_path:
             components = nn.init.orthogonal_(torch.empty(embed_dim, input_dim), generator=generator)
-        self.register_buffer("components", components)
+        self.register_buffer("components", components, persistent=False)
+        self.interactions = None
 
     def forward(self, quantized: Tensor, codes: Tensor) -> Tensor:
-        """Decode latents of shape (n_samples, embed_dim), whatever their codes."""
-        decoded = self.mlp(quantized)
-        return decoded if self.components is None else decoded + quantized @ self.components
+        """Decode latents of shape (n_samples, embed_dim) and their codes (n_samples, n_levels)."""
+        decoded = None if self.mlp is None else self.mlp(quantized)
+        if self.components is None:
+            return decoded
+        linear = self.add_interactions(quantized, codes) @ self.components
+        return linear if decoded is None else linear + decoded
+
+    def add_interactions(self, quantized: Tensor, codes: Tensor) -> Tensor:
+        """Return the latents that the codes stand for, of shape (n_samples, embed_dim)."""
+        if self.interactions is None or not codes.shape[1]:
+            return quantized
+        vectors = self.interactions(codes)
+        return quantized + F.pad(vectors, (0, quantized.shape[1] - vectors.shape[1]))

@@ -24,8 +24,8 @@ class Encoder(nn.Module):
     ----------
     input_dim : int
         Number of features.
-    hidden_dims : sequence of int
-        Widths of the hidden layers, from the input on; ReLU follows each.
+    hidden_dims : sequence of int or None
+        Widths of the hidden layers, from the input on; ReLU follows each. None, with a linear path only, has no MLP.
     embed_dim : int
         Length of a latent.
     linear_path : bool, default=False
@@ -44,16 +44,17 @@ class Encoder(nn.Module):
     def __init__(
         self,
         input_dim: int,
-        hidden_dims: Sequence[int],
+        hidden_dims: Sequence[int] | None,
         embed_dim: int,
         *,
         linear_path: bool = False,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        self.mlp = mlp(
-            [input_dim, *hidden_dims, embed_dim], zero_last=linear_path, generator=generator
-        )
+        self.mlp = None
+        if hidden_dims is not None:
+            sizes = [input_dim, *hidden_dims, embed_dim]
+            self.mlp = mlp(sizes, zero_last=linear_path, generator=generator)
         components = None
         if linear_path:
             components = nn.init.orthogonal_(torch.empty(embed_dim, input_dim), generator=generator)
@@ -61,5 +62,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode standardized features of shape (n_samples, input_dim)."""
-        latent = self.mlp(x)
-        return latent if self.components is None else latent + x @ self.components.T
+        if self.components is None:
+            return self.mlp(x)
+        latent = x @ self.components.T
+        return latent if self.mlp is None else latent + self.mlp(x)

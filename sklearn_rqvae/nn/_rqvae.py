@@ -19,6 +19,7 @@ from sklearn_rqvae.exceptions import CheckpointError
 from sklearn_rqvae.nn._checkpoint import read_checkpoint, write_checkpoint
 from sklearn_rqvae.nn._decoder import Decoder
 from sklearn_rqvae.nn._encoder import Encoder
+from sklearn_rqvae.nn._interactions import PairInteractions
 from sklearn_rqvae.nn._modes import QuantizeForwardMode
 from sklearn_rqvae.nn._residual_quantizer import Quantization, ResidualQuantizer
 from sklearn_rqvae.quantize._gumbel import annealed_temperature
@@ -85,8 +86,9 @@ class RqVae(nn.Module):
         Number of features.
     embed_dim : int, default=32
         Length of a latent.
-    hidden_dims : sequence of int, default=(512, 256, 128)
-        Widths of the encoder's hidden layers; the decoder mirrors them.
+    hidden_dims : sequence of int or None, default=(512, 256, 128)
+        Widths of the encoder's hidden layers; the decoder mirrors them. None, with a linear path
+        only, has no MLPs.
     codebook_size : int or sequence of int, default=256
         Number of codewords, at all levels or at each.
     codebook_normalize : bool, default=False
@@ -110,11 +112,14 @@ class RqVae(nn.Module):
     linear_path : bool, default=False
         Whether encoder and decoder are corrections, zero at first, of a linear map and its
         transpose; see `set_linear_path`.
+    interactions : dict, optional
+        ``n_pairs`` and ``dim`` of the `PairInteractions` that the decoder adds to the quantized
+        latents, with a linear path; see `set_interactions`.
     decoder : Module, optional
         Called with the quantized latents and the codes, returns standardized features of shape
         (n_samples, input_dim), logits in the categorical columns; codes may hold the first levels
         only. By default the mirror of the encoder.
-    gumbel_temperature : float, default=1.0
+    gumbel_temperature : float, default=0.3
         Temperature of the Gumbel-softmax at the start; `anneal` lowers it.
     sinkhorn_epsilon : float, default=0.03
         Strength of Sinkhorn's entropy, in units of the median squared distance.
@@ -155,7 +160,7 @@ class RqVae(nn.Module):
         self,
         input_dim: int = 768,
         embed_dim: int = 32,
-        hidden_dims: Sequence[int] = (512, 256, 128),
+        hidden_dims: Sequence[int] | None = (512, 256, 128),
         codebook_size: int | Sequence[int] = 256,
         codebook_normalize: bool = False,
         codebook_sim_vq: bool = False,
@@ -166,18 +171,22 @@ class RqVae(nn.Module):
         *,
         codebook_weight: float = 1.0,
         linear_path: bool = False,
+        interactions: dict[str, int] | None = None,
         decoder: nn.Module | None = None,
-        gumbel_temperature: float = 1.0,
+        gumbel_temperature: float = 0.3,
         sinkhorn_epsilon: float = 0.03,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        hidden_dims = [int(width) for width in hidden_dims]
+        if hidden_dims is not None:
+            hidden_dims = [int(width) for width in hidden_dims]
+        elif not linear_path:
+            raise ValueError("hidden_dims=None has no MLP, which needs linear_path=True.")
         for name, value in (
             ("input_dim", input_dim),
             ("embed_dim", embed_dim),
             ("n_layers", n_layers),
-            ("hidden_dims", min(hidden_dims, default=1)),
+            ("hidden_dims", min(hidden_dims or [1])),
         ):
             if value < 1:
                 raise ValueError(f"{name}={value!r} should be at least 1.")
@@ -217,16 +226,19 @@ class RqVae(nn.Module):
         if decoder is None:
             decoder = Decoder(
                 embed_dim,
-                hidden_dims[::-1],
+                None if hidden_dims is None else hidden_dims[::-1],
                 input_dim,
                 linear_path=linear_path,
                 generator=generator,
             )
         self.decoder = decoder
+        if interactions is not None:
+            decoder.interactions = PairInteractions(self.quantizer.codebook_size, **interactions)
         self.register_buffer("mean", torch.zeros(input_dim))
         self.register_buffer("scale", torch.ones(input_dim))
         if self.encoder.components is not None:
             self._set_components(self.encoder.components)
+            self.register_load_state_dict_post_hook(_share_components)
         self._config: dict[str, Any] = {
             "input_dim": input_dim,
             "embed_dim": embed_dim,
@@ -240,6 +252,7 @@ class RqVae(nn.Module):
             "codebook_mode": [mode.name for mode in self.quantizer.modes],
             "codebook_weight": codebook_weight,
             "linear_path": linear_path,
+            "interactions": interactions,
             "gumbel_temperature": gumbel_temperature,
             "sinkhorn_epsilon": sinkhorn_epsilon,
         }
@@ -476,6 +489,28 @@ class RqVae(nn.Module):
         self._set_components(torch.as_tensor(components))
 
     @torch.no_grad()
+    def set_interactions(self, keys: Tensor, vectors: Tensor) -> None:
+        """Add vectors for pairs of codes to the quantized latents before decoding.
+
+        Parameters
+        ----------
+        keys : Tensor of int64 of shape (n_pairs,)
+            The pairs, ascending, as `sklearn_rqvae.quantize._pairs.PairKeys` numbers them.
+        vectors : Tensor of shape (n_pairs, dim)
+            Their vectors, for the first ``dim <= embed_dim`` coordinates of the latents.
+        """
+        if self.encoder.components is None:
+            raise ValueError(
+                "linear_path=False has no place for interactions; construct with linear_path=True."
+            )
+        sizes = {"n_pairs": len(keys), "dim": vectors.shape[1]}
+        interactions = PairInteractions(self.quantizer.codebook_size, **sizes).to(keys.device)
+        interactions.keys.copy_(keys)
+        interactions.vectors[1:] = vectors
+        self.decoder.interactions = interactions
+        self._config["interactions"] = sizes
+
+    @torch.no_grad()
     def _set_components(self, components: Tensor) -> None:
         # Categories have logits, which are no linear function of the features.
         components = components.clone()
@@ -513,7 +548,7 @@ class RqVae(nn.Module):
         sample_weight: Tensor | None = None,
         *,
         threshold: float = 0.1,
-        window: float = 10.0,
+        window: float = 50.0,
     ) -> list[int]:
         """Move codewords that training hardly used to badly quantized rows of a batch.
 
@@ -530,7 +565,7 @@ class RqVae(nn.Module):
             Weights of the rows' errors.
         threshold : float, default=0.1
             A code is dead if its usage is below this share of the level's mean usage.
-        window : float, default=10.0
+        window : float, default=50.0
             Mean number of uses of a code from which on a level is judged.
 
         Returns
@@ -538,13 +573,15 @@ class RqVae(nn.Module):
         n_reset : list of int
             Number of codewords replaced at each level.
         """
+        if not self.quantizer.judges_usage(window):
+            return [0] * self.n_layers
         with torch.no_grad():
             latent = self.encode(x)
         return self.quantizer.reset_dead_codes(
             latent, optimizer, sample_weight, threshold=threshold, window=window
         )
 
-    def anneal(self, progress: float, start: float | None = None, end: float = 0.1) -> None:
+    def anneal(self, progress: float, start: float | None = None, end: float | None = None) -> None:
         """Set the Gumbel-softmax's temperature for a point of the training.
 
         Parameters
@@ -553,10 +590,11 @@ class RqVae(nn.Module):
             Share of the training that is done, in [0, 1].
         start : float, optional
             Temperature at 0; the constructor's `gumbel_temperature` if not given.
-        end : float, default=0.1
-            Temperature at 1.
+        end : float, optional
+            Temperature at 1; a tenth of `start` if not given.
         """
         start = self._config["gumbel_temperature"] if start is None else start
+        end = start / 10 if end is None else end
         self.quantizer.temperature.fill_(annealed_temperature(progress, start, end))
 
     def save_checkpoint(self, path: str | os.PathLike) -> None:
@@ -622,3 +660,8 @@ class RqVae(nn.Module):
                 f"x has shape {tuple(x.shape)}, but should have shape "
                 f"(n_samples, input_dim={self.input_dim})."
             )
+
+
+def _share_components(model: RqVae, _: Any) -> None:
+    """Give the decoder the linear map that the encoder has loaded."""
+    model._set_components(model.encoder.components)

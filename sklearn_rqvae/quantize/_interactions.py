@@ -1,0 +1,303 @@
+r"""Fit codewords and the interactions of pairs of codes together, in closed form.
+
+A row is reconstructed as :math:`\hat z = \sum_l W_l[c_l] + \sum_{l<m} V_{lm}[c_l, c_m]`: its codewords, plus a vector
+for each pair of its codes that enough other rows have too. Given the codes, :math:`W` and :math:`V` are a ridge
+regression; given these, each row moves to the codes that would reconstruct it best had it not taken part in the
+regression. Without that exception rows stay where they are, since the vectors of their pairs have learned them by heart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sklearn_rqvae.quantize._beam import beam_search
+from sklearn_rqvae.quantize._pairs import PairKeys, find
+
+__all__ = ["Interactions", "fit_interactions"]
+
+# Strength of the shrinkage, in rows: a codeword (toward its start) or pair (toward zero) met by that many rows goes half way.
+CODEWORD_RIDGE = 3.0
+PAIR_RIDGE = 2.0
+
+# A pair met by one row alone would store that row.
+MIN_ROWS = 2
+
+# Rows take part with their next best codes too: new rows will land on such. Weights fall with the excess of the error over the
+# best one, in units of the mean error; less than MIN_WEIGHT isn't worth its time.
+SOFT_CODES = 8
+SOFT_WEIGHT = 0.2
+SOFT_TEMPERATURE = 0.4
+MIN_WEIGHT = 0.02
+
+# Leading coordinates that pairs act on: at least this share of all. The last principal coordinates hold little.
+MIN_DIM_SHARE = 0.6
+
+# Rows of one step; its temporaries stay in cache.
+_CHUNK_ROWS = 128
+
+
+class Interactions(NamedTuple):
+    """Codewords, and vectors for pairs of codes."""
+
+    codebooks: list[Tensor]
+    keys: Tensor
+    vectors: Tensor
+
+
+class _SoftCodes(NamedTuple):
+    """Some codes of each row, by rising error, and their weights; the row's weight is a factor in all of them."""
+
+    codes: Tensor  # (n_samples, n_soft, n_layers)
+    weight: Tensor  # (n_samples, n_soft)
+
+
+@torch.no_grad()
+def fit_interactions(
+    z: Tensor,
+    codebooks: Sequence[Tensor],
+    *,
+    max_floats: int,
+    sample_weight: Tensor | None = None,
+    n_beams: int = 16,
+    n_rounds: int = 4,
+) -> Interactions:
+    """Fit codewords and pair vectors to rows, starting from additive codebooks.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n_samples, n_dims)
+        Distinct rows in principal coordinates, the largest variance first.
+    codebooks : sequence of Tensor of shape (codebook_size, n_dims)
+        Codebooks whose sums of codewords come close to the rows.
+    max_floats : int
+        Numbers that the pairs' vectors may have in all.
+    sample_weight : Tensor of shape (n_samples,), optional
+        Positive weights with a mean of one.
+    n_beams : int, default=16
+        Candidate codes of each row.
+    n_rounds : int, default=4
+        Regressions; rows move between them.
+
+    Returns
+    -------
+    interactions : Interactions
+        Codebooks; keys of the pairs, ascending, as `PairKeys` numbers them; their vectors, of length `dim` at most `n_dims`.
+    """
+    row_weight = torch.ones(len(z), device=z.device) if sample_weight is None else sample_weight
+    candidates, errors = beam_search(z, codebooks, n_beams)
+    for _ in range(n_rounds - 1):
+        soft = _soft_codes(candidates, errors, row_weight)
+        fitted = _regress(z, codebooks, soft, max_floats)
+        errors = _leave_one_out_errors(z, fitted, candidates, soft)
+    return _regress(z, codebooks, _soft_codes(candidates, errors, row_weight), max_floats)
+
+
+def _soft_codes(candidates: Tensor, errors: Tensor, row_weight: Tensor) -> _SoftCodes:
+    """Choose each row's best codes, and weigh the next ones by how much worse they are."""
+    errors, order = errors.topk(min(SOFT_CODES, errors.shape[1]), largest=False)
+    mean_error = errors[:, 0].mean().clamp(min=torch.finfo(errors.dtype).tiny)
+    weight = SOFT_WEIGHT * torch.exp((errors[:, :1] - errors) / (SOFT_TEMPERATURE * mean_error))
+    weight[weight < MIN_WEIGHT] = 0
+    weight[:, 0] = 1
+    codes = candidates.gather(1, order[..., None].expand(-1, -1, candidates.shape[2]))
+    return _SoftCodes(codes, weight * row_weight[:, None])
+
+
+def _regress(z: Tensor, codebooks: Sequence[Tensor], soft: _SoftCodes, max_floats: int) -> Interactions:
+    """Fit the changes of the codewords and the vectors of the most useful pairs by ridge least squares."""
+    n_dims = z.shape[1]
+    row, slot = (soft.weight > 0).nonzero(as_tuple=True)
+    codes, weight = soft.codes[row, slot], soft.weight[row, slot]
+    residual = z[row] - _sum_codewords(codes, codebooks)
+    keys, dim = _choose_pairs(codes, row, residual, weight, codebooks, max_floats)
+
+    design, n_codewords = _one_hot(codes, codebooks, keys)
+    targets, weights = residual.cpu().numpy(), weight.cpu().numpy()
+    ridge = np.full(design.shape[1], PAIR_RIDGE, dtype=np.float32)
+    ridge[:n_codewords] = CODEWORD_RIDGE
+    solution = _ridge(design, weights, targets[:, :dim], ridge)
+    change = np.zeros((n_codewords, n_dims), dtype=np.float32)
+    change[:, :dim] = solution[:n_codewords]
+    if dim < n_dims:  # pairs don't act here, so neither do they disturb the codewords
+        change[:, dim:] = _ridge(
+            design[:, :n_codewords], weights, targets[:, dim:], ridge[:n_codewords]
+        )
+    changes = torch.from_numpy(change).to(z.device).split([len(book) for book in codebooks])
+    vectors = torch.from_numpy(solution[n_codewords:]).to(z.device)
+    changed = [codebook + delta for codebook, delta in zip(codebooks, changes, strict=True)]
+    return Interactions(changed, keys, vectors)
+
+
+def _choose_pairs(
+    codes: Tensor,
+    row: Tensor,
+    residual: Tensor,
+    weight: Tensor,
+    codebooks: Sequence[Tensor],
+    max_floats: int,
+) -> tuple[Tensor, int]:
+    """Return the keys of the pairs that reduce the squared error most, and the coordinates that they act on."""
+    keys, inverse = torch.unique(PairKeys([len(c) for c in codebooks])(codes), return_inverse=True)
+    n_rows = int(row.max()) + 1
+    met_by = torch.unique(inverse * n_rows + row[:, None]) // n_rows
+    often = torch.bincount(met_by, minlength=len(keys)) >= MIN_ROWS
+    n_often = int(often.sum())
+    n_dims = residual.shape[1]
+    dim = int(min(n_dims, max(MIN_DIM_SHARE * n_dims, max_floats // max(n_often, 1), 1)))
+    n_pairs = max_floats // dim
+    if n_often > n_pairs:
+        total = residual.new_zeros(len(keys), dim)
+        count = residual.new_zeros(len(keys))
+        weighted = residual[:, :dim] * weight[:, None]
+        for column in inverse.T:
+            total.index_add_(0, column, weighted)
+            count.index_add_(0, column, weight)
+        gain = total.square().sum(1) / (count + PAIR_RIDGE)
+        gain[~often] = -1
+        often = torch.zeros_like(often)
+        often[gain.topk(n_pairs).indices] = True
+    return keys[often], dim
+
+
+def _one_hot(
+    codes: Tensor, codebooks: Sequence[Tensor], keys: Tensor
+) -> tuple[sp.csr_matrix, int]:
+    """Return the design matrix, a column for each codeword and then for each pair, and the number of codewords."""
+    sizes = [len(codebook) for codebook in codebooks]
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    pairs = find(keys, PairKeys(sizes)(codes)).cpu().numpy()
+    columns = np.concatenate([codes.cpu().numpy() + starts[:-1], pairs + starts[-1]], axis=1)
+    present = np.concatenate([np.ones(codes.shape, dtype=bool), pairs >= 0], axis=1)
+    pointers = np.concatenate([[0], np.cumsum(present.sum(1))])
+    ones = np.ones(pointers[-1], dtype=np.float32)
+    shape = (len(codes), int(starts[-1]) + len(keys))
+    return sp.csr_matrix((ones, columns[present], pointers), shape=shape), int(starts[-1])
+
+
+def _ridge(
+    design: sp.csr_matrix,
+    weight: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    ridge: NDArray[np.float32],
+    n_iter: int = 8,
+    tol: float = 1e-3,
+) -> NDArray[np.float32]:
+    r"""Solve :math:`(Z^\top w Z + \mathrm{diag}(\lambda)) B = Z^\top w T`, all columns at once, by conjugate gradients.
+
+    Early iterations hold most of the solution and little of the noise, so few are enough.
+    """
+    weighted = design.multiply(weight[:, None]).tocsr()
+    normal = (weighted.T @ design + sp.diags(ridge)).tocsr()
+    scale = 1 / normal.diagonal()[:, None]
+    residual = weighted.T @ targets
+    solution = np.zeros_like(residual)
+    step = scale * residual
+    direction = step.copy()
+    size = (residual * step).sum(0)
+    enough = tol**2 * size.sum()
+    tiny = np.finfo(np.float32).tiny
+    for _ in range(n_iter):
+        if size.sum() <= enough:
+            break
+        image = normal @ direction
+        length = size / np.maximum((direction * image).sum(0), tiny)
+        solution += length * direction
+        residual -= length * image
+        step = scale * residual
+        previous, size = size, (residual * step).sum(0)
+        direction = step + size / np.maximum(previous, tiny) * direction
+    return solution
+
+
+def _leave_one_out_errors(
+    z: Tensor, fitted: Interactions, candidates: Tensor, soft: _SoftCodes
+) -> Tensor:
+    """Return each candidate's squared error with the row's own share taken out of the codewords and vectors.
+
+    In a ridge regression on disjoint groups, a group's mean without one member follows from the mean with it: the
+    residual grows by the factor ``weight / (total - weight + ridge)``. Here each group is treated as if the others stood
+    still.
+    """
+    n_layers = candidates.shape[2]
+    pair_keys = PairKeys([len(codebook) for codebook in fitted.codebooks])
+    totals = _total_weights(soft, fitted, pair_keys)
+    dim = fitted.vectors.shape[1]
+    errors = torch.empty(candidates.shape[:2], dtype=z.dtype, device=z.device)
+    for start in range(0, len(z), _CHUNK_ROWS):
+        rows = slice(start, start + _CHUNK_ROWS)
+        own, own_weight, options = soft.codes[rows], soft.weight[rows], candidates[rows]
+        own_residual = (z[rows, None] - _reconstruct(own, fitted, pair_keys)) * own_weight[..., None]
+        residual = z[rows, None] - _reconstruct(options, fitted, pair_keys)
+        by_codewords = torch.zeros(len(own), options.shape[1], own.shape[1], device=z.device)
+        by_pairs = torch.zeros_like(by_codewords)
+        for level in range(n_layers):
+            by_codewords += _own_share(
+                options[..., level], own[..., level], own_weight, totals.codewords[level], CODEWORD_RIDGE
+            )
+        option_pairs = _pair_positions(options, fitted.keys, pair_keys)
+        own_pairs = _pair_positions(own, fitted.keys, pair_keys)
+        for column in range(option_pairs.shape[-1]):
+            by_pairs += _own_share(
+                option_pairs[..., column], own_pairs[..., column], own_weight, totals.pairs, PAIR_RIDGE
+            )
+        residual[..., :dim] += (by_codewords + by_pairs) @ own_residual[..., :dim]
+        residual[..., dim:] += by_codewords @ own_residual[..., dim:]
+        errors[rows] = residual.square().sum(-1)
+    return errors
+
+
+class _Totals(NamedTuple):
+    """Total weight of the rows with each code, for each level, and with each pair; the last entry, for no pair, is infinite."""
+
+    codewords: list[Tensor]
+    pairs: Tensor
+
+
+def _total_weights(soft: _SoftCodes, fitted: Interactions, pair_keys: PairKeys) -> _Totals:
+    codes, weight = soft.codes.flatten(0, 1), soft.weight.flatten()
+    codewords = [
+        torch.bincount(codes[:, level], weights=weight, minlength=len(codebook)).to(weight.dtype)
+        for level, codebook in enumerate(fitted.codebooks)
+    ]
+    positions = find(fitted.keys, pair_keys(codes))
+    pairs = torch.zeros(len(fitted.keys) + 1, dtype=weight.dtype, device=weight.device)
+    for column in positions.T:
+        pairs.index_add_(0, column % len(pairs), weight)  # -1 is the last entry
+    pairs[-1] = torch.inf
+    return _Totals(codewords, pairs)
+
+
+def _own_share(option: Tensor, own: Tensor, own_weight: Tensor, total: Tensor, ridge: float) -> Tensor:
+    """Return what a row's own codes contribute to each option's group, of shape (n_rows, n_options, n_own)."""
+    same = (option[:, :, None] == own[:, None, :]).to(own_weight.dtype)
+    without = total[option] - (same * own_weight[:, None]).sum(-1) + ridge
+    return same / without[..., None]
+
+
+def _pair_positions(codes: Tensor, keys: Tensor, pair_keys: PairKeys) -> Tensor:
+    return find(keys, pair_keys(codes.flatten(0, 1))).unflatten(0, codes.shape[:2])
+
+
+def _reconstruct(codes: Tensor, fitted: Interactions, pair_keys: PairKeys) -> Tensor:
+    """Sum codewords and vectors of codes of shape (n_rows, n_codes, n_layers)."""
+    flat = codes.flatten(0, 1)
+    sums = _sum_codewords(flat, fitted.codebooks)
+    pairs = find(fitted.keys, pair_keys(flat))
+    if pairs.shape[1] and len(fitted.vectors):
+        padded = F.pad(fitted.vectors, (0, 0, 1, 0))
+        dim = fitted.vectors.shape[1]
+        sums[:, :dim] += F.embedding_bag(pairs + 1, padded, mode="sum")
+    return sums.unflatten(0, codes.shape[:2])
+
+
+def _sum_codewords(codes: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
+    starts = torch.tensor([0, *np.cumsum([len(codebook) for codebook in codebooks])[:-1]])
+    return F.embedding_bag(codes + starts.to(codes.device), torch.cat(list(codebooks)), mode="sum")
