@@ -2,8 +2,9 @@
 
     python benchmarks/bench_index.py --n-items 5000000
 
-Codes are drawn with unequal probabilities, so that levels are used unevenly and some items collide, as those of real
-catalogs do. Times are the best of ``--repeats``; lookups are means over 1,000 random items or prefixes.
+Codes are drawn with unequal probabilities, so that levels are used unevenly and some items collide,
+as those of real catalogs do. Times are the best of ``--repeats``; lookups are means over 1,000
+random items or prefixes.
 """
 
 from __future__ import annotations

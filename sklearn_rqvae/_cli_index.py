@@ -46,7 +46,7 @@ def add_index_commands(subparsers: Any) -> None:
         "--collisions",
         choices=("suffix", "reassign", "raise", "none"),
         default="suffix",
-        help="what to do when items have the same codes; reassign needs candidates and errors (.npz)",
+        help="what to do about equal codes; reassign needs candidates and errors (.npz)",
     )
     build.add_argument(
         "--codebook-sizes", type=int, nargs="+", metavar="K", help="codes of each level"

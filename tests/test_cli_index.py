@@ -24,16 +24,18 @@ CODES = np.array([[3, 1], [3, 1], [0, 2]])
 def inputs(tmp_path):
     """Write the same codes and ids in every format."""
     pyarrow = pytest.importorskip("pyarrow")
-    import pyarrow.parquet
+    parquet = pytest.importorskip("pyarrow.parquet")
 
     items = ["tea", "cup", "pen"]
     np.save(tmp_path / "codes.npy", CODES)
     (tmp_path / "items.txt").write_text("\n".join(items) + "\n")
     np.savez(tmp_path / "codes.npz", codes=CODES, item_ids=np.array(items))
     table = pyarrow.table({"item_id": items, "semantic_id": CODES.tolist()})
-    pyarrow.parquet.write_table(table, tmp_path / "codes.parquet")
+    parquet.write_table(table, tmp_path / "codes.parquet")
     (tmp_path / "codes.csv").write_text("id,code_0,code_1\ntea,3,1\ncup,3,1\npen,0,2\n")
-    lines = [json.dumps({"id": i, "semantic_id": c}) for i, c in zip(items, CODES.tolist())]
+    lines = [
+        json.dumps({"id": i, "semantic_id": c}) for i, c in zip(items, CODES.tolist(), strict=True)
+    ]
     (tmp_path / "codes.jsonl").write_text("\n".join(lines))
     return tmp_path
 

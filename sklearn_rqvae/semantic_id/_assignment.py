@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 
-from ._ordering import rank
+from ._ordering import is_among
 
 __all__ = ["assign_free", "last_level_candidates"]
 
@@ -53,10 +53,7 @@ def assign_free(
     n_items, n_candidates = candidates.shape
     choice = np.full(n_items, -1, dtype=np.intp)
     keys = candidates.ravel()
-    place = rank(taken, None, keys)
-    free = np.isfinite(errors.ravel())
-    if len(taken):
-        free &= taken[np.minimum(place, len(taken) - 1)] != keys
+    free = np.isfinite(errors.ravel()) & ~is_among(keys, taken)
     edges = np.flatnonzero(free)
     if not len(edges):
         return choice
@@ -105,8 +102,7 @@ def _twins_in_order(
 def _solve(
     rows: NDArray[np.intp], columns: NDArray[np.intp], cost: NDArray[np.float64]
 ) -> NDArray[np.intp]:
-    """Return the positions of the edges of a cheapest assignment, as many items as possible
-    served."""
+    """Return the edges of a cheapest assignment that serves as many items as possible."""
     row_names, row = np.unique(rows, return_inverse=True)
     column_names, column = np.unique(columns, return_inverse=True)
     n, m = len(row_names), len(column_names)

@@ -21,8 +21,7 @@ class CandidateSource(Protocol):
     def candidates(
         self, rows: NDArray[np.intp], n_candidates: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return IDs of shape (n_rows, n, n_layers) and errors of shape (n_rows, n), n <=
-        n_candidates."""
+        """Return IDs (n_rows, n, n_layers) and errors (n_rows, n), n <= n_candidates."""
 
     def errors_of(self, rows: NDArray[np.intp], codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the error of one ID per row, shape (n_rows,); NaN where it isn't known."""

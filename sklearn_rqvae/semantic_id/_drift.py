@@ -79,8 +79,7 @@ class DriftReport:
 
 @dataclass(frozen=True)
 class FitShift:
-    """How far new items are from their codewords, against the items that a quantizer was trained
-    on.
+    """Distances of new items to their codewords, against those of the training items.
 
     Attributes
     ----------
@@ -121,13 +120,16 @@ def compare_catalogs(
 
     Parameters
     ----------
-    old_codes, new_codes : array-like of int of shape (n_old, n_levels), (n_new, n_levels)
-        Codes without suffix.
-    old_items, new_items : array-like of int or str of shape (n_old,), (n_new,)
-        Item ids.
-    codebooks, other_codebooks : sequence of array-like of shape (codebook_size, embed_dim),
-    optional
-        Codewords of the old and the new catalog.
+    old_codes : array-like of int of shape (n_old, n_levels)
+        Codes of the old catalog, without suffix.
+    old_items : array-like of int or str of shape (n_old,)
+        Its item ids.
+    new_codes : array-like of int of shape (n_new, n_levels)
+        Codes of the new catalog, without suffix.
+    new_items : array-like of int or str of shape (n_new,)
+        Its item ids.
+    codebooks, other_codebooks : sequence of array-like, optional
+        Codewords of the old and the new catalog, (codebook_size, embed_dim) for each level.
 
     Returns
     -------
@@ -187,8 +189,7 @@ def compare_catalogs(
 
 
 def match_codebooks(codebook: Any, other_codebook: Any) -> tuple[NDArray[np.int64], float]:
-    """Match the codewords of two codebooks one to one such that the sum of squared distances is
-    least.
+    """Match the codewords of two codebooks one to one, at the least sum of squared distances.
 
     Parameters
     ----------
@@ -252,8 +253,7 @@ def fit_shift(estimator: Any, X: Any, X_new: Any) -> FitShift:
 
 
 def _errors_by_depth(estimator: Any, X: Any) -> NDArray[np.float64]:
-    """Return the squared error of each row with the first 1, 2, … levels, shape (n_levels,
-    n_rows)."""
+    """Return squared errors with the first 1, 2, … levels, shape (n_levels, n_rows)."""
     codes = np.asarray(as_array(estimator.transform(X)))
     errors = np.empty((codes.shape[1], len(codes)))
     for chunk in chunks(len(codes)):

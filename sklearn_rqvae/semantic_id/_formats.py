@@ -47,8 +47,7 @@ _METADATA = b"sklearn_rqvae"
 
 
 class FileContent(NamedTuple):
-    """What a file says: some formats leave out the item ids, most the sizes and the meaning of the
-    last column."""
+    """What a file says; many formats leave out all but the IDs."""
 
     ids: NDArray[np.int64]
     item_ids: Any
@@ -231,8 +230,7 @@ def to_frame(ids: NDArray[np.int64], item_ids: NDArray[Any], has_suffix: bool) -
 
 
 def frame_columns(frame: Any) -> FileContent:
-    """Take item ids and IDs from a data frame with columns ``item_id``, ``code_0``, … and maybe
-    ``suffix``."""
+    """Take item ids and IDs from the columns of a data frame."""
     names = [str(name) for name in frame.columns]
     codes = _code_columns(names)
     ids = np.stack([np.asarray(frame[name]) for name in codes], axis=1)
@@ -332,9 +330,8 @@ def _column_names(width: int, has_suffix: bool) -> list[str]:
 def _code_columns(names: Sequence[str]) -> list[str]:
     """List the columns that make up an ID, by level."""
     for stem in ("code", "semantic_id"):
-        codes = [
-            f"{stem}_{level}" for level in takewhile(lambda n: f"{stem}_{n}" in names, count())
-        ]
+        numbered = map(f"{stem}_{{}}".format, count())
+        codes = list(takewhile(names.__contains__, numbered))
         if codes:
             return [*codes, "suffix"] if "suffix" in names else codes
     raise ValueError(

@@ -80,8 +80,7 @@ class FreeIDs:
         return stop - start + self._given[prefix]
 
     def _by_distance(self, level: int, code: int) -> list[int]:
-        """List the codes of a level, the nearest to `code` first, lower numbers first among
-        equals."""
+        """List the codes of a level, the nearest to `code` first, the lower of equals."""
         if self._codebooks is None:
             distance = np.abs(np.arange(self._sizes[level]) - code).astype(float)
         else:

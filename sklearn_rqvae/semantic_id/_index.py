@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from math import prod
 from operator import index
 from typing import Any, NamedTuple
@@ -19,18 +20,19 @@ from ._candidates import (
     CandidateSource,
     EstimatorCandidates,
     GivenCandidates,
-    chunks,
     count_duplicates,
 )
 from ._codes import check_columns
 from ._drift import DriftReport, compare_catalogs
 from ._generate import PrefixAllowedTokens, offset_token_table
-from ._item_ids import check_item_ids, compact, hand_out, item_order
+from ._item_ids import check_item_ids, hand_out, item_order
 from ._keys import MAX_CODEBOOK_SIZE, KeyLayout
-from ._ordering import canonical_order, insert_sorted, is_increasing, rank, rank_one
+from ._neighbors import decoded_neighbors, prefix_neighbors, sum_codewords
+from ._ordering import canonical_order, in_group, is_among, position_in_group
 from ._reassign import reassign
 from ._report import CollisionReport, collision_error, describe_groups
-from ._suffix import in_group, position_in_group, suffixes
+from ._store import IDStore
+from ._suffix import suffixes
 from ._trie import SemanticIDTrie
 
 __all__ = ["PrefixCapacity", "SemanticIDIndex"]
@@ -133,11 +135,7 @@ class SemanticIDIndex:
 
     codebooks_: list[NDArray[Any]] | None
     report_: CollisionReport
-    _keys: NDArray[Any]  # packed IDs, in the order in which items were added
-    _order: NDArray[Any]  # rows in the order of keys
-    _item_ids: NDArray[Any]
-    _item_order: NDArray[Any] | None  # rows in the order of item ids; None if they're sorted
-    _retired: NDArray[Any]  # keys of removed items, sorted
+    _store: IDStore
 
     def __init__(
         self,
@@ -230,8 +228,14 @@ class SemanticIDIndex:
             Vectors of the items.
         item_ids : array-like of int or str of shape (n_items,), optional
             Distinct ids; row numbers if not given.
-        collisions, codebook_sizes, suffix_size, n_candidates
-            As for the class.
+        collisions : {"suffix", "reassign", "raise", "none"}, default="suffix"
+            What to do when items have the same codes; see the class.
+        codebook_sizes : int or sequence of int, optional
+            Number of codes at each level; see the class.
+        suffix_size : int, optional
+            Number of codes reserved for the suffix.
+        n_candidates : int, default=32
+            Candidates asked of the estimator for each colliding item.
 
         Returns
         -------
@@ -277,8 +281,10 @@ class SemanticIDIndex:
         collisions : {"suffix", "reassign", "raise", "none"}, default="raise"
             What `append` is to do with later items. No ID is changed here: shared IDs are an
             error, except with ``"none"``.
-        codebook_sizes, suffix_size
-            As for the class.
+        codebook_sizes : int or sequence of int, optional
+            Number of codes at each level; see the class.
+        suffix_size : int, optional
+            Number of codes reserved for the suffix.
 
         Returns
         -------
@@ -309,13 +315,13 @@ class SemanticIDIndex:
                 "suffix_size."
             )
         order_of_items = item_order(items)
-        index._choose_layout(0 if suffix is None else int(suffix.max()))
-        keys = index._layout.pack(columns if suffix is None else [*columns, suffix])
+        layout = index._layout_for(0 if suffix is None else int(suffix.max()))
+        keys = layout.pack(columns if suffix is None else [*columns, suffix])
         order = canonical_order(keys, items)
         report = describe_groups(keys, order)
         if collisions != "none" and report.n_colliding:
-            raise collision_error(keys, items, index._layout, 'read them with collisions="none"')
-        index._store(keys, order, items, order_of_items)
+            raise collision_error(keys, items, layout, 'read them with collisions="none"')
+        index._store = IDStore(layout, keys, order, items, order_of_items)
         index._n_suffixes = 1 if suffix is None else int(suffix.max()) + 1
         index.report_ = report
         return index
@@ -355,7 +361,7 @@ class SemanticIDIndex:
         """
         self._check_fitted()
         columns = check_columns(codes, self.n_levels_)
-        ids = self._check_new_items(item_ids, len(columns[0]))
+        ids = self._store.check_new(item_ids, len(columns[0]))
         source = None
         if candidates is not None:
             source = GivenCandidates(*candidates, shape=(len(ids), len(columns)))
@@ -382,7 +388,7 @@ class SemanticIDIndex:
         self._check_fitted()
         source = EstimatorCandidates(estimator, X) if self.collisions == "reassign" else None
         columns = check_columns(estimator.transform(X), self.n_levels_)
-        ids = self._check_new_items(item_ids, len(columns[0]))
+        ids = self._store.check_new(item_ids, len(columns[0]))
         return self._append(columns, ids, source, count_duplicates(X))
 
     def remove(self, item_ids: Any, *, release: bool = False) -> SemanticIDIndex:
@@ -406,18 +412,10 @@ class SemanticIDIndex:
         KeyError
             If an item isn't in the index.
         """
-        rows = self._rows_of(item_ids)
-        keep = np.ones(len(self), dtype=bool)
-        keep[rows] = False
-        if not release and self.collisions != "none":
-            freed = np.unique(self._keys[~keep])
-            self._retired = np.unique(np.concatenate([self._retired, freed]))
-        new_row = (np.cumsum(keep) - 1).astype(self._order.dtype)
-        self._order = new_row[self._order[keep[self._order]]]
-        if self._item_order is not None:
-            self._item_order = new_row[self._item_order[keep[self._item_order]]]
-        self._keys = self._keys[keep]
-        self._item_ids = self._item_ids[keep]
+        self._check_fitted()
+        rows = self._store.rows_of(item_ids)
+        retire = not release and self.collisions != "none"
+        self._store = self._store.without_rows(rows, retire=retire)
         return self
 
     # What is in it
@@ -426,19 +424,19 @@ class SemanticIDIndex:
     def ids_(self) -> NDArray[np.int64]:
         """Semantic IDs, in the order in which items were added."""
         self._check_fitted()
-        return self._layout.unpack(self._keys)
+        return self._store.layout.unpack(self._store.keys)
 
     @property
     def codes_(self) -> NDArray[np.int64]:
         """Semantic IDs without the suffix."""
         self._check_fitted()
-        return self._layout.unpack(self._keys, self.n_levels_)
+        return self._store.layout.unpack(self._store.keys, self.n_levels_)
 
     @property
     def item_ids_(self) -> NDArray[Any]:
         """Item ids, in the order in which items were added."""
         self._check_fitted()
-        return hand_out(self._item_ids)
+        return hand_out(self._store.item_ids)
 
     @property
     def width(self) -> int:
@@ -458,30 +456,26 @@ class SemanticIDIndex:
     def nbytes(self) -> int:
         """Bytes of the index arrays, without the characters of long strings."""
         self._check_fitted()
-        arrays = (self._keys, self._order, self._item_ids, self._item_order, self._retired)
-        return sum(array.nbytes for array in arrays if array is not None)
+        return self._store.nbytes
 
     def __len__(self) -> int:
         """Return the number of items."""
         self._check_fitted()
-        return len(self._keys)
+        return len(self._store)
 
     def __contains__(self, item_id: object) -> bool:
         """Tell whether an item is in the index."""
         self._check_fitted()
-        return self._row_of(item_id) is not None
+        return self._store.row_of(item_id) is not None
 
     def __getitem__(self, item_id: Any) -> tuple[int, ...]:
         """Return the semantic ID of an item."""
         self._check_fitted()
-        row = self._row_of(item_id)
-        if row is None:
-            raise KeyError(item_id)
-        return tuple(self._layout.unpack(self._keys[row : row + 1])[0].tolist())
+        return tuple(self._id_at(self._row(item_id)))
 
     def __repr__(self) -> str:
         """Say what it is and how much is in it."""
-        if not hasattr(self, "_keys"):
+        if not hasattr(self, "_store"):
             return f"SemanticIDIndex(collisions={self.collisions!r})"
         return (
             f"SemanticIDIndex(collisions={self.collisions!r}, n_items={len(self)}, "
@@ -508,7 +502,8 @@ class SemanticIDIndex:
         KeyError
             If an item isn't in the index.
         """
-        return self._layout.unpack(self._keys[self._rows_of(item_ids)])
+        self._check_fitted()
+        return self._store.layout.unpack(self._store.keys[self._store.rows_of(item_ids)])
 
     def item(self, semantic_id: Sequence[int]) -> int | str:
         """Return the item that has a semantic ID.
@@ -531,11 +526,11 @@ class SemanticIDIndex:
         prefix = self._check_prefix(semantic_id)
         if len(prefix) != self.width:
             raise KeyError(f"{prefix} has {len(prefix)} codes, an ID has {self.width}; see items.")
-        start, stop = self._range(prefix)
+        start, stop = self._store.range(prefix)
         if stop - start != 1:
             found = "no item has" if start == stop else f"{stop - start} items share"
             raise KeyError(f"{found} the ID {prefix}")
-        return self._item_ids.item(self._order.item(start))
+        return self._store.item_ids.item(self._store.order.item(start))
 
     def items(self, prefix: Sequence[int] = ()) -> NDArray[Any]:
         """Return the items whose ID begins with a prefix.
@@ -550,8 +545,8 @@ class SemanticIDIndex:
         item_ids : ndarray of shape (n,)
             Items in the order of their IDs; empty if there are none.
         """
-        start, stop = self._range(self._check_prefix(prefix))
-        return hand_out(self._item_ids[self._order[start:stop]])
+        start, stop = self._store.range(self._check_prefix(prefix))
+        return self._store.items_at(slice(start, stop))
 
     def children(self, prefix: Sequence[int] = ()) -> NDArray[np.int64]:
         """Return the codes that can follow a prefix.
@@ -568,20 +563,9 @@ class SemanticIDIndex:
             prefix. For many lookups in a row, as in generation, use `trie`.
         """
         prefix = self._check_prefix(prefix)
-        level = len(prefix)
-        if level == self.width:
+        if len(prefix) == self.width:
             return np.empty(0, dtype=np.int64)
-        start, stop = self._range(prefix)
-        size = self.level_sizes_[level]
-        if stop - start <= 4 * size:
-            codes = self._layout.unpack(self._keys[self._order[start:stop]], level + 1)
-            return np.unique(codes[:, level])
-        # Many items, few codes: find where each code begins instead.
-        columns = [np.full(size, code, dtype=np.int64) for code in prefix]
-        columns.append(np.arange(size, dtype=np.int64))
-        columns += [np.zeros(size, dtype=np.int64)] * (self.width - level - 1)
-        starts = rank(self._keys, self._order, self._layout.pack(columns))
-        return np.flatnonzero(np.diff(np.append(starts, stop)))
+        return self._store.children(prefix, self.level_sizes_[len(prefix)])
 
     def prefix_counts(self, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Count the items under every prefix of a length.
@@ -600,10 +584,7 @@ class SemanticIDIndex:
         """
         if not 1 <= depth <= self.width:
             raise ValueError(f"depth={depth} should be in [1, {self.width}], the width of an ID.")
-        keys = self._layout.truncate(self._keys[self._order], depth)
-        starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: len(keys)])
-        counts = np.diff(np.append(starts, len(keys)))
-        return self._layout.unpack(keys[starts], depth), counts
+        return self._store.prefix_counts(depth)
 
     def capacity(self, prefix: Sequence[int] = ()) -> PrefixCapacity:
         """Tell how many IDs under a prefix are in use, and how many are left.
@@ -619,11 +600,8 @@ class SemanticIDIndex:
             Items, retired IDs, and the number of IDs in all and still free.
         """
         prefix = self._check_prefix(prefix)
-        start, stop = self._range(prefix)
-        low, high = self._layout.bounds(prefix)
-        n_retired = rank_one(self._retired, None, high, "right") - rank_one(
-            self._retired, None, low
-        )
+        start, stop = self._store.range(prefix)
+        n_retired = self._store.count_retired(prefix)
         unlimited = self.collisions == "none" or (
             self.collisions == "suffix" and self.suffix_size is None and len(prefix) < self.width
         )
@@ -652,31 +630,10 @@ class SemanticIDIndex:
         n_shared : ndarray of int of shape (n_neighbors,)
             Number of leading codes in common.
         """
-        own = self[item_id]
-        row = self._row_of(item_id)
-        places: list[NDArray[np.int64]] = []
-        shared: list[int] = []
-        inner_start, inner_stop = 0, 0
-        for depth in range(self.width, -1, -1):
-            start, stop = self._range(own[:depth])
-            if depth == self.width:
-                found = np.arange(start, min(stop, start + n_neighbors + 1))
-                found = found[self._order[found] != row]
-            else:
-                found = np.concatenate(
-                    [
-                        np.arange(start, min(inner_start, start + n_neighbors)),
-                        np.arange(inner_stop, min(stop, inner_stop + n_neighbors)),
-                    ]
-                )
-            found = found[: n_neighbors - len(shared)]
-            places.append(found)
-            shared += [depth] * len(found)
-            inner_start, inner_stop = start, stop
-            if len(shared) == n_neighbors:
-                break
-        rows = self._order[np.concatenate(places)]
-        return hand_out(self._item_ids[rows]), np.array(shared, dtype=np.int64)
+        self._check_fitted()
+        _check_n_neighbors(n_neighbors)
+        places, n_shared = prefix_neighbors(self._store, self._row(item_id), n_neighbors)
+        return self._store.items_at(places), n_shared
 
     def decoded_neighbors(
         self,
@@ -706,24 +663,17 @@ class SemanticIDIndex:
             are decoded and compared, in chunks.
         """
         self._check_fitted()
-        row = self._row_of(item_id)
-        if row is None:
-            raise KeyError(item_id)
-        decode = self._sum_codewords if decode is None else decode
-        keys = self._keys[self._order]
-        codes = self._layout.unpack(self._keys[row : row + 1], self.n_levels_)
-        own = np.asarray(as_array(decode(codes)), dtype=np.float64)[0]
-        squared = np.empty(len(keys))
-        for chunk in chunks(len(keys)):
-            codes = self._layout.unpack(keys[chunk], self.n_levels_)
-            vectors = np.asarray(as_array(decode(codes)), dtype=np.float64)
-            squared[chunk] = ((vectors - own) ** 2).sum(axis=1)
-        squared[self._order == row] = np.inf
-        n_neighbors = min(n_neighbors, len(keys) - 1)
-        border = np.partition(squared, n_neighbors - 1)[n_neighbors - 1] if n_neighbors else -1.0
-        near = np.flatnonzero(squared <= border)
-        near = near[np.argsort(squared[near], kind="stable")][:n_neighbors]
-        return hand_out(self._item_ids[self._order[near]]), np.sqrt(squared[near])
+        _check_n_neighbors(n_neighbors)
+        row = self._row(item_id)
+        if decode is None:
+            if self.codebooks_ is None:
+                raise ValueError(
+                    "the codebooks aren't known; pass decode=estimator.inverse_transform, or "
+                    "codebooks to fit."
+                )
+            decode = partial(sum_codewords, self.codebooks_)
+        places, distances = decoded_neighbors(self._store, row, n_neighbors, self.n_levels_, decode)
+        return self._store.items_at(places), distances
 
     def trie(self) -> SemanticIDTrie:
         """Return the IDs as a trie in numpy arrays, for constrained decoding.
@@ -734,17 +684,25 @@ class SemanticIDIndex:
             A copy of the IDs as they are now; it doesn't follow later changes.
         """
         self._check_fitted()
-        return SemanticIDTrie(self._layout.unpack(self._keys[self._order]), self.level_sizes_)
+        keys = self._store.sorted_keys()
+        return SemanticIDTrie(self._store.layout.unpack(keys), self.level_sizes_)
 
-    def drift(self, other: SemanticIDIndex, **options: Any) -> DriftReport:
+    def drift(
+        self,
+        other: SemanticIDIndex,
+        *,
+        codebooks: Sequence[Any] | None = None,
+        other_codebooks: Sequence[Any] | None = None,
+    ) -> DriftReport:
         """Compare this catalog with a later one.
 
         Parameters
         ----------
         other : SemanticIDIndex
             The later catalog.
-        **options : dict
-            ``codebooks``, ``other_codebooks``: codewords of both, if the indexes don't know them.
+        codebooks, other_codebooks : sequence of array-like, optional
+            Codewords of this and the later catalog, (codebook_size, embed_dim) for each level; by
+            default those that the indexes know.
 
         Returns
         -------
@@ -753,17 +711,13 @@ class SemanticIDIndex:
         """
         self._check_fitted()
         other._check_fitted()
-        codebooks = options.pop("codebooks", self.codebooks_)
-        other_codebooks = options.pop("other_codebooks", other.codebooks_)
-        if options:
-            raise TypeError(f"drift got {sorted(options)}; it takes codebooks and other_codebooks.")
         return compare_catalogs(
             self.codes_,
             self.item_ids_,
             other.codes_,
             other.item_ids_,
-            codebooks=codebooks,
-            other_codebooks=other_codebooks,
+            codebooks=self.codebooks_ if codebooks is None else codebooks,
+            other_codebooks=other.codebooks_ if other_codebooks is None else other_codebooks,
         )
 
     # Out and in
@@ -821,8 +775,7 @@ class SemanticIDIndex:
         prompt_length: int | None = None,
         begin_token_id: int | None = None,
     ) -> PrefixAllowedTokens:
-        """Return the function that keeps ``generate`` of Hugging Face transformers on IDs of the
-        catalog.
+        """Return what keeps ``generate`` of Hugging Face transformers on IDs of the catalog.
 
         Parameters
         ----------
@@ -853,8 +806,7 @@ class SemanticIDIndex:
         )
 
     def to_frame(self) -> Any:
-        """Return a pandas DataFrame with columns ``item_id``, ``code_0``, …, and ``suffix`` if
-        there is one.
+        """Return a pandas DataFrame: ``item_id``, ``code_0``, …, and ``suffix`` if there is one.
 
         Returns
         -------
@@ -904,8 +856,10 @@ class SemanticIDIndex:
         collisions : {"suffix", "reassign", "raise", "none"}, optional
             As in `from_ids`; ``"suffix"`` says that the last code is a suffix. By default what the
             file tells, else ``"raise"``.
-        codebook_sizes, suffix_size
-            As for the class.
+        codebook_sizes : int or sequence of int, optional
+            Number of codes at each level; see the class.
+        suffix_size : int, optional
+            Number of codes reserved for the suffix.
         item_type : {"int", "str"}, optional
             What item ids are in a format that holds text only. By default integers if all of them
             look so.
@@ -940,10 +894,14 @@ class SemanticIDIndex:
         Parameters
         ----------
         frame : DataFrame
-            pandas or polars, with columns ``item_id``, ``code_0``, …, and ``suffix`` if there is
+            Of pandas or polars, with columns ``item_id``, ``code_0``, …, and ``suffix`` if there is
             one.
-        collisions, codebook_sizes, suffix_size
+        collisions : {"suffix", "reassign", "raise", "none"}, optional
             As in `read`.
+        codebook_sizes : int or sequence of int, optional
+            Number of codes at each level; see the class.
+        suffix_size : int, optional
+            Number of codes reserved for the suffix.
 
         Returns
         -------
@@ -1026,7 +984,7 @@ class SemanticIDIndex:
             "n_candidates": self.n_candidates,
             "sizes": list(self._sizes),
             "sizes_given": self._sizes_given,
-            "fields": list(self._layout.sizes),
+            "fields": list(self._store.layout.sizes),
             "report": {
                 name: value
                 for name, value in self.report_.to_dict().items()
@@ -1035,10 +993,15 @@ class SemanticIDIndex:
             "n_suffixes": self._n_suffixes,
             "n_codebooks": 0 if self.codebooks_ is None else len(self.codebooks_),
         }
-        arrays = {"keys": self._keys, "order": self._order, "item_ids": self._item_ids}
-        arrays["retired"] = self._retired
-        if self._item_order is not None:
-            arrays["item_order"] = self._item_order
+        store = self._store
+        arrays = {
+            "keys": store.keys,
+            "order": store.order,
+            "item_ids": store.item_ids,
+            "retired": store.retired,
+        }
+        if store.item_order is not None:
+            arrays["item_order"] = store.item_order
         for level, codebook in enumerate(self.codebooks_ or []):
             arrays[f"codebook_{level}"] = codebook
         _storage.save(path, header, arrays)
@@ -1073,12 +1036,16 @@ class SemanticIDIndex:
         index._sizes = list(header["sizes"])
         index._sizes_given = header["sizes_given"]
         index.n_levels_ = len(index._sizes)
-        index._layout = KeyLayout(header["fields"])
         names = [f"codebook_{level}" for level in range(header["n_codebooks"])]
         index.codebooks_ = [arrays[name] for name in names] or None
-        index._keys, index._order = arrays["keys"], arrays["order"]
-        index._item_ids, index._item_order = arrays["item_ids"], arrays.get("item_order")
-        index._retired = arrays["retired"]
+        index._store = IDStore(
+            KeyLayout(header["fields"]),
+            arrays["keys"],
+            arrays["order"],
+            arrays["item_ids"],
+            arrays.get("item_order"),
+            arrays["retired"],
+        )
         index._n_suffixes = header["n_suffixes"]
         index.report_ = CollisionReport(**header["report"])
         return index
@@ -1103,7 +1070,7 @@ class SemanticIDIndex:
             )
 
     def _check_fitted(self) -> None:
-        if not hasattr(self, "_keys"):
+        if not hasattr(self, "_store"):
             raise ValueError("This SemanticIDIndex is empty; call fit, or use from_estimator.")
 
     @staticmethod
@@ -1156,11 +1123,10 @@ class SemanticIDIndex:
                     "codes of the same model."
                 )
 
-    def _choose_layout(self, largest_suffix: int) -> None:
-        """Set the bits of each level; the suffix gets what is left of 64, so that it can grow."""
+    def _layout_for(self, largest_suffix: int) -> KeyLayout:
+        """Choose the bits of each level; the suffix gets what is left of 64, to grow."""
         if self.collisions != "suffix":
-            self._layout = KeyLayout(self._sizes)
-            return
+            return KeyLayout(self._sizes)
         used = sum(max(1, (size - 1).bit_length()) for size in self._sizes)
         left = min(32, 64 - used)
         if self.suffix_size is not None:
@@ -1169,7 +1135,7 @@ class SemanticIDIndex:
             field = 2**left
         else:
             field = MAX_CODEBOOK_SIZE
-        self._layout = KeyLayout([*self._sizes, field])
+        return KeyLayout([*self._sizes, field])
 
     def _fit(
         self,
@@ -1193,12 +1159,11 @@ class SemanticIDIndex:
                     f"suffix_size={self.suffix_size}; raise it, or use "
                     'collisions="reassign".'
                 )
-            self._choose_layout(report.largest_group - 1)
+            layout = self._layout_for(report.largest_group - 1)
             suffix = np.empty(len(keys), dtype=np.int64)
             suffix[order] = place
-            keys = self._layout.pack([*columns, suffix])
+            keys = layout.pack([*columns, suffix])
         else:
-            self._layout = layout
             if self.collisions == "raise" and report.n_colliding:
                 raise collision_error(keys, item_ids, layout, 'use collisions="suffix"')
             if self.collisions == "reassign":
@@ -1215,23 +1180,10 @@ class SemanticIDIndex:
                 report = replace(report, **outcome)
                 if outcome["n_moved"]:
                     order = np.argsort(keys)
-        self._store(keys, order, item_ids, order_of_items)
+        self._store = IDStore(layout, keys, order, item_ids, order_of_items)
         self._n_suffixes = report.largest_group
         self.report_ = report
         return self
-
-    def _store(
-        self,
-        keys: NDArray[Any],
-        order: NDArray[Any],
-        item_ids: NDArray[Any],
-        order_of_items: NDArray[Any] | None,
-    ) -> None:
-        self._keys = keys
-        self._order = compact(order)
-        self._item_ids = compact(item_ids)
-        self._item_order = order_of_items
-        self._retired = keys[:0].copy()
 
     def _append(
         self,
@@ -1240,68 +1192,53 @@ class SemanticIDIndex:
         source: CandidateSource | None,
         n_duplicates: int | None,
     ) -> NDArray[np.int64]:
-        before = self._sizes, self._layout
-        n_old = len(self)
+        old_sizes = self._sizes
         if not self._sizes_given:
             largest = [int(column.max(initial=0)) + 1 for column in columns]
-            self._sizes = [max(pair) for pair in zip(self._sizes, largest, strict=True)]
+            self._sizes = [max(pair) for pair in zip(old_sizes, largest, strict=True)]
         try:
             self._check_range(columns)
-            bare_keys = KeyLayout(self._sizes).pack(columns)
-            new_order = canonical_order(bare_keys, item_ids)
-            report = describe_groups(bare_keys, new_order)
-            if self._sizes != before[0]:
-                self._choose_layout(self._n_suffixes - 1)
-            old_keys, retired = self._repacked(before[1])
+            store = self._store
+            if self._sizes != old_sizes:
+                store = store.repacked(self._layout_for(self._n_suffixes - 1))
+            keys = KeyLayout(self._sizes).pack(columns)
+            order = canonical_order(keys, item_ids)
+            report = replace(describe_groups(keys, order), n_duplicates=n_duplicates)
             if self.collisions == "suffix":
-                suffix = suffixes(
-                    self._layout, columns, new_order, bare_keys,
-                    old_keys, self._order, retired, self.suffix_size,
-                )  # fmt: skip
-                largest_suffix = int(suffix.max(initial=0))
-                if largest_suffix >= self._layout.sizes[-1]:
-                    self._layout = KeyLayout([*self._sizes, MAX_CODEBOOK_SIZE])
-                    old_keys, retired = self._repacked(before[1])
-                new_keys = self._layout.pack([*columns, suffix])
-                collides = in_group(bare_keys, new_order) | (suffix > 0)
+                suffix = suffixes(store, columns, order, keys, self.suffix_size)
+                collides = in_group(keys, order) | (suffix > 0)
                 report = replace(report, n_colliding=int(collides.sum()))
+                n_suffixes = max(self._n_suffixes, int(suffix.max()) + 1)
+                if n_suffixes > store.layout.sizes[-1]:
+                    store = store.repacked(KeyLayout([*self._sizes, MAX_CODEBOOK_SIZE]))
+                keys = store.layout.pack([*columns, suffix])
             else:
-                largest_suffix = 0
-                new_keys, report = self._free_keys(
-                    bare_keys, new_order, item_ids, old_keys, retired, source, report
-                )
+                n_suffixes = self._n_suffixes
+                keys, report = self._free_keys(store, keys, order, item_ids, source, report)
         except ValueError:
-            self._sizes, self._layout = before
+            self._sizes = old_sizes
             raise
-        self._keys = np.concatenate([old_keys, new_keys])
-        self._retired = retired
-        self._n_suffixes = max(self._n_suffixes, largest_suffix + 1)
-        self._order = insert_sorted(
-            self._keys, self._row_numbers(self._order), n_old, canonical_order(new_keys, item_ids)
-        )
-        self._insert_items(item_ids)
-        self.report_ = replace(report, n_duplicates=n_duplicates)
-        return self._layout.unpack(new_keys)
+        self._store = store.with_items(keys, item_ids)
+        self._n_suffixes = n_suffixes
+        self.report_ = report
+        return store.layout.unpack(keys)
 
     def _free_keys(
         self,
+        store: IDStore,
         keys: NDArray[Any],
         order: NDArray[np.intp],
         item_ids: NDArray[Any],
-        old_keys: NDArray[Any],
-        retired: NDArray[Any],
         source: CandidateSource | None,
         report: CollisionReport,
     ) -> tuple[NDArray[Any], CollisionReport]:
         """Return the keys of new items without a suffix, resolved against those in use."""
-        taken = np.sort(np.concatenate([old_keys, retired]))
-        collides = in_group(keys, order)
-        if len(taken):
-            collides |= taken[np.minimum(rank(taken, None, keys), len(taken) - 1)] == keys
+        taken = np.sort(np.concatenate([store.keys, store.retired]))
+        collides = in_group(keys, order) | is_among(keys, taken)
         report = replace(report, n_colliding=int(collides.sum()))
         if self.collisions == "raise" and collides.any():
             row = int(order[collides[order]][0])
-            semantic_id = tuple(self._layout.unpack(keys[row : row + 1])[0].tolist())
+            semantic_id = tuple(store.layout.unpack(keys[row : row + 1])[0].tolist())
             raise ValueError(
                 f"{report.n_colliding} new items have an ID that is taken or retired, such as "
                 f"{item_ids.item(row)!r} with {semantic_id}; build the index with "
@@ -1309,7 +1246,7 @@ class SemanticIDIndex:
             )
         if self.collisions == "reassign":
             keys, outcome = reassign(
-                self._layout,
+                store.layout,
                 keys,
                 order,
                 taken=taken,
@@ -1321,96 +1258,17 @@ class SemanticIDIndex:
             report = replace(report, **outcome)
         return keys, report
 
-    def _repacked(self, layout: KeyLayout) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the keys in use and those retired in the present layout, from keys in `layout`."""
-        if layout.sizes == self._layout.sizes:
-            return self._keys, self._retired
-        return tuple(  # type: ignore[return-value]
-            self._layout.pack(list(layout.unpack(keys).T)) for keys in (self._keys, self._retired)
-        )
+    def _row(self, item_id: Any) -> int:
+        row = self._store.row_of(item_id)
+        if row is None:
+            raise KeyError(item_id)
+        return row
 
-    @staticmethod
-    def _row_numbers(order: NDArray[Any]) -> NDArray[Any]:
-        """Widen row numbers before they outgrow 32 bits."""
-        return order.astype(np.int64) if len(order) > 2**30 else order
-
-    def _insert_items(self, item_ids: NDArray[Any]) -> None:
-        n_old = len(self._item_ids)
-        items = np.concatenate([self._item_ids, compact(item_ids)])
-        order = self._item_order
-        if order is None and not is_increasing(items[max(n_old - 1, 0) :]):
-            order = np.arange(n_old, dtype=np.int32)
-        if order is not None:
-            order = insert_sorted(items, self._row_numbers(order), n_old, np.argsort(item_ids))
-        self._item_ids, self._item_order = items, order
-
-    def _check_new_items(self, item_ids: Any, n_items: int) -> NDArray[Any]:
-        """Return the ids of new items after checking that they're new and of the same type."""
-        if item_ids is None:
-            raise ValueError("append needs item_ids: row numbers would repeat those in use.")
-        ids = check_item_ids(item_ids, n_items)
-        if ids.dtype.kind != self._item_ids.dtype.kind:
-            raise TypeError(
-                f"item_ids are {_KINDS[ids.dtype.kind]}, those in the index are "
-                f"{_KINDS[self._item_ids.dtype.kind]}; convert the new ones."
-            )
-        item_order(ids)
-        known = self._find(ids) >= 0
-        if known.any():
-            first = ids[known][:1].tolist()[0]
-            raise ValueError(
-                f"{int(known.sum())} items are in the index already, such as {first!r}; leave "
-                "them out, or "
-                "remove them first."
-            )
-        return ids
-
-    def _find(self, item_ids: NDArray[Any]) -> NDArray[np.intp]:
-        """Return the row of each item, -1 where it isn't in the index."""
-        n = len(self._item_ids)
-        if n == 0:
-            return np.full(len(item_ids), -1, dtype=np.intp)
-        place = np.minimum(rank(self._item_ids, self._item_order, item_ids), n - 1)
-        rows = place if self._item_order is None else self._item_order[place].astype(np.intp)
-        return np.where(self._item_ids[rows] == item_ids, rows, -1)
-
-    def _rows_of(self, item_ids: Any) -> NDArray[np.intp]:
-        self._check_fitted()
-        values = as_array(item_ids)
-        n_items = len(values) if hasattr(values, "__len__") else 0
-        if isinstance(values, str) or not hasattr(values, "__len__"):
-            raise TypeError(f"item_ids={item_ids!r} should be a list or an array of ids.")
-        if n_items == 0:
-            return np.empty(0, dtype=np.intp)
-        ids = check_item_ids(values, n_items)
-        if ids.dtype.kind != self._item_ids.dtype.kind:
-            raise KeyError(
-                f"{ids[:1].tolist()[0]!r} is not in the index, whose item ids are "
-                f"{_KINDS[self._item_ids.dtype.kind]}"
-            )
-        rows = self._find(ids)
-        if (rows < 0).any():
-            raise KeyError(ids[rows < 0][:1].tolist()[0])
-        return rows
-
-    def _row_of(self, item_id: object) -> int | None:
-        """Return the row of one item, None if it isn't in the index."""
-        is_text = isinstance(item_id, str)
-        is_number = isinstance(item_id, (int, np.integer)) and not isinstance(item_id, bool)
-        kind = self._item_ids.dtype.kind
-        if not (is_text if kind == "T" else is_number):
-            return None
-        # np.str_ doesn't compare with a Python string in all versions, and np.integer is slower.
-        query: Any = str(item_id) if is_text else int(item_id)  # type: ignore[call-overload]
-        place = rank_one(self._item_ids, self._item_order, query)
-        if place == len(self._item_ids):
-            return None
-        row = place if self._item_order is None else self._item_order.item(place)
-        return row if self._item_ids.item(row) == query else None
+    def _id_at(self, row: int) -> list[int]:
+        return self._store.layout.unpack(self._store.keys[row : row + 1])[0].tolist()
 
     def _check_prefix(self, prefix: Sequence[int]) -> tuple[int, ...]:
-        """Return a prefix as integers; a code outside its level is an error, not an empty
-        answer."""
+        """Return a prefix as integers; a code outside its level is an error."""
         self._check_fitted()
         if isinstance(prefix, (int, np.integer, str)):
             raise TypeError(
@@ -1420,25 +1278,12 @@ class SemanticIDIndex:
         if len(codes) > self.width:
             raise ValueError(f"prefix {codes} has {len(codes)} codes, an ID has {self.width}.")
         # Fields rather than sizes: a suffix beyond the largest is a valid question.
-        for level, (code, size) in enumerate(zip(codes, self._layout.sizes, strict=False)):
+        for level, (code, size) in enumerate(zip(codes, self._store.layout.sizes, strict=False)):
             if not 0 <= code < size:
                 raise ValueError(f"prefix {codes} at level {level} should be in [0, {size}).")
         return codes
 
-    def _range(self, prefix: tuple[int, ...]) -> tuple[int, int]:
-        """Return where the IDs with a prefix begin and end in the order of keys."""
-        low, high = self._layout.bounds(prefix)
-        start = rank_one(self._keys, self._order, low)
-        return start, rank_one(self._keys, self._order, high, side="right")
 
-    def _sum_codewords(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        if self.codebooks_ is None:
-            raise ValueError(
-                "the codebooks aren't known; pass decode=estimator.inverse_transform, or "
-                "codebooks to fit."
-            )
-        pairs = zip(self.codebooks_, codes.T, strict=True)
-        return np.sum([codebook[column] for codebook, column in pairs], axis=0)
-
-
-_KINDS = {"i": "integers", "T": "strings"}
+def _check_n_neighbors(n_neighbors: int) -> None:
+    if not isinstance(n_neighbors, (int, np.integer)) or n_neighbors < 1:
+        raise ValueError(f"n_neighbors={n_neighbors!r} should be a positive integer.")

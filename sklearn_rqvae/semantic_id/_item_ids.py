@@ -140,6 +140,5 @@ def compact(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def hand_out(item_ids: NDArray[Any]) -> NDArray[Any]:
-    """Return ids in a type that every library reads: int64, or Python strings in an object
-    array."""
+    """Return ids in a type that every library reads: int64, or objects of type str."""
     return item_ids.astype(np.int64) if item_ids.dtype.kind == "i" else item_ids.astype(object)

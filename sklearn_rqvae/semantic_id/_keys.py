@@ -57,8 +57,7 @@ class KeyLayout:
         return raw.view(self.dtype).ravel()
 
     def unpack(self, keys: NDArray[Any], n_levels: int | None = None) -> NDArray[np.int64]:
-        """Turn keys of shape (n,) back into the codes of the first `n_levels` levels (all by
-        default)."""
+        """Turn keys of shape (n,) into codes of the first `n_levels` levels, by default all."""
         n_levels = len(self.sizes) if n_levels is None else n_levels
         codes = np.empty((len(keys), n_levels), dtype=np.int64)
         if self.as_integer:

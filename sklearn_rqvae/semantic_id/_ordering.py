@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["canonical_order", "insert_sorted", "is_increasing", "rank", "rank_one"]
+__all__ = [
+    "canonical_order",
+    "in_group",
+    "insert_sorted",
+    "is_among",
+    "is_increasing",
+    "position_in_group",
+    "rank",
+    "rank_one",
+]
 
 
 def rank(
@@ -64,6 +73,14 @@ def rank_one(
     return bisect(range(len(values)), query, key=lambda place: values.item(order.item(place)))
 
 
+def is_among(values: NDArray[Any], sorted_values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which values occur in a sorted array."""
+    if len(sorted_values) == 0:
+        return np.zeros(len(values), dtype=bool)
+    place = np.minimum(rank(sorted_values, None, values), len(sorted_values) - 1)
+    return sorted_values[place] == values
+
+
 def is_increasing(values: NDArray[Any]) -> bool:
     """Tell whether each value is above the one before it."""
     return bool((values[1:] > values[:-1]).all())
@@ -93,6 +110,22 @@ def canonical_order(keys: NDArray[Any], ties: NDArray[Any]) -> NDArray[np.intp]:
         rows = rows[np.argsort(ties[rows], kind="stable")]
         order[shared] = rows[np.argsort(keys[rows], kind="stable")]
     return order
+
+
+def position_in_group(sorted_keys: NDArray[Any]) -> NDArray[np.int64]:
+    """Count from 0 within each run of equal keys."""
+    place = np.arange(len(sorted_keys))
+    starts = np.append(True, sorted_keys[1:] != sorted_keys[:-1])[: len(sorted_keys)]
+    return place - np.maximum.accumulate(np.where(starts, place, 0))
+
+
+def in_group(keys: NDArray[Any], order: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Tell which keys occur more than once, given the order that sorts them."""
+    shared = np.zeros(len(keys), dtype=bool)
+    same = keys[order[1:]] == keys[order[:-1]]
+    shared[order[1:][same]] = True
+    shared[order[:-1][same]] = True
+    return shared
 
 
 def insert_sorted(

@@ -13,8 +13,7 @@ from ._assignment import assign_free
 from ._candidates import CandidateSource
 from ._free_ids import FreeIDs
 from ._keys import KeyLayout
-from ._ordering import rank
-from ._suffix import in_group
+from ._ordering import in_group, is_among
 
 __all__ = ["reassign"]
 
@@ -76,10 +75,7 @@ def reassign(
             f"{len(sizes)} levels "
             f'with {tuple(sizes)} codes are free; use more levels or codes, or collisions="suffix".'
         )
-    contested = in_group(keys, order)
-    if len(taken):
-        place = np.minimum(rank(taken, None, keys), len(taken) - 1)
-        contested |= taken[place] == keys
+    contested = in_group(keys, order) | is_among(keys, taken)
     outcome: dict[str, Any] = {"n_moved": 0, "n_fallback": 0}
     if source is None:
         if contested.any():

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._keys import KeyLayout
-from ._ordering import canonical_order
-from ._suffix import position_in_group
+from ._ordering import canonical_order, position_in_group
 
 __all__ = ["CollisionReport", "collision_error", "describe_groups"]
 

@@ -74,7 +74,7 @@ def test_files_round_trip(file_format, index, tmp_path_factory):
 def test_frames_round_trip(index):
     pytest.importorskip("pandas")
     frame = index.to_frame()
-    assert list(frame.columns)[0] == "item_id"
+    assert next(iter(frame.columns)) == "item_id"
     assert list(frame.columns)[-1] == "suffix"
     same(index, SemanticIDIndex.from_frame(frame))
     polars = pytest.importorskip("polars")

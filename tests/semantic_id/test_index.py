@@ -85,7 +85,7 @@ def as_dict(index):
 
 
 @given(catalogs(), st.randoms())
-@example({item: (0, 0, 0) for item in HOSTILE}, __import__("random").Random(0))
+@example(dict.fromkeys(HOSTILE, (0, 0, 0)), __import__("random").Random(0))
 def test_suffix_equals_oracle_in_any_row_order(catalog, random):
     order = list(range(len(catalog)))
     random.shuffle(order)
@@ -263,7 +263,7 @@ def test_more_items_than_ids_is_an_error_that_names_a_way_out():
     codes = [[0, 0]] * 5
     candidates = candidates_for(codes, (2, 2))
     index = SemanticIDIndex("reassign", codebook_sizes=2)
-    with pytest.raises(ValueError, match='5 items need an ID each, .*collisions="suffix"'):
+    with pytest.raises(ValueError, match=r'5 items need an ID each, .*collisions="suffix"'):
         index.fit(codes, candidates=candidates)
 
 
@@ -296,7 +296,7 @@ def test_last_level_candidates_spread_a_group_over_the_last_codebook():
 
 
 def test_reassign_without_a_source_of_distances_names_the_ways_out():
-    with pytest.raises(ValueError, match="from_estimator.*candidates=.*suffix"):
+    with pytest.raises(ValueError, match=r"from_estimator.*candidates=.*suffix"):
         SemanticIDIndex("reassign", codebook_sizes=2).fit([[0], [0]])
     assert SemanticIDIndex("reassign").fit([[0], [1]]).ids_.tolist() == [[0], [1]]
 
@@ -311,10 +311,10 @@ def test_candidates_must_contain_the_own_codes():
 class Quantizer:
     """A scalar residual quantizer in two dimensions: all that the index asks of an estimator."""
 
-    codebooks_ = [
+    codebooks_ = (
         np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]]),
         np.array([[0.0, 0.0], [1.0, 1.0], [-1, 1]]),
-    ]
+    )
 
     def candidate_codes(self, X, n_candidates):
         grid = np.stack(np.meshgrid([0, 1, 2], [0, 1, 2], indexing="ij"), -1).reshape(-1, 2)
@@ -427,6 +427,8 @@ def test_prefix_neighbors_are_sorted_by_shared_prefix(catalog):
         return next((k for k in range(4) if truth[a][k] != truth[b][k]), 4)
 
     item = next(iter(truth))
+    with pytest.raises(ValueError, match="n_neighbors=0"):
+        index.prefix_neighbors(item, 0)
     everyone, n_shared = index.prefix_neighbors(item, 100)
     assert sorted(everyone.tolist()) == sorted(set(truth) - {item})
     assert n_shared.tolist() == [shared(item, other) for other in everyone.tolist()]
@@ -456,7 +458,7 @@ def test_decoded_neighbors_are_sorted_by_distance(catalog):
 
 def test_decoded_neighbors_without_codebooks_take_a_decoder():
     index = SemanticIDIndex().fit([[0], [5], [4]], list("abc"))
-    with pytest.raises(ValueError, match="decode=estimator.inverse_transform"):
+    with pytest.raises(ValueError, match=r"decode=estimator\.inverse_transform"):
         index.decoded_neighbors("a")
     found, distance = index.decoded_neighbors("a", decode=lambda codes: codes.astype(float))
     assert found.tolist() == ["c", "b"]
