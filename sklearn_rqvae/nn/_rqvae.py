@@ -309,6 +309,8 @@ class RqVae(nn.Module):
         """
         self._check_columns(x)
         standardized = self._standardize(x)
+        if sample_weight is not None:
+            sample_weight = sample_weight.to(standardized.dtype)
         latent = self._encode_standardized(standardized)
         quantization = self.quantizer(latent, codes, sample_weight)
         return self._decode_and_compare(x, standardized, latent, quantization, sample_weight)
@@ -332,6 +334,8 @@ class RqVae(nn.Module):
         """
         self._check_columns(x)
         standardized = self._standardize(x)
+        if sample_weight is not None:
+            sample_weight = sample_weight.to(standardized.dtype)
         latent = self._encode_standardized(standardized)
         no_codes = torch.empty(len(x), 0, dtype=torch.int64, device=latent.device)
         no_levels = Quantization(latent, no_codes, residuals=(), codewords=())
@@ -345,8 +349,6 @@ class RqVae(nn.Module):
         quantization: Quantization,
         sample_weight: Tensor | None,
     ) -> RqVaeOutput:
-        if sample_weight is not None:
-            sample_weight = sample_weight.to(standardized.dtype)
         decoded = self.decoder(quantization.quantized, quantization.codes)
         sections = [self._n_numeric, self.n_cat_features]
         numeric, categories = standardized.split(sections, 1)

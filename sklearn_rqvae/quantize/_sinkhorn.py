@@ -127,7 +127,7 @@ def balanced_codes(
     codebook: Tensor,
     epsilon: float = 0.03,
     sample_weight: Tensor | None = None,
-    max_iter: int = 200,
+    max_iter: int = 100,
     tol: float = 0.03,
 ) -> Tensor:
     r"""Assign a batch to codewords so that all of them are used alike.
@@ -151,7 +151,7 @@ def balanced_codes(
         Strength of the entropy, in units of the median squared distance.
     sample_weight : Tensor of shape (n_samples,), optional
         Mass of each row, up to a factor.
-    max_iter : int, default=200
+    max_iter : int, default=100
         Upper bound on the number of Sinkhorn steps.
     tol : float, default=0.03
         Stop when the codewords' masses miss their bound by less than this in all, of a total of 1.
