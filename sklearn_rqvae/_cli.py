@@ -241,7 +241,10 @@ def _quantizer(args: argparse.Namespace) -> Any:
     from sklearn_rqvae import RQVAETransformer
 
     chosen = {"codebook_mode": args.mode, "max_epochs": args.max_epochs}
-    return RQVAETransformer(**params, **{k: v for k, v in chosen.items() if v is not None})
+    quantizer = RQVAETransformer(**params, **{k: v for k, v in chosen.items() if v is not None})
+    if args.max_epochs is not None and quantizer.codebook_mode is None:
+        raise ValueError("--max-epochs needs --mode: without a mode nothing is trained in epochs.")
+    return quantizer
 
 
 def _fit_quantizer(quantizer: Any, vectors: NDArray[Any]) -> None:

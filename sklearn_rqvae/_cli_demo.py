@@ -63,6 +63,8 @@ def show_items(docs: Any, codes: NDArray[np.int64], names: Sequence[str], seed: 
                 same &= codes[:, length] != codes[item, length]  # the others are listed above
             same[item] = False
             others = np.flatnonzero(same)
+            if not len(others):
+                continue
             picked = np.sort(rng.permutation(others)[:_N_SHOWN])
             more = f", {len(picked)} of them" if len(others) > len(picked) else ""
             lines.append(f"  {len(others)} more start with {_dashed(codes[item, :length])}{more}:")
@@ -84,7 +86,8 @@ def _agreement(
         order = order[np.argsort(group.ravel()[order], kind="stable")]
         pairs = group.ravel()[order[1:]] == group.ravel()[order[:-1]]
         share = _same_module(target[order[1:]][pairs], target[order[:-1]][pairs])
-        lines.append(f"two that share the first {length} of the codes, in {share:.1%}.")
+        prefix = "code" if length == 1 else f"{length} codes"
+        lines.append(f"two that share the first {prefix}, in {share:.1%}.")
     return lines
 
 

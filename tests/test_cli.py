@@ -207,7 +207,8 @@ def test_the_demo_shows_items_with_their_neighbors(monkeypatch, capsys):
     assert out[0].partition("  ")[2].startswith("numpy.fft.rfft: Compute the one-dimensional")
     semantic_id = out[0].partition("  ")[0].split("-")
     assert len(semantic_id) == 4
-    assert any(f"start with {semantic_id[0]}" in line for line in out)
+    assert any(f" more start with {semantic_id[0]}" in line for line in out)
+    assert not any(line.startswith("  0 more") for line in out)
     assert out[-1].startswith(f"Learned IDs for {len(docs.data)} items in ")
 
 
@@ -265,6 +266,11 @@ def test_wrong_input_says_what_is_wrong(tmp_path, capsys, name, content, args, m
     said = fails(capsys, "fit", path, "--out", tmp_path / "m.joblib", *SMALL, *args)
     assert re.search(message, said), said
     assert not (tmp_path / "m.joblib").exists()
+
+
+def test_epochs_that_would_not_be_run_are_refused(tmp_path, array, capsys):
+    said = fails(capsys, "fit", array, "--out", tmp_path / "m.joblib", "--max-epochs", 3)
+    assert "--max-epochs needs --mode" in said
 
 
 def test_a_missing_file_is_named(tmp_path, capsys):

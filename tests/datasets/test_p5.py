@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader
 
 from sklearn_rqvae.datasets import P5AmazonItemDataset, fetch_amazon_items
 from sklearn_rqvae.embedding import TextEmbedder
+from sklearn_rqvae.nn import RqVae
 
 
 class CountingEncoder:
@@ -30,6 +31,23 @@ def test_batches_have_the_promised_shape(catalog_root):
     batch = next(iter(DataLoader(dataset, batch_size=64, shuffle=True)))
     assert batch.shape == (64, 768)
     assert batch.dtype == torch.float32
+
+
+@pytest.mark.filterwarnings("ignore:n_components=768 is more than")
+def test_a_training_loop_runs_on_it(catalog_root):
+    model = RqVae(input_dim=768, hidden_dims=[32], embed_dim=8, codebook_size=16, n_layers=2)
+    dataset = P5AmazonItemDataset(root=catalog_root, split="beauty", train_test_split="train")
+    dataloader = DataLoader(dataset, batch_size=64, shuffle=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0005)
+    losses = []
+    for batch in dataloader:
+        optimizer.zero_grad()
+        outputs = model(batch)
+        outputs.loss.backward()
+        optimizer.step()
+        losses.append(outputs.loss.item())
+    assert len(losses) == 2
+    assert np.isfinite(losses).all()
 
 
 @pytest.mark.filterwarnings("ignore:n_components=768 is more than")
