@@ -1022,7 +1022,7 @@ class SemanticIDIndex:
 
         Raises
         ------
-        ValueError
+        CheckpointError
             If the file isn't an index, is damaged, or comes from a later version of the format.
         """
         header, arrays = _storage.load(path)

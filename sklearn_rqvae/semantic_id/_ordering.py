@@ -21,7 +21,11 @@ __all__ = [
 
 
 def rank(
-    values: NDArray[Any], order: NDArray[Any] | None, queries: NDArray[Any], side: str = "left"
+    values: NDArray[Any],
+    order: NDArray[Any] | None,
+    queries: NDArray[Any],
+    side: str = "left",
+    within: tuple[int, int] | None = None,
 ) -> NDArray[np.intp]:
     """Count the values that are below each query.
 
@@ -38,6 +42,8 @@ def rank(
         Values of the same type.
     side : {"left", "right"}
         Count the values below each query, or those below or equal.
+    within : tuple of (start, stop), optional
+        Places among the sorted values between which all answers are known to lie.
 
     Returns
     -------
@@ -45,13 +51,14 @@ def rank(
         Place of each query among the sorted values, from 0 to n.
     """
     n = len(values)
-    low = np.zeros(len(queries), dtype=np.intp)
+    start, stop = (0, n) if within is None else within
+    low = np.full(len(queries), start, dtype=np.intp)
     if n == 0 or len(queries) == 0:
         return low
     if order is None and values.dtype.kind != "T":
         return np.searchsorted(values, queries, side=side)  # type: ignore[call-overload]
-    high = np.full(len(queries), n, dtype=np.intp)
-    for _ in range(n.bit_length()):
+    high = np.full(len(queries), stop, dtype=np.intp)
+    for _ in range((stop - start).bit_length()):
         middle = (low + high) >> 1
         # A query whose interval is empty compares with some value too; its bounds stay as they are.
         at = np.minimum(middle, n - 1)

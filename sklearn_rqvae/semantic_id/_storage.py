@@ -14,12 +14,28 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_rqvae.exceptions import CheckpointError
+
 from ._item_ids import STRINGS
+from ._keys import KeyLayout
+from ._ordering import is_increasing
 
 __all__ = ["load", "replace_file", "save"]
 
 FORMAT = "sklearn_rqvae.SemanticIDIndex"
 VERSION = 1
+FIELDS = {
+    "collisions",
+    "suffix_size",
+    "n_candidates",
+    "sizes",
+    "sizes_given",
+    "fields",
+    "report",
+    "n_suffixes",
+    "n_codebooks",
+    "strings",
+}
 HEADER = "header.json"
 
 
@@ -102,16 +118,16 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArra
 
     Raises
     ------
-    ValueError
+    CheckpointError
         If the file isn't an index, is damaged, or has a later version.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             header = json.loads(archive.read(HEADER))
             if not isinstance(header, dict) or header.get("format") != FORMAT:
-                raise ValueError(f"{os.fspath(path)} is not a saved SemanticIDIndex.")
+                raise CheckpointError(f"{os.fspath(path)} is not a saved SemanticIDIndex.")
             if header["version"] > VERSION:
-                raise ValueError(
+                raise CheckpointError(
                     f"{os.fspath(path)} has format version {header['version']}, this version of "
                     "sklearn_rqvae reads "
                     f"up to {VERSION}; update sklearn_rqvae."
@@ -122,9 +138,12 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArra
                 if name.endswith(".npy")
             }
     except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, EOFError) as error:
-        raise ValueError(
+        raise CheckpointError(
             f"{os.fspath(path)} is not a saved SemanticIDIndex, or is damaged: {error}."
         ) from error
+    if FIELDS - set(header):
+        missing = ", ".join(sorted(FIELDS - set(header)))
+        raise CheckpointError(f"{os.fspath(path)} is damaged: its header lacks {missing}.")
     for name in header["strings"]:
         text, ends = arrays.pop(f"{name}.utf8").tobytes(), arrays.pop(f"{name}.ends").tolist()
         starts = [0, *ends[:-1]]
@@ -144,7 +163,7 @@ def _read(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
         try:
             return np.lib.format.read_array(file, allow_pickle=False)
         except ValueError as error:
-            raise ValueError(f"{archive.filename} is damaged in {name}: {error}.") from error
+            raise CheckpointError(f"{archive.filename} is damaged in {name}: {error}.") from error
 
 
 def _check(
@@ -160,6 +179,10 @@ def _check(
             problem = "has arrays of different lengths"
         elif not (_is_permutation(order) and _is_permutation(by_item)):
             problem = "has an order that is no permutation"
+        elif not keys.dtype == arrays["retired"].dtype == KeyLayout(header["fields"]).dtype:
+            problem = "has keys of the wrong type"
+        elif not is_increasing(arrays["retired"]):
+            problem = "has retired keys out of order"
         elif (keys[order[1:]] < keys[order[:-1]]).any():
             problem = "has keys out of order"
         elif (item_ids[by_item[1:]] <= item_ids[by_item[:-1]]).any():
@@ -167,7 +190,7 @@ def _check(
         elif header["collisions"] != "none" and (keys[order[1:]] == keys[order[:-1]]).any():
             problem = "has an ID twice"
     if problem:
-        raise ValueError(f"{os.fspath(path)} is damaged: it {problem}.")
+        raise CheckpointError(f"{os.fspath(path)} is damaged: it {problem}.")
 
 
 def _is_permutation(order: NDArray[Any]) -> bool:

@@ -107,7 +107,7 @@ class IDStore:
         columns = [np.full(size, code, dtype=np.int64) for code in prefix]
         columns.append(np.arange(size, dtype=np.int64))
         columns += [np.zeros(size, dtype=np.int64)] * (len(self.layout.sizes) - level - 1)
-        starts = rank(self.keys, self.order, self.layout.pack(columns))
+        starts = rank(self.keys, self.order, self.layout.pack(columns), within=(start, stop))
         return np.flatnonzero(np.diff(np.append(starts, stop)))
 
     def prefix_counts(self, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sklearn_rqvae.exceptions import CheckpointError
 from sklearn_rqvae.semantic_id import (
     SemanticIDIndex,
     level_letters,
@@ -333,11 +334,20 @@ def later_version(members):
     members["header.json"] = json.dumps({**header, "version": 99}).encode()
 
 
+def shorter_header(members):
+    header = json.loads(members["header.json"])
+    del header["report"]
+    members["header.json"] = json.dumps(header).encode()
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
         (later_version, "version 99.*update"),
         (lambda m: m.pop("keys.npy"), "lacks keys"),
+        (lambda m: m.update({"keys.npy": npy(np.arange(3))}), "wrong type"),
+        (lambda m: m.update({"retired.npy": npy(np.array([2, 1], np.uint64))}), "retired keys"),
+        (shorter_header, "header lacks report"),
         (lambda m: m.pop("header.json"), "not a saved"),
         (lambda m: m.update({"header.json": b"{}"}), "not a saved"),
         (lambda m: m.update({"order.npy": npy(np.array([0, 0, 1]))}), "no permutation"),
@@ -352,7 +362,7 @@ def test_damaged_files_are_refused(tmp_path, change, match):
     path = tmp_path / "catalog.sid"
     SemanticIDIndex().fit([[0], [1], [2]]).save(path)
     rewrite(path, change)
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises(CheckpointError, match=match):
         SemanticIDIndex.load(path)
 
 
@@ -362,7 +372,7 @@ def test_a_truncated_or_foreign_file_is_refused(tmp_path):
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"PK", b'{"a": 1}'):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="not a saved SemanticIDIndex"):
+        with pytest.raises(CheckpointError, match="not a saved SemanticIDIndex"):
             SemanticIDIndex.load(path)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sklearn_rqvae.semantic_id import SemanticIDIndex, last_level_candidates
+from sklearn_rqvae.semantic_id import SemanticIDIndex, _assignment, last_level_candidates
 
 HOSTILE = [
     "",
@@ -590,6 +590,75 @@ def test_exactness_of_reassignment_against_all_permutations(seed):
         if all(permutation[row] == codes[row, 0] for row in np.flatnonzero(~crowded))
     )
     np.testing.assert_allclose(index.report_.error_after, best)
+
+
+@given(st.integers(0, 10**6))
+def test_sparse_and_dense_solvers_cost_the_same(seed):
+    # A crowd large enough for the sparse solver is forced by moving the border between both.
+    rng = np.random.default_rng(seed)
+    candidates = rng.integers(0, 40, size=(30, 6)).astype(np.uint64)
+    errors = np.round(rng.random((30, 6)), 1)
+    taken = np.arange(0, 40, 7, dtype=np.uint64)
+    costs, served = [], []
+    for border in (0, 10**9):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_assignment, "DENSE_CELLS", border)
+            choice = _assignment.assign_free(candidates, errors, taken)
+        rows = np.flatnonzero(choice >= 0)
+        chosen = candidates[rows, choice[rows]]
+        assert len(np.unique(chosen)) == len(chosen)
+        assert not np.isin(chosen, taken).any()
+        costs.append(errors[rows, choice[rows]].sum())
+        served.append(len(rows))
+    assert served[0] == served[1]
+    np.testing.assert_allclose(costs[0], costs[1])
+
+
+@given(catalogs(min_size=2), st.randoms(), st.sampled_from(["suffix", "reassign"]))
+def test_append_does_not_depend_on_the_order_of_new_rows(catalog, random, collisions):
+    items = list(catalog)
+    old, new = items[:1], items[1:]
+    results = []
+    for _ in range(2):
+        index = build({item: catalog[item] for item in old}, collisions)
+        codes = [catalog[item] for item in new]
+        options = {"candidates": candidates_for(codes)} if collisions == "reassign" else {}
+        index.append(codes, new, **options)
+        results.append(as_dict(index))
+        random.shuffle(new)
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "match"),
+    [
+        (([[0], [1]], [[0.0], [1.0]]), "expected: some IDs per item"),
+        (([[[0.0]], [[1.0]]], [[0.0], [1.0]]), "should be integers"),
+        (([[[0]], [[0]]], [[0.0, 1.0]]), "one error per candidate"),
+        (([[[0]], [[0]]], [[0.0], [np.nan]]), "NaN"),
+        (([[[0], [5]], [[0], [1]]], [[0.0, 1.0], [0.0, 1.0]]), r"in \[0, 2\), got 5"),
+    ],
+)
+def test_malformed_candidates_are_errors(candidates, match):
+    with pytest.raises(ValueError, match=match):
+        SemanticIDIndex("reassign", codebook_sizes=2).fit([[0], [0]], candidates=candidates)
+
+
+def test_entries_with_infinite_error_are_no_candidates():
+    candidates = [[[0], [-1]], [[0], [1]]], [[0.0, np.inf], [0.0, 3.0]]
+    index = SemanticIDIndex("reassign", codebook_sizes=2).fit([[0], [0]], candidates=candidates)
+    assert index.ids_.tolist() == [[0], [1]]
+    assert index.report_.error_after == 3.0
+
+
+def test_estimators_without_candidates_are_refused_by_name():
+    class Plain:
+        def transform(self, X):
+            return np.zeros((len(X), 1), dtype=int)
+
+    assert len(SemanticIDIndex.from_estimator(Plain(), X)) == len(X)
+    with pytest.raises(TypeError, match="candidate_codes, which Plain lacks"):
+        SemanticIDIndex.from_estimator(Plain(), X, collisions="reassign")
 
 
 @pytest.mark.slow
