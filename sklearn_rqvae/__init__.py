@@ -1,7 +1,7 @@
 """Semantic IDs for items: residual-quantized autoencoders behind scikit-learn's contract.
 
-Public names are imported on first use, so that ``sklearn_rqvae.metrics`` and the command line's help don't wait
-for torch.
+Public names are imported on first use, so that ``sklearn_rqvae.metrics`` and the command line's
+help don't wait for torch.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Names that scikit-learn keeps private or that only some versions have; they are imported here only."""
+"""Names that scikit-learn keeps private or that only some versions have."""
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions

@@ -42,6 +42,7 @@ def resolve_device(device: str) -> torch.device:
     }
     if not exists.get(found.type, False):
         raise ValueError(
-            f"device={device!r} isn't available on this machine; set_params(device='auto') takes what there is."
+            f"device={device!r} isn't available on this machine; set_params(device='auto') takes "
+            "what there is."
         )
     return found

@@ -1,4 +1,4 @@
-"""Search the semantic IDs of rows: beams in latent space, ranked by the true reconstruction error."""
+"""Search the semantic IDs of rows: beams in latent space, ranked by reconstruction error."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ from sklearn_rqvae._validation import (
     check_codes,
     padded_chunks,
 )
-from sklearn_rqvae.nn import QuantizeForwardMode, RqVae
+from sklearn_rqvae.nn import QuantizeForwardMode
 
 __all__ = ["TRUSTED_TYPES", "RQVAETransformer"]
 
@@ -43,16 +43,17 @@ TRUSTED_TYPES = [
     "sklearn_rqvae._residual_kmeans.ResidualKMeans",
     "sklearn_rqvae.embedding._text_embedder.TextEmbedder",
 ]
-"""Names to pass to :func:`skops.io.load` as ``trusted``: nothing else of this package is in a fitted estimator."""
+"""Names to pass to :func:`skops.io.load` as ``trusted``: fitted estimators hold no others."""
 
 # Rows reconstructed at a time by `score`: bounds its memory.
 _SCORE_ROWS = 8192
 
 # The specification's sizes, for the plain architecture.
 _EMBED_DIM = 32
-_HIDDEN_DIMS = (512, 256, 128)
+_HIDDEN_DIMS = [512, 256, 128]
 
-# Prefixes of parameters that reach the skorch net, as in GridSearchCV(..., {"optimizer__betas": [...]}).
+# Prefixes of parameters that reach the skorch net, as in GridSearchCV(..., {"optimizer__betas":
+# [...]}).
 _NET_PREFIXES = ("callbacks__", "iterator_train__", "optimizer__")
 
 
@@ -61,21 +62,137 @@ class RQVAETransformer(
 ):
     r"""Learn semantic IDs for items: a few discrete codes that decode back to the item's vector.
 
-    Each row is encoded to a latent, which `n_layers` codebooks quantize one after the other, each what the ones
-    before have left; a decoder turns the codes back into a row. The codes are the row's semantic ID: items that
-    share its first codes are similar.
+    A row :math:`x` is encoded to a latent :math:`z`, which `n_layers` codebooks quantize one after
+    the other, each what the ones before have left: :math:`r_0 = z`,
+    :math:`c_l = \arg\min_k \|r_l - C_l[k]\|^2`, :math:`r_{l+1} = r_l - C_l[c_l]`. The codes
+    :math:`c` are the semantic ID; a decoder turns them back into a row. Items that share the first
+    codes of their IDs are similar.
 
-    The default model starts from a closed form, additive quantization found by k-means and least squares, and
-    lets the network only improve on it. ``linear_path=False`` gives the textbook RQ-VAE, an autoencoder of two
-    MLPs around the quantizer.
+    By default the encoder rotates the rows to their principal axes, codebooks are found by k-means
+    and least squares, and the decoder adds to the codewords a vector for each pair of codes that
+    several rows share. All of it is fitted in closed form, in seconds, without gradients. With a
+    `codebook_mode`, gradient training then continues from there: MLPs in encoder and decoder,
+    zero at first, correct the linear maps. With ``linear_path=False`` the model is the textbook
+    RQ-VAE [1]_, [2]_, an autoencoder of two MLPs around the quantizer.
 
     Parameters
     ----------
     n_layers : int, default=3
         Number of levels, hence of codes in a semantic ID.
+    codebook_size : int or sequence of int, default=256
+        Number of codewords, at all levels or at each. An ID has
+        :math:`\sum_l \log_2 \mathrm{codebook\_size}_l` bits.
+    embed_dim : int or None, default=None
+        Length of a latent. None is the number of features with the linear path, and 32 without it.
+        Fewer dimensions lose what lies in the others.
+    hidden_dims : sequence of int or None, default=None
+        Widths of the encoder's hidden layers; the decoder mirrors them. None is (512, 256, 128).
+        Only gradient training has MLPs.
+    linear_path : bool, default=True
+        Whether encoder and decoder are principal axes, corrected by MLPs at most; else they are
+        MLPs alone.
+    codebook_mode : {"STE", "ROTATION_TRICK", "GUMBEL_SOFTMAX", "SINKHORN"}, \
+            QuantizeForwardMode, list of them, or None, default=None
+        How codewords are chosen in gradient training, and what gradient crosses the choice; at all
+        levels or at each. None trains by gradients only what has no closed form, and then in the
+        mode "STE": the model without linear path, and categories.
+    codebook_normalize : bool, default=False
+        Whether the first level compares directions instead of positions.
+    codebook_sim_vq : bool, default=False
+        Whether gradient training moves each codebook as a whole, by a linear map (SimVQ).
+    n_cat_features : int, default=0
+        How many of the last columns are categories, one-hot or multi-hot with values in [0, 1].
+        Their loss is the cross-entropy, and `inverse_transform` returns probabilities.
+    commitment_weight : float, default=0.25
+        Weight of the loss that pulls latents to their codewords.
+    codebook_weight : float, default=1.0
+        Weight of the loss that pulls codewords to their latents.
+    n_beams : int, default=16
+        Code tuples that `transform` keeps from level to level; the one with the best
+        reconstruction wins. With 1 the search is greedy: faster, and some percent worse.
+    max_epochs : int, default=60
+        Epochs of gradient training. Without linear path the first third of them trains the
+        autoencoder without quantization.
+    batch_size : int, default=512
+        Rows of a training step.
+    lr : float, default=1e-3
+        Largest learning rate of AdamW.
+    weight_decay : float, default=0.01
+        Decoupled weight decay.
+    lr_schedule : {"cosine", "one_cycle", "step", "constant"}, default="cosine"
+        Course of the learning rate: a short warm-up, then a cosine down to zero; a long warm-up,
+        then the same; a first phase at `lr`, then a tenth of it; always `lr`.
+    early_stopping : bool, default=False
+        Whether to hold out rows, keep the weights with the smallest distortion on them, and stop
+        gradient training when it no longer falls. Otherwise the training rows choose the weights.
+    validation_fraction : float, default=0.1
+        Share of the distinct rows held out by `early_stopping`.
+    n_iter_no_change : int, default=10
+        Epochs without improvement after which `early_stopping` stops.
+    callbacks : list or None, default=None
+        Callbacks of skorch for the gradient training; copies of them are used.
+    module : type or None, default=None
+        Subclass of :class:`sklearn_rqvae.nn.RqVae` to train, for a loss of your own.
+    net_params : dict or None, default=None
+        More parameters of the skorch net: ``{"optimizer__betas": (0.9, 0.95)}``. They can be set
+        and searched under their own names, as ``set_params(optimizer__betas=...)``.
+    device : str, default="auto"
+        Where to compute: "auto" takes CUDA or MPS where there is one; "cpu", "cuda", "cuda:1",
+        "mps". The fitted state is the same everywhere.
+    warm_start : bool, default=False
+        Whether `fit` starts from the last fit's weights instead of from the data.
+    random_state : int, RandomState or None, default=None
+        Draws starting codewords, weights, order and noise. Equal integers give equal models.
+    verbose : int, default=0
+        Whether to print a line for each epoch of gradient training.
+
+    Attributes
+    ----------
+    codebooks_ : list of ndarray of shape (codebook_size, embed_dim)
+        The codewords of each level.
+    code_usage_ : list of ndarray of shape (codebook_size,)
+        Total weight of the distinct training rows with each code, at each level.
+    history_ : list of dict
+        Losses and distortion of each epoch of gradient training, as plain numbers.
+    n_iter_ : int
+        Number of epochs of gradient training.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where `X` had some.
+    architecture_ : dict
+        Constructor arguments of the torch module.
+    state_ : dict of str to ndarray
+        Weights and buffers of the torch module.
+
+    See Also
+    --------
+    ResidualKMeans : The same interface without interactions and network.
+    sklearn_rqvae.nn.RqVae : The torch module.
+
+    References
+    ----------
+    .. [1] Lee, D. et al. "Autoregressive image generation using residual quantization". CVPR 2022,
+       arXiv:2203.01941.
+    .. [2] Rajput, S. et al. "Recommender systems with generative retrieval". NeurIPS 2023,
+       arXiv:2305.05065.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_rqvae import RQVAETransformer
+    >>> X = np.random.default_rng(0).normal(size=(100, 8))
+    >>> rq = RQVAETransformer(n_layers=2, codebook_size=4, random_state=0).fit(X)
+    >>> codes = rq.transform(X)
+    >>> codes.shape, codes.dtype
+    ((100, 2), dtype('int64'))
+    >>> rq.inverse_transform(codes).shape
+    (100, 8)
+    >>> rq.inverse_transform(codes[:, :1]).shape
+    (100, 8)
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict] = {
         "n_layers": [Interval(Integral, 1, None, closed="left")],
         "codebook_size": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "embed_dim": [Interval(Integral, 1, None, closed="left"), None],
@@ -120,11 +237,11 @@ class RQVAETransformer(
         commitment_weight: float = 0.25,
         codebook_weight: float = 1.0,
         n_beams: int = 16,
-        max_epochs: int = 50,
+        max_epochs: int = 60,
         batch_size: int = 512,
-        lr: float = 3e-3,
-        weight_decay: float = 1.0,
-        lr_schedule: str = "one_cycle",
+        lr: float = 1e-3,
+        weight_decay: float = 0.01,
+        lr_schedule: str = "cosine",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
@@ -168,8 +285,8 @@ class RQVAETransformer(
     def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Any:
         """Learn codebooks, encoder and decoder.
 
-        The result is a function of the weighted set of rows: neither their order nor whether a row is repeated or has
-        twice the weight matters.
+        The result is a function of the weighted set of rows: neither their order nor whether a row
+        is repeated or has twice the weight matters.
 
         Parameters
         ----------
@@ -191,11 +308,16 @@ class RQVAETransformer(
         generator = _generator(self.random_state)
         held_out = self.validation_fraction if self.early_stopping else None
         training, validation = training_rows(X, sample_weight, held_out, device, generator)
+        going_on = self._goes_on(architecture)
         module = build_module(self.module, architecture, generator).to(device)
-        start_module(module, training, self.n_beams, generator)
+        if going_on:
+            module.load_state_dict(_tensors(self.state_))
+        else:
+            start_module(module, training, self.n_beams, generator)
         history = []
         if self._mode() is not None:
-            history = train(module, training, validation, generator, self._training_settings())
+            settings = self._training_settings(warm_up=not (self.linear_path or going_on))
+            history = train(module, training, validation, generator, settings)
         self._store(module, architecture, history)
         self._check_health(training)
         return self
@@ -239,8 +361,8 @@ class RQVAETransformer(
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return several semantic IDs for each row, the best one first.
 
-        The first one is what `transform` returns when ``n_candidates`` is `n_beams`. Use it to give colliding items
-        different IDs at the least cost.
+        The first one is what `transform` returns when ``n_candidates`` is `n_beams`. Use it to give
+        colliding items different IDs at the least cost.
 
         Parameters
         ----------
@@ -252,7 +374,8 @@ class RQVAETransformer(
         Returns
         -------
         codes : ndarray of shape (n_samples, n_found, n_layers), dtype=int64
-            Candidates by rising error; `n_found` is `n_candidates`, or the number of code tuples if that is less.
+            Candidates by rising error; `n_found` is `n_candidates`, or the number of code tuples if
+            that is less.
         errors : ndarray of shape (n_samples, n_found), dtype=float32
             Squared errors of their reconstructions, summed over the features.
         """
@@ -267,9 +390,7 @@ class RQVAETransformer(
         codes, errors = zip(*parts, strict=True)
         return np.concatenate(codes), np.concatenate(errors)
 
-    def score(
-        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
-    ) -> float:
+    def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the negative mean squared reconstruction error: higher is better, 0 is perfect.
 
         Parameters
@@ -293,7 +414,9 @@ class RQVAETransformer(
         for start in range(0, len(X), _SCORE_ROWS):
             rows = X[start : start + _SCORE_ROWS]
             reconstruction = self._decode(self._encode(rows))
-            errors[start : start + len(rows)] = ((rows - reconstruction) ** 2).mean(1, dtype=np.float64)
+            errors[start : start + len(rows)] = ((rows - reconstruction) ** 2).mean(
+                1, dtype=np.float64
+            )
         return -float(np.average(errors, weights=sample_weight))
 
     @property
@@ -365,7 +488,9 @@ class RQVAETransformer(
         self : RQVAETransformer
             The estimator.
         """
-        for_net = {name: params.pop(name) for name in list(params) if name.startswith(_NET_PREFIXES)}
+        for_net = {
+            name: params.pop(name) for name in list(params) if name.startswith(_NET_PREFIXES)
+        }
         super().set_params(**params)
         if for_net:
             self.net_params = {**(self.net_params or {}), **for_net}
@@ -399,17 +524,22 @@ class RQVAETransformer(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
             if not sample_weight.any():
-                raise ValueError("sample_weight is zero for all rows; at least one needs a positive weight.")
+                raise ValueError(
+                    "sample_weight is zero for all rows; at least one needs a positive weight."
+                )
         if self.n_cat_features > X.shape[1]:
             raise ValueError(
-                f"n_cat_features={self.n_cat_features} should be at most the number of features, {X.shape[1]}; it "
+                f"n_cat_features={self.n_cat_features} should be at most the number of features, "
+                f"{X.shape[1]}; it "
                 "counts the last columns of X that are categories."
             )
         categories = X[:, X.shape[1] - self.n_cat_features :]
         if categories.size and not (categories.min() >= 0 and categories.max() <= 1):
             raise ValueError(
-                f"the last n_cat_features={self.n_cat_features} columns of X should be one-hot or multi-hot, in [0, 1], but "
-                f"range from {categories.min()} to {categories.max()}; encode them with OneHotEncoder."
+                f"the last n_cat_features={self.n_cat_features} columns of X should be one-hot or "
+                "multi-hot, in [0, 1], but "
+                f"range from {categories.min()} to {categories.max()}; encode them with "
+                "OneHotEncoder."
             )
         return X, sample_weight
 
@@ -425,7 +555,7 @@ class RQVAETransformer(
         return self._search().module
 
     def _chunks(self, X: NDArray[np.float32]) -> Iterator[tuple[torch.Tensor, int]]:
-        """Yield equal chunks of rows on the module's device, and how many of their rows are from X."""
+        """Yield equal chunks of rows on the device, and how many of their rows are from X."""
         device = self._module().mean.device
         for rows, chunk in padded_chunks(X):
             yield torch.from_numpy(chunk).to(device), rows.stop - rows.start
@@ -442,7 +572,9 @@ class RQVAETransformer(
         module = self._module()
         with torch.no_grad():
             rows = [
-                module.decode(torch.from_numpy(chunk).to(module.mean.device))[: part.stop - part.start]
+                module.decode(torch.from_numpy(chunk).to(module.mean.device))[
+                    : part.stop - part.start
+                ]
                 for part, chunk in padded_chunks(codes)
             ]
         return torch.cat(rows).cpu().numpy()
@@ -456,13 +588,14 @@ class RQVAETransformer(
             hidden_dims = None if self._mode() is None else _HIDDEN_DIMS
         else:
             embed_dim, hidden_dims = self.embed_dim or _EMBED_DIM, _HIDDEN_DIMS
-        if self.hidden_dims is not None and hidden_dims is not None:
-            hidden_dims = self.hidden_dims
+        if self.hidden_dims is not None:
+            given = _check_hidden_dims(self.hidden_dims)
+            hidden_dims = None if hidden_dims is None else given
         modes = QuantizeForwardMode.parse_modes(self._mode() or "STE", self.n_layers)
         return {
             "input_dim": n_features,
             "embed_dim": int(embed_dim),
-            "hidden_dims": None if hidden_dims is None else _check_hidden_dims(hidden_dims),
+            "hidden_dims": hidden_dims,
             "codebook_size": sizes,
             "codebook_normalize": bool(self.codebook_normalize),
             "codebook_sim_vq": bool(self.codebook_sim_vq),
@@ -477,12 +610,28 @@ class RQVAETransformer(
     def _mode(self) -> Any:
         """Return the mode of gradient training, None for the closed form alone."""
         if self.codebook_mode is None and (not self.linear_path or self.n_cat_features):
-            return "STE"  # an encoder that isn't linear, or logits of categories, have no closed form
+            return (
+                "STE"  # an encoder that isn't linear, or logits of categories, have no closed form
+            )
         return self.codebook_mode
 
-    def _training_settings(self) -> TrainingSettings:
+    def _goes_on(self, architecture: dict[str, Any]) -> bool:
+        """Whether `fit` continues from the last fit: asked for, and of the same architecture."""
+        if not self.warm_start or self._mode() is None or not hasattr(self, "architecture_"):
+            return False
+        fitted = {**self.architecture_, "interactions": None}
+        if fitted != {**architecture, "interactions": None}:
+            raise ValueError(
+                "warm_start=True goes on from the last fit, but parameters or features have changed "
+                "the module's shape; set warm_start=False to start from the data."
+            )
+        architecture["interactions"] = self.architecture_["interactions"]
+        return True
+
+    def _training_settings(self, warm_up: bool) -> TrainingSettings:
         return TrainingSettings(
             max_epochs=self.max_epochs,
+            n_warm_up_epochs=self.max_epochs // 3 if warm_up else None,
             batch_size=self.batch_size,
             lr=self.lr,
             weight_decay=self.weight_decay,
@@ -494,12 +643,15 @@ class RQVAETransformer(
             verbose=int(self.verbose),
         )
 
-    def _store(self, module: Any, architecture: dict[str, Any], history: list[dict[str, Any]]) -> None:
-        """Keep what was learned as arrays and plain values; the module is rebuilt from them when needed."""
+    def _store(
+        self, module: Any, architecture: dict[str, Any], history: list[dict[str, Any]]
+    ) -> None:
+        """Keep what was learned as arrays and plain values, from which modules are rebuilt."""
         interactions = getattr(module.decoder, "interactions", None)
         self.architecture_ = {**architecture, "interactions": interactions and interactions.sizes}
         self.state_ = {
-            name: tensor.detach().cpu().numpy().copy() for name, tensor in module.state_dict().items()
+            name: tensor.detach().cpu().numpy().copy()
+            for name, tensor in module.state_dict().items()
         }
         self.codebooks_ = [codebook.detach().cpu().numpy().copy() for codebook in module.codebooks]
         self.history_ = history
@@ -518,7 +670,7 @@ class RQVAETransformer(
 
 
 class _ModuleHolder:
-    """Hold the torch module of a fitted estimator outside its state: never pickled, never copied."""
+    """Hold a fitted estimator's torch module outside its state: never pickled, never copied."""
 
     def __init__(self) -> None:
         self.search: Search | None = None
@@ -528,7 +680,7 @@ class _ModuleHolder:
         device = resolve_device(estimator.device)
         if self.search is None or self.search.module.mean.device.type != device.type:
             module = build_module(estimator.module, estimator.architecture_, torch.Generator())
-            module.load_state_dict({name: torch.tensor(a) for name, a in estimator.state_.items()})
+            module.load_state_dict(_tensors(estimator.state_))
             self.search = Search(module.eval().requires_grad_(False).to(device))
         return self.search
 
@@ -539,11 +691,16 @@ def _generator(random_state: Any) -> torch.Generator:
     return torch.Generator().manual_seed(int(seed))
 
 
+def _tensors(state: dict[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
+    return {name: torch.tensor(array) for name, array in state.items()}
+
+
 def _check_hidden_dims(hidden_dims: Sequence[int]) -> list[int]:
     widths = list(hidden_dims)
     for width in widths:
         if not isinstance(width, Integral) or width < 1:
             raise ValueError(
-                f"hidden_dims={hidden_dims!r} has the entry {width!r}; every layer needs a positive integer width."
+                f"hidden_dims={hidden_dims!r} has the entry {width!r}; every layer needs a "
+                "positive integer width."
             )
     return [int(width) for width in widths]

@@ -36,10 +36,13 @@ def utilization_and_perplexity(usage: NDArray[np.float64]) -> tuple[float, float
     return len(share) / len(usage), float(np.exp(-(share * np.log(share)).sum()))
 
 
-def warn_of_collapse(usage: Sequence[NDArray[np.float64]], n_distinct_rows: int, n_distinct_ids: int) -> None:
+def warn_of_collapse(
+    usage: Sequence[NDArray[np.float64]], n_distinct_rows: int, n_distinct_ids: int
+) -> None:
     """Warn once if levels have collapsed, with the level, its numbers and the ways out.
 
-    A level can't use more codewords than there are distinct rows, and needn't where every row has an ID of its own.
+    A level can't use more codewords than there are distinct rows, and needn't where every row has
+    an ID of its own.
 
     Parameters
     ----------
@@ -54,14 +57,20 @@ def warn_of_collapse(usage: Sequence[NDArray[np.float64]], n_distinct_rows: int,
     for level, counts in enumerate(usage):
         utilization, perplexity = utilization_and_perplexity(counts)
         possible = min(len(counts), n_distinct_rows)
-        if utilization * len(counts) < MIN_UTILIZATION * possible or perplexity < MIN_PERPLEXITY * possible:
+        if (
+            utilization * len(counts) < MIN_UTILIZATION * possible
+            or perplexity < MIN_PERPLEXITY * possible
+        ):
             collapsed.append(
-                f"level {level} (utilization {utilization:.2f}, perplexity {perplexity:.1f} of {possible})"
+                f"level {level} (utilization {utilization:.2f}, perplexity {perplexity:.1f} of "
+                f"{possible})"
             )
     if collapsed:
         warnings.warn(
-            f"Codebook collapse: {', '.join(collapsed)}. The semantic IDs tell fewer items apart than their length "
-            "promises. Ways out: a larger commitment_weight, another codebook_mode ('ROTATION_TRICK'), a "
+            f"Codebook collapse: {', '.join(collapsed)}. The semantic IDs tell fewer items apart "
+            "than their length "
+            "promises. Ways out: a larger commitment_weight, another codebook_mode "
+            "('ROTATION_TRICK'), a "
             "smaller lr, a smaller codebook_size, or the default linear_path=True.",
             CodebookCollapseWarning,
             stacklevel=3,

@@ -29,7 +29,8 @@ def interruptible() -> Iterator[None]:
 class TensorBatches:
     """Yield shuffled batches of a dictionary of tensors, each cut out by one indexing step.
 
-    A data loader that fetches row by row and stacks the rows costs more than the arithmetic of a small model.
+    A data loader that fetches row by row and stacks the rows costs more than the arithmetic of a
+    small model.
 
     Parameters
     ----------

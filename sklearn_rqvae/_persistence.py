@@ -23,8 +23,8 @@ _HEADER = "header.json"
 def write_state(path: str | os.PathLike, kind: str, state: dict[str, Any]) -> None:
     """Write a dictionary of plain values and arrays, nested in dictionaries and lists, to one file.
 
-    The file is a zip archive with a JSON header and an ``.npy`` member for each array. It appears under its name
-    only when it is complete.
+    The file is a zip archive with a JSON header and an ``.npy`` member for each array. It appears
+    under its name only when it is complete.
 
     Parameters
     ----------
@@ -33,7 +33,8 @@ def write_state(path: str | os.PathLike, kind: str, state: dict[str, Any]) -> No
     kind : str
         Name of the class whose state it is; checked when reading.
     state : dict
-        Values: numbers, strings, None, lists, dictionaries with string keys, and numpy arrays of numbers.
+        Values: numbers, strings, None, lists, dictionaries with string keys, and numpy arrays of
+        numbers.
 
     Raises
     ------
@@ -86,18 +87,28 @@ def read_state(path: str | os.PathLike, kind: str) -> dict[str, Any]:
             header = json.loads(archive.read(_HEADER))
             if header["format"] > FORMAT_VERSION:
                 raise CheckpointError(
-                    f"{os.fspath(path)!r} has format {header['format']}, but this version reads up to "
+                    f"{os.fspath(path)!r} has format {header['format']}, but this version reads up "
+                    "to "
                     f"{FORMAT_VERSION}; upgrade sklearn-rqvae."
                 )
             if header["kind"] != kind:
                 raise CheckpointError(
-                    f"{os.fspath(path)!r} holds a {header['kind']}, not a {kind}; call {header['kind']}.load."
+                    f"{os.fspath(path)!r} holds a {header['kind']}, not a {kind}; call "
+                    f"{header['kind']}.load."
                 )
             return _restore(header["state"], archive)
-    except (zipfile.BadZipFile, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        TypeError,
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+    ) as error:
         raise CheckpointError(
-            f"{os.fspath(path)!r} is not a file that save wrote, or it is damaged ({error}). Files of joblib.dump "
-            "are read by joblib.load, torch checkpoints by sklearn_rqvae.nn.RqVae.load_from_checkpoint."
+            f"{os.fspath(path)!r} is not a file that save wrote, or it is damaged ({error}). Files "
+            "of joblib.dump "
+            "are read by joblib.load, torch checkpoints by "
+            "sklearn_rqvae.nn.RqVae.load_from_checkpoint."
         ) from error
 
 
@@ -106,13 +117,17 @@ def _flatten(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, np.ndarray):
         if value.dtype.kind == "O":
             if not all(isinstance(item, str) for item in value.ravel()):
-                raise TypeError(f"{name} is an array of objects; only arrays of numbers and strings are saved.")
+                raise TypeError(
+                    f"{name} is an array of objects; only arrays of numbers and strings are saved."
+                )
             return {"__strings__": value.tolist()}
         arrays[name] = value
         return {"__array__": name}
     if isinstance(value, dict):
         return {
-            "__dict__": [[key, _flatten(item, f"{name}.{key}", arrays)] for key, item in value.items()]
+            "__dict__": [
+                [key, _flatten(item, f"{name}.{key}", arrays)] for key, item in value.items()
+            ]
         }
     if isinstance(value, list | tuple):
         items = [_flatten(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
@@ -122,7 +137,8 @@ def _flatten(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(
-        f"{name} is of type {type(value).__name__}, which is not saved: only numbers, strings, None, lists, "
+        f"{name} is of type {type(value).__name__}, which is not saved: only numbers, strings, "
+        "None, lists, "
         "dictionaries and arrays are. Set that parameter to a plain value, or use joblib.dump."
     )
 

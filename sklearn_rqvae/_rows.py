@@ -63,8 +63,10 @@ def training_rows(
     n_held_out = round(validation_fraction * len(index))
     if not 1 <= n_held_out < len(index):
         raise ValueError(
-            f"validation_fraction={validation_fraction} of {len(index)} distinct rows (n_samples={len(X)}) holds out "
-            f"{n_held_out}; early stopping needs at least one row on each side. Set early_stopping=False or give more samples."
+            f"validation_fraction={validation_fraction} of {len(index)} distinct rows "
+            f"(n_samples={len(X)}) holds out "
+            f"{n_held_out}; early stopping needs at least one row on each side. Set "
+            "early_stopping=False or give more samples."
         )
     order = torch.randperm(len(index), generator=generator).numpy()
     held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])

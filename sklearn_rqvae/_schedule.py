@@ -32,8 +32,8 @@ def lr_factor(schedule: str, n_steps: int) -> Callable[[int], float]:
 
     References
     ----------
-    .. [1] Smith, L. N. and Topin, N. "Super-convergence: very fast training of neural networks using large
-       learning rates". arXiv 1708.07120, 2017.
+    .. [1] Smith, L. N. and Topin, N. "Super-convergence: very fast training of neural networks
+       using large learning rates". arXiv:1708.07120, 2017.
     """
     if schedule == "constant":
         return lambda step: 1.0

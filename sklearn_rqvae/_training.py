@@ -33,6 +33,7 @@ class TrainingSettings(NamedTuple):
     """The settings of a training run."""
 
     max_epochs: int
+    n_warm_up_epochs: int | None
     batch_size: int
     lr: float
     weight_decay: float
@@ -45,9 +46,10 @@ class TrainingSettings(NamedTuple):
 
 
 def relative_distortion(module: Any, rows: Rows, n_beams: int, chunk_rows: int = 1024) -> float:
-    """Return the weighted squared reconstruction error over the weighted variance: 0 perfect, 1 no better than the mean.
+    """Return the weighted squared reconstruction error over the weighted variance.
 
-    Where the rows don't vary, it is the plain mean squared error.
+    It is 0 if perfect, and 1 if no better than the mean. Where the rows don't vary, it is the plain
+    mean squared error.
     """
     was_training = module.training
     module.eval()
@@ -77,7 +79,8 @@ def train(
     module : RqVae
         The module, started from the data.
     training, validation : Rows
-        Rows to fit, and rows held out to choose the best epoch by; without these the training rows choose.
+        Rows to fit, and rows held out to choose the best epoch by; without these the training rows
+        choose.
     generator : torch.Generator
         Draws the order of the rows.
     settings : TrainingSettings
@@ -150,8 +153,9 @@ def _own_callbacks(
         ("dead_codes", ResetDeadCodes()),
         ("best", best),
     ]
-    if not module.linear_path:  # the linear path's codebooks are started already
-        habits.insert(0, ("warm_up", WarmUp(settings.max_epochs // 3, training.x, training.weight)))
+    if settings.n_warm_up_epochs is not None:
+        warm_up = WarmUp(settings.n_warm_up_epochs, training.x, training.weight)
+        habits.insert(0, ("warm_up", warm_up))
     return habits
 
 

@@ -18,9 +18,9 @@ __all__ = [
     "padded_chunks",
 ]
 
-# Rows of one inference step. A matrix product's rounding depends on its number of rows, so every step has the
-# same: codes then don't depend on the batch that a row comes in. 256 costs 3 % against the fastest size, and a
-# single row 4 ms.
+# Rows of one inference step. A matrix product's rounding depends on its number of rows, so every
+# step has the same: codes then don't depend on the batch that a row comes in. 256 costs 3 % against
+# the fastest size, and a single row 4 ms.
 CHUNK_ROWS = 256
 
 
@@ -35,10 +35,11 @@ def as_array(X: Any) -> Any:
 def canonical_rows(
     X: NDArray[np.float32], sample_weight: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Find the distinct rows of `X`, in an order that depends on the rows alone, and their total weights.
+    """Find the distinct rows of `X`, in an order that depends on them alone, and their weights.
 
-    A fit on ``X[index]`` with ``weight`` is a function of the weighted set of rows: repeating a row and doubling
-    its weight are the same, and neither the order of the rows nor rows of weight zero matter.
+    A fit on ``X[index]`` with ``weight`` is a function of the weighted set of rows: repeating a row
+    and doubling its weight are the same, and neither the order of the rows nor rows of weight zero
+    matter.
 
     Parameters
     ----------
@@ -107,8 +108,8 @@ def check_codes(codes: Any, codebook_sizes: Sequence[int]) -> NDArray[np.int64]:
     Parameters
     ----------
     codes : array-like of shape (n_samples, n_levels)
-        Codes of the first ``n_levels >= 1`` levels; floats are accepted where they are whole numbers, since data
-        frames turn integers into floats.
+        Codes of the first ``n_levels >= 1`` levels; floats are accepted where they are whole
+        numbers, since data frames turn integers into floats.
     codebook_sizes : sequence of int
         Number of codewords at each level of the model.
 
@@ -120,7 +121,8 @@ def check_codes(codes: Any, codebook_sizes: Sequence[int]) -> NDArray[np.int64]:
     Raises
     ------
     ValueError
-        If `codes` is not 2-dimensional, empty, has too many columns, or holds a value that isn't a code.
+        If `codes` is not 2-dimensional, empty, has too many columns, or holds a value that isn't a
+        code.
     """
     array = np.asarray(as_array(codes))
     if array.ndim != 2:
@@ -144,7 +146,8 @@ def check_codes(codes: Any, codebook_sizes: Sequence[int]) -> NDArray[np.int64]:
         whole = np.isfinite(numbers) & (numbers == np.floor(numbers))
         if not whole.all():
             raise ValueError(
-                f"codes should be whole numbers, got {numbers[~whole][0]}; pass what transform returned."
+                f"codes should be whole numbers, got {numbers[~whole][0]}; pass what transform "
+                "returned."
             )
         array = numbers
     for level, size in enumerate(codebook_sizes[:n_levels]):
@@ -152,7 +155,8 @@ def check_codes(codes: Any, codebook_sizes: Sequence[int]) -> NDArray[np.int64]:
         if column.min() < 0 or column.max() >= size:
             bad = column[(column < 0) | (column >= size)][0]
             raise ValueError(
-                f"codes at level {level} should be in [0, {size}), got {bad}; pass what transform of this "
+                f"codes at level {level} should be in [0, {size}), got {bad}; pass what transform "
+                "of this "
                 "model returned (semantic IDs with a suffix: drop the suffix column first)."
             )
     return array.astype(np.int64)

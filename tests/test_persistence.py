@@ -34,7 +34,7 @@ def test_state_round_trips(tmp_path):
 def test_a_failed_save_leaves_the_old_file_and_no_draft(tmp_path, monkeypatch):
     path = tmp_path / "model"
     write_state(path, "Thing", {"a": 1})
-    with pytest.raises(TypeError, match="state.b is of type object"):
+    with pytest.raises(TypeError, match=r"state\.b is of type object"):
         write_state(path, "Thing", {"b": object()})
 
     def fail(*args, **kwargs):

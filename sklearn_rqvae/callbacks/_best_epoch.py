@@ -1,4 +1,4 @@
-"""Return the best epoch's weights, the starting point among them, and stop when nothing improves."""
+"""End with the best epoch's weights, those of the start included; stop when nothing improves."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["KeepBestEpoch"]
 class KeepBestEpoch(Callback):
     """Measure the distortion after each epoch and end with the weights where it was lowest.
 
-    The total loss can't choose: it holds commitment and codebook terms, which may rise while the reconstruction
-    gets better.
+    The total loss can't choose: it holds commitment and codebook terms, which may rise while the
+    reconstruction gets better.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class KeepBestEpoch(Callback):
         self.epochs_waited_ = 0
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Measure, keep the weights if they are the best so far, and stop if they haven't been for long."""
+        """Measure, keep the weights if they are the best so far, and stop if they stay worse."""
         epoch = len(net.history)
         if not net.quantizing:
             return

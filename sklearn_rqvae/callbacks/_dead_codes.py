@@ -23,11 +23,15 @@ class ResetDeadCodes(Callback):
     def __init__(self, until: float = 0.8):
         self.until = until
 
-    def on_batch_end(self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
+    ) -> None:
         """Let the module look at its usage, and count what it replaced."""
         if training and net.quantizing and len(net.history) <= self.until * net.max_epochs:
             rows = batch[0]
-            replaced = net.module_.reset_dead_codes(rows["x"], net.optimizer_, rows["sample_weight"])
+            replaced = net.module_.reset_dead_codes(
+                rows["x"], net.optimizer_, rows["sample_weight"]
+            )
             self.replaced_ += sum(replaced)
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:

@@ -13,7 +13,8 @@ __all__ = ["EpochLosses"]
 class EpochLosses(Callback):
     """Write the mean of each part of the loss over the epoch's batches into the history.
 
-    The parts stay on the device until the epoch ends: reading them out batch by batch would wait for it each time.
+    The parts stay on the device until the epoch ends: reading them out batch by batch would wait
+    for it each time.
 
     Parameters
     ----------
@@ -30,7 +31,9 @@ class EpochLosses(Callback):
         """Forget the last epoch."""
         self.parts_: list[torch.Tensor] = []
 
-    def on_batch_end(self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any) -> None:
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
+    ) -> None:
         """Keep the parts of one training batch, and its number of rows last."""
         if not training:
             return

@@ -1,4 +1,4 @@
-"""Train the autoencoder without quantization first, then set the codebooks from the latents it has learned."""
+"""Train the autoencoder first, then set the codebooks from the latents that it has learned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["WarmUp"]
 
 
 class WarmUp(Callback):
-    """Leave the quantizer out for the first epochs, then initialize the codebooks by k-means on all latents.
+    """Leave the quantizer out of the first epochs, then initialize the codebooks by k-means.
 
     Latents of an untrained encoder say nothing about where codewords should lie.
 

@@ -1,9 +1,10 @@
 r"""Fit codewords and the interactions of pairs of codes together, in closed form.
 
-A row is reconstructed as :math:`\hat z = \sum_l W_l[c_l] + \sum_{l<m} V_{lm}[c_l, c_m]`: its codewords, plus a vector
-for each pair of its codes that enough other rows have too. Given the codes, :math:`W` and :math:`V` are a ridge
-regression; given these, each row moves to the codes that would reconstruct it best had it not taken part in the
-regression. Without that exception rows stay where they are, since the vectors of their pairs have learned them by heart.
+A row is reconstructed as :math:`\hat z = \sum_l W_l[c_l] + \sum_{l<m} V_{lm}[c_l, c_m]`: its
+codewords, plus a vector for each pair of its codes that enough other rows have too. Given the
+codes, :math:`W` and :math:`V` are a ridge regression; given these, each row moves to the codes that
+would reconstruct it best had it not taken part in the regression. Without that exception rows stay
+where they are, since the vectors of their pairs have learned them by heart.
 """
 
 from __future__ import annotations
@@ -23,21 +24,24 @@ from sklearn_rqvae.quantize._pairs import PairKeys, find
 
 __all__ = ["Interactions", "fit_interactions"]
 
-# Strength of the shrinkage, in rows: a codeword (toward its start) or pair (toward zero) met by that many rows goes half way.
+# Strength of the shrinkage, in rows: a codeword (toward its start) or pair (toward zero) met by
+# that many rows goes half way.
 CODEWORD_RIDGE = 3.0
 PAIR_RIDGE = 2.0
 
 # A pair met by one row alone would store that row.
 MIN_ROWS = 2
 
-# Rows take part with their next best codes too: new rows will land on such. Weights fall with the excess of the error over the
-# best one, in units of the mean error; less than MIN_WEIGHT isn't worth its time.
+# Rows take part with their next best codes too: new rows will land on such. Weights fall with the
+# excess of the error over the best one, in units of the mean error; less than MIN_WEIGHT isn't
+# worth its time.
 SOFT_CODES = 8
 SOFT_WEIGHT = 0.2
 SOFT_TEMPERATURE = 0.4
 MIN_WEIGHT = 0.02
 
-# Leading coordinates that pairs act on: at least this share of all. The last principal coordinates hold little.
+# Leading coordinates that pairs act on: at least this share of all. The last principal coordinates
+# hold little.
 MIN_DIM_SHARE = 0.6
 
 # Rows of one step; its temporaries stay in cache.
@@ -53,7 +57,7 @@ class Interactions(NamedTuple):
 
 
 class _SoftCodes(NamedTuple):
-    """Some codes of each row, by rising error, and their weights; the row's weight is a factor in all of them."""
+    """Some codes of each row, by rising error, and their weights, the row's own included."""
 
     codes: Tensor  # (n_samples, n_soft, n_layers)
     weight: Tensor  # (n_samples, n_soft)
@@ -89,7 +93,8 @@ def fit_interactions(
     Returns
     -------
     interactions : Interactions
-        Codebooks; keys of the pairs, ascending, as `PairKeys` numbers them; their vectors, of length `dim` at most `n_dims`.
+        Codebooks; keys of the pairs, ascending, as `PairKeys` numbers them; their vectors, of
+        length `dim` at most `n_dims`.
     """
     row_weight = torch.ones(len(z), device=z.device) if sample_weight is None else sample_weight
     candidates, errors = beam_search(z, codebooks, n_beams)
@@ -111,8 +116,10 @@ def _soft_codes(candidates: Tensor, errors: Tensor, row_weight: Tensor) -> _Soft
     return _SoftCodes(codes, weight * row_weight[:, None])
 
 
-def _regress(z: Tensor, codebooks: Sequence[Tensor], soft: _SoftCodes, max_floats: int) -> Interactions:
-    """Fit the changes of the codewords and the vectors of the most useful pairs by ridge least squares."""
+def _regress(
+    z: Tensor, codebooks: Sequence[Tensor], soft: _SoftCodes, max_floats: int
+) -> Interactions:
+    """Fit changes of codewords, and vectors of the most useful pairs, by ridge least squares."""
     n_dims = z.shape[1]
     row, slot = (soft.weight > 0).nonzero(as_tuple=True)
     codes, weight = soft.codes[row, slot], soft.weight[row, slot]
@@ -144,7 +151,7 @@ def _choose_pairs(
     codebooks: Sequence[Tensor],
     max_floats: int,
 ) -> tuple[Tensor, int]:
-    """Return the keys of the pairs that reduce the squared error most, and the coordinates that they act on."""
+    """Return the keys of the most useful pairs, and the number of coordinates that they act on."""
     keys, inverse = torch.unique(PairKeys([len(c) for c in codebooks])(codes), return_inverse=True)
     n_rows = int(row.max()) + 1
     met_by = torch.unique(inverse * n_rows + row[:, None]) // n_rows
@@ -167,10 +174,8 @@ def _choose_pairs(
     return keys[often], dim
 
 
-def _one_hot(
-    codes: Tensor, codebooks: Sequence[Tensor], keys: Tensor
-) -> tuple[sp.csr_matrix, int]:
-    """Return the design matrix, a column for each codeword and then for each pair, and the number of codewords."""
+def _one_hot(codes: Tensor, codebooks: Sequence[Tensor], keys: Tensor) -> tuple[sp.csr_matrix, int]:
+    """Return the design matrix, columns for codewords and then pairs, and how many codewords."""
     sizes = [len(codebook) for codebook in codebooks]
     starts = np.concatenate([[0], np.cumsum(sizes)])
     pairs = find(keys, PairKeys(sizes)(codes)).cpu().numpy()
@@ -190,7 +195,7 @@ def _ridge(
     n_iter: int = 8,
     tol: float = 1e-3,
 ) -> NDArray[np.float32]:
-    r"""Solve :math:`(Z^\top w Z + \mathrm{diag}(\lambda)) B = Z^\top w T`, all columns at once, by conjugate gradients.
+    r"""Solve :math:`(Z^\top w Z + \mathrm{diag}(\lambda)) B = Z^\top w T` by conjugate gradients.
 
     Early iterations hold most of the solution and little of the noise, so few are enough.
     """
@@ -220,11 +225,11 @@ def _ridge(
 def _leave_one_out_errors(
     z: Tensor, fitted: Interactions, candidates: Tensor, soft: _SoftCodes
 ) -> Tensor:
-    """Return each candidate's squared error with the row's own share taken out of the codewords and vectors.
+    """Return each candidate's squared error with the row's own share taken out of the fit.
 
-    In a ridge regression on disjoint groups, a group's mean without one member follows from the mean with it: the
-    residual grows by the factor ``weight / (total - weight + ridge)``. Here each group is treated as if the others stood
-    still.
+    In a ridge regression on disjoint groups, a group's mean without one member follows from the
+    mean with it: the residual grows by the factor ``weight / (total - weight + ridge)``. Here each
+    group is treated as if the others stood still.
     """
     n_layers = candidates.shape[2]
     pair_keys = PairKeys([len(codebook) for codebook in fitted.codebooks])
@@ -234,19 +239,29 @@ def _leave_one_out_errors(
     for start in range(0, len(z), _CHUNK_ROWS):
         rows = slice(start, start + _CHUNK_ROWS)
         own, own_weight, options = soft.codes[rows], soft.weight[rows], candidates[rows]
-        own_residual = (z[rows, None] - _reconstruct(own, fitted, pair_keys)) * own_weight[..., None]
+        own_residual = (z[rows, None] - _reconstruct(own, fitted, pair_keys)) * own_weight[
+            ..., None
+        ]
         residual = z[rows, None] - _reconstruct(options, fitted, pair_keys)
         by_codewords = torch.zeros(len(own), options.shape[1], own.shape[1], device=z.device)
         by_pairs = torch.zeros_like(by_codewords)
         for level in range(n_layers):
             by_codewords += _own_share(
-                options[..., level], own[..., level], own_weight, totals.codewords[level], CODEWORD_RIDGE
+                options[..., level],
+                own[..., level],
+                own_weight,
+                totals.codewords[level],
+                CODEWORD_RIDGE,
             )
         option_pairs = _pair_positions(options, fitted.keys, pair_keys)
         own_pairs = _pair_positions(own, fitted.keys, pair_keys)
         for column in range(option_pairs.shape[-1]):
             by_pairs += _own_share(
-                option_pairs[..., column], own_pairs[..., column], own_weight, totals.pairs, PAIR_RIDGE
+                option_pairs[..., column],
+                own_pairs[..., column],
+                own_weight,
+                totals.pairs,
+                PAIR_RIDGE,
             )
         residual[..., :dim] += (by_codewords + by_pairs) @ own_residual[..., :dim]
         residual[..., dim:] += by_codewords @ own_residual[..., dim:]
@@ -255,7 +270,10 @@ def _leave_one_out_errors(
 
 
 class _Totals(NamedTuple):
-    """Total weight of the rows with each code, for each level, and with each pair; the last entry, for no pair, is infinite."""
+    """Total weight of the rows with each code of each level, and with each pair.
+
+    The last entry of the pairs, for pairs that aren't stored, is infinite.
+    """
 
     codewords: list[Tensor]
     pairs: Tensor
@@ -275,8 +293,10 @@ def _total_weights(soft: _SoftCodes, fitted: Interactions, pair_keys: PairKeys) 
     return _Totals(codewords, pairs)
 
 
-def _own_share(option: Tensor, own: Tensor, own_weight: Tensor, total: Tensor, ridge: float) -> Tensor:
-    """Return what a row's own codes contribute to each option's group, of shape (n_rows, n_options, n_own)."""
+def _own_share(
+    option: Tensor, own: Tensor, own_weight: Tensor, total: Tensor, ridge: float
+) -> Tensor:
+    """Return the share of own codes in each option's group: (n_rows, n_options, n_own)."""
     same = (option[:, :, None] == own[:, None, :]).to(own_weight.dtype)
     without = total[option] - (same * own_weight[:, None]).sum(-1) + ridge
     return same / without[..., None]

@@ -14,7 +14,8 @@ __all__ = ["PairKeys", "find"]
 class PairKeys:
     """Number the pairs of codes of any two levels.
 
-    Pairs among the first levels have the lowest numbers, so that a prefix of the codes needs only the first columns.
+    Pairs among the first levels have the lowest numbers, so that a prefix of the codes needs only
+    the first columns.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""PairInteractions: stored pairs add their vectors, others nothing; modules with them can be saved."""
+"""PairInteractions: stored pairs add their vectors, others nothing; they can be saved."""
 
 import torch
 

@@ -55,8 +55,9 @@ def test_conjugate_gradients_solve_the_ridge_regression(seed, n_columns):
 
 
 def test_one_regression_by_hand():
-    # Two rows with codes (0, 0), one with (1, 0): the pair (0, 0) is met twice and stored, (1, 0) isn't. The design has a column
-    # for each code and for the pair; the normal equations are small enough to write down.
+    # Two rows with codes (0, 0), one with (1, 0): the pair (0, 0) is met twice and stored, (1, 0)
+    # isn't. The design has a column for each code and for the pair; the normal equations are small
+    # enough to write down.
     z = torch.tensor([[5.0], [3.0], [-10.0]])
     codebooks = [torch.zeros(2, 1), torch.zeros(1, 1)]
     codes = torch.tensor([[[0, 0]], [[0, 0]], [[1, 0]]])
@@ -75,7 +76,7 @@ def test_leave_one_out_errors_equal_refits_without_the_row(weighted):
     z = torch.randn(12, 3, generator=generator())
     codebook = torch.randn(3, 3, generator=generator(1))
     weight = torch.rand(12, generator=generator(2)) + 0.5 if weighted else torch.ones(12)
-    candidates, errors = beam_search(z, [codebook], 3)
+    candidates, _ = beam_search(z, [codebook], 3)
     soft = _SoftCodes(candidates[:, :1], weight[:, None])
     fitted = _regress(z, [codebook], soft, max_floats=0)
     shortcut = _leave_one_out_errors(z, fitted, candidates, soft)
