@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sklearn_rqvae.nn._interactions import PairInteractions
 from sklearn_rqvae.nn._mlp import mlp
 
 __all__ = ["Decoder"]
@@ -47,7 +48,7 @@ class Decoder(nn.Module):
     """
 
     components: Tensor | None
-    interactions: nn.Module | None
+    interactions: PairInteractions | None
 
     def __init__(
         self,
@@ -71,11 +72,10 @@ class Decoder(nn.Module):
 
     def forward(self, quantized: Tensor, codes: Tensor) -> Tensor:
         """Decode latents of shape (n_samples, embed_dim) and their codes (n_samples, n_levels)."""
-        decoded = None if self.mlp is None else self.mlp(quantized)
-        if self.components is None:
-            return decoded
-        linear = self.add_interactions(quantized, codes) @ self.components
-        return linear if decoded is None else linear + decoded
+        parts = [] if self.mlp is None else [self.mlp(quantized)]
+        if self.components is not None:
+            parts.append(self.add_interactions(quantized, codes) @ self.components)
+        return sum(parts[1:], start=parts[0])
 
     def add_interactions(self, quantized: Tensor, codes: Tensor) -> Tensor:
         """Return the latents that the codes stand for, of shape (n_samples, embed_dim)."""

@@ -25,7 +25,8 @@ class Encoder(nn.Module):
     input_dim : int
         Number of features.
     hidden_dims : sequence of int or None
-        Widths of the hidden layers, from the input on; ReLU follows each. None, with a linear path only, has no MLP.
+        Widths of the hidden layers, from the input on; ReLU follows each. None, with a linear path
+        only, has no MLP.
     embed_dim : int
         Length of a latent.
     linear_path : bool, default=False
@@ -62,7 +63,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode standardized features of shape (n_samples, input_dim)."""
-        if self.components is None:
-            return self.mlp(x)
-        latent = x @ self.components.T
-        return latent if self.mlp is None else latent + self.mlp(x)
+        parts = [] if self.mlp is None else [self.mlp(x)]
+        if self.components is not None:
+            parts.append(x @ self.components.T)
+        return sum(parts[1:], start=parts[0])

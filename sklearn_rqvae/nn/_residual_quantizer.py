@@ -176,6 +176,13 @@ class ResidualQuantizer(nn.Module):
         quantization : Quantization
             Sum of codewords, codes, and what each level saw and chose.
         """
+        # Half precision blurs distances, and with them codes: mixed precision stops here.
+        with torch.autocast(latent.device.type, enabled=False):
+            return self._quantize(latent.to(self.temperature.dtype), codes, sample_weight)
+
+    def _quantize(
+        self, latent: Tensor, codes: Tensor | None, sample_weight: Tensor | None
+    ) -> Quantization:
         residual = path = self.normalize(latent)
         outputs, chosen, residuals, codewords = [], [], [], []
         for level, (codebook, mode) in enumerate(zip(self._levels, self.modes, strict=True)):
@@ -221,7 +228,9 @@ class ResidualQuantizer(nn.Module):
     @torch.no_grad()
     def encode(self, latent: Tensor) -> Tensor:
         """Return the greedy codes of latents, of shape (n_samples, n_layers), without noise."""
-        return residual_codes(self.normalize(latent), self.codebooks)
+        with torch.autocast(latent.device.type, enabled=False):
+            latent = self.normalize(latent.to(self.temperature.dtype))
+            return residual_codes(latent, self.codebooks)
 
     @torch.no_grad()
     def initialize(
@@ -269,7 +278,7 @@ class ResidualQuantizer(nn.Module):
         sample_weight: Tensor | None = None,
         *,
         threshold: float = 0.1,
-        window: float = 50.0,
+        window: float = 10.0,
     ) -> list[int]:
         """Move dead codewords to badly quantized residuals of a batch, one level after the other.
 
@@ -283,7 +292,7 @@ class ResidualQuantizer(nn.Module):
             Weights of the rows' errors.
         threshold : float, default=0.1
             A code is dead if its usage is below this share of the level's mean usage.
-        window : float, default=50.0
+        window : float, default=10.0
             Mean usage from which on a level is judged; the count then starts anew.
 
         Returns

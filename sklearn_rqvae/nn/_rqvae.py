@@ -238,7 +238,7 @@ class RqVae(nn.Module):
         self.register_buffer("scale", torch.ones(input_dim))
         if self.encoder.components is not None:
             self._set_components(self.encoder.components)
-            self.register_load_state_dict_post_hook(_share_components)
+        self.register_load_state_dict_post_hook(_share_components)
         self._config: dict[str, Any] = {
             "input_dim": input_dim,
             "embed_dim": embed_dim,
@@ -550,7 +550,7 @@ class RqVae(nn.Module):
         sample_weight: Tensor | None = None,
         *,
         threshold: float = 0.1,
-        window: float = 50.0,
+        window: float = 10.0,
     ) -> list[int]:
         """Move codewords that training hardly used to badly quantized rows of a batch.
 
@@ -567,7 +567,7 @@ class RqVae(nn.Module):
             Weights of the rows' errors.
         threshold : float, default=0.1
             A code is dead if its usage is below this share of the level's mean usage.
-        window : float, default=50.0
+        window : float, default=10.0
             Mean number of uses of a code from which on a level is judged.
 
         Returns
@@ -666,4 +666,5 @@ class RqVae(nn.Module):
 
 def _share_components(model: RqVae, _: Any) -> None:
     """Give the decoder the linear map that the encoder has loaded."""
-    model._set_components(model.encoder.components)
+    if model.encoder.components is not None:
+        model._set_components(model.encoder.components)

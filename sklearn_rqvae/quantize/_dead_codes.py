@@ -8,7 +8,7 @@ from torch import Tensor
 __all__ = ["dead_codes", "draw_rows_by_error", "reset_moments"]
 
 
-def dead_codes(usage: Tensor, threshold: float = 0.1, window: float = 50.0) -> Tensor:
+def dead_codes(usage: Tensor, threshold: float = 0.1, window: float = 10.0) -> Tensor:
     """Find the codes that are hardly used, once there was enough to judge by.
 
     Parameters
@@ -18,9 +18,9 @@ def dead_codes(usage: Tensor, threshold: float = 0.1, window: float = 50.0) -> T
     threshold : float, default=0.1
         A code is dead if its usage is below this share of the mean usage. The threshold is
         relative, so that it means the same for every batch size.
-    window : float, default=50.0
-        Least mean usage to judge by. A code of a tenth of the mean use has five uses to expect over
-        the default; over a window of ten it has one, and many live codes would look dead by chance.
+    window : float, default=10.0
+        Least mean usage to judge by. A short window follows an encoder that still moves; the cost
+        is that live codes of less than the mean use can be taken for dead by chance.
 
     Returns
     -------

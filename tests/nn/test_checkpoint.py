@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sklearn_rqvae.exceptions import CheckpointError
-from sklearn_rqvae.nn import Decoder, QuantizeForwardMode, RqVae
+from sklearn_rqvae.nn import Decoder, PairInteractions, QuantizeForwardMode, RqVae
 
 
 def seeded(seed):
@@ -91,6 +91,18 @@ def test_a_decoder_of_ones_own_is_saved_by_its_weights(tmp_path, x):
     assert torch.equal(loaded.decode(codes), model.decode(codes))
     with pytest.raises(CheckpointError, match=r"(?s)doesn't fit RqVae.*size mismatch"):
         RqVae.load_from_checkpoint(path)
+
+
+def test_interactions_of_codes_are_saved(tmp_path, x):
+    model = small_model(linear_path=True)
+    codes = model.get_semantic_ids(x)
+    without = model.decode(codes)
+    keys = PairInteractions([5, 5, 5], n_pairs=1, dim=3).pair_keys(codes)[0].sort().values
+    model.set_interactions(keys, torch.full((len(keys), 3), 7.0))
+    model.save_checkpoint(tmp_path / "checkpoint.pt")
+    loaded = RqVae.load_from_checkpoint(tmp_path / "checkpoint.pt")
+    assert torch.equal(loaded.decode(codes), model.decode(codes))
+    assert not torch.equal(loaded.decode(codes), without)
 
 
 class Exploit:
@@ -194,4 +206,4 @@ def test_configuration_is_plain(tmp_path):
     assert config["codebook_mode"] == ["SINKHORN"] * 3
     for value in config.values():
         values = value if isinstance(value, list) else [value]
-        assert all(isinstance(entry, int | float | str) for entry in values)
+        assert all(entry is None or isinstance(entry, int | float | str) for entry in values)

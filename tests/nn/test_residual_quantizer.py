@@ -299,7 +299,7 @@ def test_initialization_ends_with_finite_codewords_near_the_rows(rows, kwargs):
     assert all(torch.isfinite(codebook).all() for codebook in quantizer.codebooks)
     target = quantizer.normalize(rows)
     error = (target - sum_codewords(quantizer.encode(rows), quantizer.codebooks)).square().sum()
-    assert float(error) <= 0.5 * float((target - target.mean(0)).square().sum()) + 1e-6
+    assert error.item() <= 0.5 * (target - target.mean(0)).square().sum().item() + 1e-6
 
 
 def test_each_level_is_initialized_on_what_the_levels_before_leave():
@@ -313,7 +313,7 @@ def test_each_level_is_initialized_on_what_the_levels_before_leave():
         # A codeword is near the mean of its residuals.
         codes = nearest_codewords(residual, codebook)
         means = torch.stack([residual[codes == code].mean(0) for code in range(16)])
-        assert float((means - codebook).norm() / codebook.norm()) < 0.2
+        assert ((means - codebook).norm() / codebook.norm()).item() < 0.2
 
 
 def test_initialization_comes_from_the_given_generator_only():
@@ -473,3 +473,19 @@ def test_construction_draws_from_the_given_generator_only():
     first, again = (torch.stack(quantizer_of("ste").codebooks) for _ in range(2))
     assert torch.equal(first, again)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_mixed_precision_stops_at_the_quantizer(mode):
+    # In half precision, near codewords can't be told apart.
+    quantizer, latent = quantizer_of(mode, size=64), latents(200)
+    expected = quantizer(latent)
+    quantizer.generator = seeded(0)
+    reference = quantizer(latent).codes
+    quantizer.generator = seeded(0)
+    with torch.autocast("cpu", torch.bfloat16):
+        result = quantizer(latent)
+        codes = quantizer.encode(latent)
+    assert result.quantized.dtype == expected.quantized.dtype == torch.float32
+    assert torch.equal(result.codes, reference)
+    assert torch.equal(codes, quantizer.encode(latent))

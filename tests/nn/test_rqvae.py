@@ -486,6 +486,16 @@ def test_codebook_sizes_and_numbers_of_levels(mode, codebook_size, n_layers):
     assert int(outputs.codes.max()) < codebook_size
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_step_in_mixed_precision_stays_finite(mode):
+    model, x = model_of(codebook_mode=mode), rows_of()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = model(x).loss
+    loss.backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
+    torch.testing.assert_close(loss, model(x).loss, rtol=0.05, atol=0)
+
+
 def test_no_rows_have_no_codes():
     assert model_of().get_semantic_ids(torch.empty(0, 8)).shape == (0, 3)
 
