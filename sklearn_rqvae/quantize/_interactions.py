@@ -35,7 +35,7 @@ MIN_ROWS = 2
 # Rows take part with their next best codes too: new rows will land on such. Weights fall with the
 # excess of the error over the best one, in units of the mean error; less than MIN_WEIGHT isn't
 # worth its time.
-SOFT_CODES = 8
+SOFT_CODES = 4
 SOFT_WEIGHT = 0.2
 SOFT_TEMPERATURE = 0.4
 MIN_WEIGHT = 0.02
@@ -71,7 +71,7 @@ def fit_interactions(
     max_floats: int,
     sample_weight: Tensor | None = None,
     n_beams: int = 16,
-    n_rounds: int = 4,
+    n_rounds: int = 3,
 ) -> Interactions:
     """Fit codewords and pair vectors to rows, starting from additive codebooks.
 
@@ -87,7 +87,7 @@ def fit_interactions(
         Positive weights with a mean of one.
     n_beams : int, default=16
         Candidate codes of each row.
-    n_rounds : int, default=4
+    n_rounds : int, default=3
         Regressions; rows move between them.
 
     Returns
