@@ -408,8 +408,9 @@ class RQVAETransformer(
             Mean over rows and features, in squared units of the input, with a minus sign.
         """
         X = self._validate_rows(X)
+        weights: Any = None
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+            weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
         errors = np.empty(len(X))
         for start in range(0, len(X), _SCORE_ROWS):
             rows = X[start : start + _SCORE_ROWS]
@@ -417,7 +418,7 @@ class RQVAETransformer(
             errors[start : start + len(rows)] = ((rows - reconstruction) ** 2).mean(
                 1, dtype=np.float64
             )
-        return -float(np.average(errors, weights=sample_weight))
+        return -float(np.average(errors, weights=weights))
 
     @property
     def net_(self) -> Any:
@@ -516,7 +517,7 @@ class RQVAETransformer(
             self._holder = _ModuleHolder()
 
     def _validate_fit_data(
-        self, X: ArrayLike, sample_weight: ArrayLike | None
+        self, X: Any, sample_weight: Any
     ) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
         X = validate_data(self, as_array(X), dtype=np.float32, order="C")
         if sample_weight is not None:
@@ -543,7 +544,7 @@ class RQVAETransformer(
             )
         return X, sample_weight
 
-    def _validate_rows(self, X: ArrayLike) -> NDArray[np.float32]:
+    def _validate_rows(self, X: Any) -> NDArray[np.float32]:
         check_is_fitted(self)
         return validate_data(self, as_array(X), dtype=np.float32, order="C", reset=False)
 
@@ -661,9 +662,9 @@ class RQVAETransformer(
     def _check_health(self, training: Rows) -> None:
         """Count the use of each code by the training rows, and warn if a level has collapsed."""
         codes = self._encode(training.x.cpu().numpy())
-        weight = training.weight.cpu().numpy()
+        weight = training.weight.cpu().numpy().astype(np.float64)
         self.code_usage_ = [
-            np.bincount(codes[:, level], weights=weight, minlength=len(codebook))
+            np.bincount(codes[:, level], weight, len(codebook)).astype(np.float64)
             for level, codebook in enumerate(self.codebooks_)
         ]
         warn_of_collapse(self.code_usage_, len(codes), len(np.unique(codes, axis=0)))
