@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from sklearn_rqvae._validation import (
     check_codes,
     padded_chunks,
 )
-from sklearn_rqvae.quantize._additive import initialize_codebooks, refine_codebooks
+from sklearn_rqvae.quantize._additive import fit_codebooks
 from sklearn_rqvae.quantize._beam import SearchTables, beam_search, sum_codewords
 
 __all__ = ["ResidualKMeans"]
@@ -34,10 +34,11 @@ _SCORE_ROWS = 8192
 class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     r"""Learn semantic IDs by residual k-means, refined by least squares.
 
-    A row is approximated by the mean plus a sum of codewords, one from each of `n_layers` codebooks; the codes of these
-    codewords are its semantic ID. Codebooks are found level by level, by k-means on what the levels before have left, and
-    then improved together: in turn, a beam search finds the codes for the codebooks and least squares the codebooks for
-    the codes [1]_. Fast, deterministic given `random_state`, and a strong baseline for
+    A row is approximated by the mean plus a sum of codewords, one from each of `n_layers`
+    codebooks; the codes of these codewords are its semantic ID. Codebooks are found level by level,
+    by k-means on what the levels before have left, and then improved together: in turn, a beam
+    search finds the codes for the codebooks and least squares the codebooks for the codes [1]_.
+    Fast, deterministic given `random_state`, and a strong baseline for
     :class:`~sklearn_rqvae.RQVAETransformer`, whose interface it shares.
 
     Parameters
@@ -46,11 +47,11 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Number of levels, hence of codes in a semantic ID.
     codebook_size : int or sequence of int, default=256
         Number of codewords at each level; a sequence gives one number per level.
-    n_beams : int, default=8
-        Choices of codes kept at each level, in `fit` and in `transform`. More of them find closer sums of codewords and
-        take longer; 1 is greedy.
-    max_iter : int, default=8
-        Largest number of rounds of search and least squares.
+    n_beams : int, default=5
+        Choices of codes kept at each level, in `fit` and in `transform`. More of them find closer
+        sums of codewords and take longer; 1 is greedy.
+    n_iter : int, default=12
+        Rounds of search and least squares.
     random_state : int, RandomState instance or None, default=None
         Determines the rows that start k-means. An int makes fits repeatable.
 
@@ -60,8 +61,6 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Codewords of each level.
     mean_ : ndarray of shape (n_features,), dtype=float32
         Weighted mean of the training rows.
-    n_iter_ : int
-        Number of rounds of search and least squares that were run.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -69,7 +68,8 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     References
     ----------
-    .. [1] Babenko, A. and Lempitsky, V. "Additive quantization for extreme vector compression". CVPR 2014.
+    .. [1] Babenko, A. and Lempitsky, V. "Additive quantization for extreme vector compression".
+           CVPR 2014.
 
     Examples
     --------
@@ -84,11 +84,11 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     True
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict] = {
         "n_layers": [Interval(Integral, 1, None, closed="left")],
         "codebook_size": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "n_beams": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "n_iter": [Interval(Integral, 0, None, closed="left")],
         "random_state": ["random_state"],
     }
 
@@ -97,22 +97,22 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         n_layers: int = 3,
         codebook_size: int | Sequence[int] = 256,
         *,
-        n_beams: int = 8,
-        max_iter: int = 8,
+        n_beams: int = 5,
+        n_iter: int = 12,
         random_state: Any = None,
     ):
         self.n_layers = n_layers
         self.codebook_size = codebook_size
         self.n_beams = n_beams
-        self.max_iter = max_iter
+        self.n_iter = n_iter
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Any:
         """Learn the codebooks.
 
-        The result is a function of the weighted set of rows: neither their order nor whether a row is repeated or has
-        twice the weight matters.
+        The result is a function of the weighted set of rows: neither their order nor whether a row
+        is repeated or has twice the weight matters.
 
         Parameters
         ----------
@@ -138,13 +138,15 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         rows, weight, mean = _centered_rows(X, _check_weight(sample_weight, X))
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         generator = torch.Generator().manual_seed(int(seed))
-        codebooks = initialize_codebooks(
-            rows, sizes, sample_weight=weight, n_beams=self.n_beams, generator=generator
+        codebooks = fit_codebooks(
+            rows,
+            sizes,
+            sample_weight=weight,
+            n_beams=self.n_beams,
+            n_iter=self.n_iter,
+            generator=generator,
         )
-        codebooks, n_iter = refine_codebooks(
-            rows, codebooks, sample_weight=weight, n_beams=self.n_beams, max_iter=self.max_iter
-        )
-        self.mean_, self.n_iter_ = mean, n_iter
+        self.mean_ = mean
         self.codebooks_ = [codebook.numpy().copy() for codebook in codebooks]
         return self
 
@@ -186,9 +188,7 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         check_is_fitted(self)
         return self._decode(check_codes(X, [len(codebook) for codebook in self.codebooks_]))
 
-    def score(
-        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
-    ) -> float:
+    def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the negative mean squared reconstruction error: higher is better, 0 is perfect.
 
         Parameters
@@ -254,9 +254,7 @@ def _check_weight(
         return None
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     if not weight.any():  # newer versions of scikit-learn say so themselves
-        raise ValueError(
-            "sample_weight is zero for all rows; give at least one non-zero weight."
-        )
+        raise ValueError("sample_weight is zero for all rows; give at least one non-zero weight.")
     return weight
 
 

@@ -7,14 +7,18 @@ from torch import Generator, Tensor
 
 from sklearn_rqvae.quantize._beam import beam_search, sum_codewords
 from sklearn_rqvae.quantize._kmeans import progressive_kmeans
-from sklearn_rqvae.quantize._refine import center_codebooks, refit_codebooks
+from sklearn_rqvae.quantize._refine import (
+    center_codebooks,
+    refit_codebooks,
+    shrink_codebooks,
+)
 
 # Rows per codeword that k-means sees; more of them change codewords little.
 _ROWS_PER_CODEWORD = 256
 
 # Weight of a row's other choices in the first and the last round, where the best choice has one.
-_FIRST_SHARE = 0.5
-_LAST_SHARE = 0.0
+_FIRST_SHARE = 1.0
+_LAST_SHARE = 0.1
 
 # Choices with less weight than this are left out.
 _LEAST_WEIGHT = 1e-3
@@ -26,10 +30,10 @@ def fit_codebooks(
     *,
     sample_weight: Tensor | None = None,
     n_beams: int = 5,
-    max_iter: int = 12,
+    n_iter: int = 12,
     generator: Generator,
 ) -> list[Tensor]:
-    """Fit codebooks whose sums of codewords, one per level, come close to the rows.
+    """Fit codebooks whose sums of codewords, one per level, come close to rows like these.
 
     Parameters
     ----------
@@ -41,7 +45,7 @@ def fit_codebooks(
         Positive weights; None weighs all rows alike.
     n_beams : int, default=5
         Choices kept per level by the searches.
-    max_iter : int, default=12
+    n_iter : int, default=12
         Rounds of search and least squares.
     generator : torch.Generator
         Source of randomness, on the CPU.
@@ -49,7 +53,7 @@ def fit_codebooks(
     Returns
     -------
     codebooks : list of Tensor of shape (codebook_size, n_dims)
-        The codebooks with the smallest squared error on `x` of all rounds.
+        The codebooks.
 
     Examples
     --------
@@ -63,10 +67,10 @@ def fit_codebooks(
     codebooks = initialize_codebooks(
         x, codebook_sizes, sample_weight=sample_weight, n_beams=n_beams, generator=generator
     )
-    codebooks, _ = refine_codebooks(
-        x, codebooks, sample_weight=sample_weight, n_beams=n_beams, max_iter=max_iter
+    codebooks = refine_codebooks(
+        x, codebooks, sample_weight=sample_weight, n_beams=n_beams, n_iter=n_iter
     )
-    return codebooks
+    return shrink_to_generalize(x, codebooks, sample_weight=sample_weight, n_beams=n_beams)
 
 
 def initialize_codebooks(
@@ -89,8 +93,8 @@ def initialize_codebooks(
     for codebook_size in codebook_sizes:
         if codebooks:
             codes, errors = beam_search(x, codebooks, n_beams)
-            chosen, row_weight = _good_choices(errors, weight, share=1.0)
-            rows = x[chosen[:, 0]] - sum_codewords(codes[chosen[:, 0], chosen[:, 1]], codebooks)
+            rows, row_codes, row_weight = _good_choices(x, codes, errors, weight, share=1.0)
+            rows = rows - sum_codewords(row_codes, codebooks)
         sample = _subsample(len(rows), _ROWS_PER_CODEWORD * codebook_size, generator).to(x.device)
         codebook = progressive_kmeans(
             rows[sample], codebook_size, sample_weight=row_weight[sample], generator=generator
@@ -105,16 +109,15 @@ def refine_codebooks(
     *,
     sample_weight: Tensor | None = None,
     n_beams: int = 5,
-    max_iter: int = 12,
-) -> tuple[list[Tensor], int]:
+    n_iter: int = 12,
+) -> list[Tensor]:
     """Alternate between codes for the codebooks and codebooks for the codes.
 
     Least squares on the best codes alone soon stops at a poor optimum. So the other choices of the
     beam take part at first, with a weight that falls to zero over the rounds, as in deterministic
     annealing [1]_: on Amazon Beauty the error falls by 2 % on the rows and by 3 % on new ones.
 
-    Returns the codebooks with the smallest squared error of all rounds, the given ones included, and
-    the number of rounds, which is `max_iter` unless an error of zero ends them.
+    Returns the codebooks with the smallest squared error of all rounds, the given ones included.
 
     References
     ----------
@@ -123,45 +126,66 @@ def refine_codebooks(
     """
     weight = torch.ones_like(x[:, 0]) if sample_weight is None else sample_weight
     best = current = list(codebooks)
-    lowest, round_ = float("inf"), 0
-    for round_ in range(max_iter + 1):
+    codes, errors = beam_search(x, current, n_beams)
+    lowest = _weighted_sum(errors[:, 0], weight)
+    for progress in torch.linspace(0.0, 1.0, n_iter).tolist():
+        share = (1.0 - progress) * _FIRST_SHARE + progress * _LAST_SHARE
+        rows, row_codes, row_weight = _good_choices(x, codes, errors, weight, share)
+        current = refit_codebooks(rows, row_codes, current, sample_weight=row_weight)
+        current = center_codebooks(current, row_codes, sample_weight=row_weight)
         codes, errors = beam_search(x, current, n_beams)
-        error = float(errors[:, 0].double() @ weight.double())
+        error = _weighted_sum(errors[:, 0], weight)
         if error < lowest:
             best, lowest = current, error
-        if round_ == max_iter or error == 0.0:
-            break
-        progress = (round_ + 1) / max_iter
-        share = (1.0 - progress) * _FIRST_SHARE + progress * _LAST_SHARE
-        chosen, row_weight = _good_choices(errors, weight, share)
-        chosen_codes = codes[chosen[:, 0], chosen[:, 1]]
-        current = refit_codebooks(
-            x[chosen[:, 0]], chosen_codes, current, sample_weight=row_weight
-        )
-        current = center_codebooks(current, chosen_codes, sample_weight=row_weight)
-    return best, round_
+    return best
 
 
-def _good_choices(errors: Tensor, weight: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Choose beams and weigh them: one for the best, at most `share` for others, less the worse they are.
+def shrink_to_generalize(
+    x: Tensor,
+    codebooks: Sequence[Tensor],
+    *,
+    sample_weight: Tensor | None = None,
+    n_beams: int = 5,
+) -> list[Tensor]:
+    """Shrink codewords in the coordinates where they follow the noise of the rows.
 
-    The unit of "worse" is the mean error of the best choices: in data of tight clusters, a choice in
-    another cluster counts for nothing.
+    This gives up a little on the rows for more on new ones (3 x 256 codes: 0.2 % for 0.4 % on
+    Amazon Beauty, 1.7 % for 2 % on the three times smaller Amazon Scientific).
+    """
+    weight = torch.ones_like(x[:, 0]) if sample_weight is None else sample_weight
+    codes, errors = beam_search(x, codebooks, n_beams)
+    rows, row_codes, row_weight = _good_choices(x, codes, errors, weight, _LAST_SHARE)
+    shrunk = shrink_codebooks(rows, row_codes, codebooks, sample_weight=row_weight)
+    return center_codebooks(shrunk, row_codes, sample_weight=row_weight)
+
+
+def _good_choices(
+    x: Tensor, codes: Tensor, errors: Tensor, weight: Tensor, share: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Choose beams and weigh them: one for the best, up to `share` for others.
+
+    A choice weighs less the worse it is, by the mean error of the best choices: in data of tight
+    clusters, a choice in another cluster counts for nothing.
 
     Returns
     -------
-    chosen : Tensor of int64 of shape (n_chosen, 2)
-        Row and beam of each choice.
-    chosen_weight : Tensor of shape (n_chosen,)
+    rows : Tensor of shape (n_chosen, n_dims)
+        The row of each choice.
+    row_codes : Tensor of int64 of shape (n_chosen, n_layers)
+        Its codes.
+    row_weight : Tensor of shape (n_chosen,)
         Its weight, times that of the row.
     """
     best = errors[:, :1]
-    unit = (best[:, 0].double() @ weight.double() / weight.double().sum()).to(errors.dtype)
-    unit = unit.clamp_min(torch.finfo(errors.dtype).tiny)
-    beam_weight = share * torch.exp((best - errors) / unit)
+    unit = _weighted_sum(best[:, 0], weight) / float(weight.double().sum())
+    beam_weight = share * torch.exp((best - errors) / max(unit, torch.finfo(x.dtype).tiny))
     beam_weight[:, 0] = 1.0
-    chosen = torch.nonzero(beam_weight > _LEAST_WEIGHT)
-    return chosen, beam_weight[chosen[:, 0], chosen[:, 1]] * weight[chosen[:, 0]]
+    row, beam = torch.nonzero(beam_weight > _LEAST_WEIGHT, as_tuple=True)
+    return x[row], codes[row, beam], beam_weight[row, beam] * weight[row]
+
+
+def _weighted_sum(errors: Tensor, weight: Tensor) -> float:
+    return float(errors.double() @ weight.double())
 
 
 def _subsample(n_rows: int, n_max: int, generator: Generator) -> Tensor:

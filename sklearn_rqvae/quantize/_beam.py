@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from sklearn_rqvae.quantize._distance import half_squared_norms
 
-# Scores of a chunk, 256 rows x 8 beams x 256 codewords, are 2 MiB: 512 rows or more take up to twice the time per row.
+# Scores of a chunk, 256 rows x 8 beams x 256 codewords, are 2 MiB: 512 rows or more take up to
+# twice the time per row.
 CHUNK_SIZE = 256
 
 
@@ -28,9 +29,11 @@ class SearchTables:
         self.starts = [0, *accumulate(self.sizes)]
         self.directions = stacked.T.contiguous()
         self.offsets = half_squared_norms(stacked)
-        # Row i of crossings[m]: minus the inner products of codeword i, of a level below m, with the codewords of level m.
+        # Row i of crossings[m]: minus the inner products of codeword i, of a level below m, with
+        # the codewords of level m.
         self.crossings = [
-            -(stacked[:start] @ codebook.T) for start, codebook in zip(self.starts[:-1], codebooks, strict=True)
+            -(stacked[:start] @ codebook.T)
+            for start, codebook in zip(self.starts[:-1], codebooks, strict=True)
         ]
 
 
@@ -42,15 +45,17 @@ def beam_search(
     *,
     tables: SearchTables | None = None,
 ) -> tuple[Tensor, Tensor]:
-    r"""Find the codes whose codewords sum to each row, keeping the best few choices from level to level.
+    r"""Find the codes whose codewords sum to each row, keeping a few choices from level to level.
 
-    Level by level, every kept choice is extended by every codeword, and the `n_beams` sums with the smallest squared error
-    go on. With one beam this is the greedy recursion on residuals; with enough of them it is exhaustive search.
+    Level by level, every kept choice is extended by every codeword, and the `n_beams` sums with the
+    smallest squared error go on. With one beam this is the greedy recursion on residuals; with
+    enough of them it is exhaustive search.
 
-    Several beams are compared without forming a residual [1]_. Up to the norm of the row, the squared error of a sum of
-    codewords is :math:`-2 \sum_l (x^\top c_l - \|c_l\|^2/2 - \sum_{l<m} c_l^\top c_m)`: one matrix product of rows and
-    codewords, and a table of inner products between codewords. That beats residuals for every number of beams above one
-    that we measured (384 dimensions, 3 levels of 256, 8 beams: 14 against 70 microseconds per row on one core).
+    Several beams are compared without forming a residual [1]_. Up to the norm of the row, the
+    squared error of a sum of codewords is :math:`-2 \sum_l (x^\top c_l - \|c_l\|^2/2 - \sum_{l<m}
+    c_l^\top c_m)`: one matrix product of rows and codewords, and a table of inner products between
+    codewords. That beats residuals for every number of beams above one that we measured (384
+    dimensions, 3 levels of 256, 8 beams: 14 against 70 microseconds per row on one core).
 
     Parameters
     ----------
@@ -61,22 +66,25 @@ def beam_search(
     n_beams : int, default=8
         Choices kept at each level.
     chunk_size : int, default=256
-        Rows searched at a time. Matrix products round differently for different numbers of rows: a row's codes are
-        independent of its neighbors if each call has a multiple of `chunk_size` rows, so pad the last chunk.
+        Rows searched at a time. Matrix products round differently for different numbers of rows: a
+        row's codes are independent of its neighbors if each call has a multiple of `chunk_size`
+        rows, so pad the last chunk.
     tables : SearchTables, default=None
         Inner products of the same codebooks, for callers that search often; None computes them.
 
     Returns
     -------
     codes : Tensor of int64 of shape (n_samples, n_kept, n_layers)
-        Codes of the choices kept, the best first; `n_kept` is `n_beams`, or the number of all code tuples where that is
-        smaller.
+        Codes of the choices kept, the best first; `n_kept` is `n_beams`, or the number of all code
+        tuples where that is smaller.
     errors : Tensor of shape (n_samples, n_kept)
-        Squared errors, in squared units of `x`, in ascending order; rounding is relative to the squared norm of the row.
+        Squared errors, in squared units of `x`, in ascending order; rounding is relative to the
+        squared norm of the row.
 
     References
     ----------
-    .. [1] Babenko, A. and Lempitsky, V. "Additive quantization for extreme vector compression". CVPR 2014.
+    .. [1] Babenko, A. and Lempitsky, V. "Additive quantization for extreme vector compression".
+           CVPR 2014.
 
     Examples
     --------
@@ -111,7 +119,8 @@ def sum_codewords(codes: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
     Parameters
     ----------
     codes : Tensor of int64 of shape (..., n_levels)
-        Codes of the first `n_levels` levels; `n_levels` may be smaller than the number of codebooks.
+        Codes of the first `n_levels` levels; `n_levels` may be smaller than the number of
+        codebooks.
     codebooks : sequence of Tensor of shape (codebook_size, n_dims)
         One codebook per level.
 
@@ -120,14 +129,16 @@ def sum_codewords(codes: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
     quantized : Tensor of shape (..., n_dims)
         Sums, in order of the levels.
     """
-    quantized = torch.zeros(*codes.shape[:-1], codebooks[0].shape[1], dtype=codebooks[0].dtype, device=codes.device)
+    quantized = torch.zeros(
+        *codes.shape[:-1], codebooks[0].shape[1], dtype=codebooks[0].dtype, device=codes.device
+    )
     for level in range(codes.shape[-1]):
         quantized += codebooks[level][codes[..., level]]
     return quantized
 
 
 def n_kept_beams(codebook_sizes: Sequence[int], n_beams: int) -> int:
-    """Return how many choices a search ends with: `n_beams`, or all code tuples if they are fewer."""
+    """Return how many choices a search ends with: `n_beams`, or all code tuples if fewer."""
     n_kept = 1
     for codebook_size in codebook_sizes:
         n_kept = min(n_beams, n_kept * codebook_size)
@@ -140,7 +151,9 @@ def _search_tables(x: Tensor, tables: SearchTables, n_beams: int) -> tuple[Tenso
     total = torch.zeros(len(x), 1, dtype=x.dtype, device=x.device)
     # Rows of `chosen` are positions in the stacked codebooks, one column per level so far.
     chosen = torch.empty(len(x), 1, 0, dtype=torch.int64, device=x.device)
-    for level, (start, codebook_size) in enumerate(zip(tables.starts[:-1], tables.sizes, strict=True)):
+    for level, (start, codebook_size) in enumerate(
+        zip(tables.starts[:-1], tables.sizes, strict=True)
+    ):
         candidates = scores[:, None, start : start + codebook_size] + total[:, :, None]
         if level > 0:
             crossing = F.embedding_bag(chosen.flatten(0, 1), tables.crossings[level], mode="sum")

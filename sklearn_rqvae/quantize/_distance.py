@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-# A chunk's scores (1024 x 256 floats are 1 MiB) stay in a core's cache between the product and the maximum: 128 rows cost
-# 15 % more, 4096 rows of 1024 scores 35 %.
+# A chunk's scores (1024 x 256 floats are 1 MiB) stay in a core's cache between the product and the
+# maximum: 128 rows cost 15 % more, 4096 rows of 1024 scores 35 %.
 CHUNK_SIZE = 1024
 
 
@@ -16,8 +16,9 @@ def half_squared_norms(codebook: Tensor) -> Tensor:
 def squared_distances(x: Tensor, codebook: Tensor) -> Tensor:
     r"""Compute all squared Euclidean distances between rows and codewords.
 
-    The square is expanded, :math:`\|x\|^2 - 2 x^\top c + \|c\|^2`, so the work is one matrix product; rounding is relative
-    to the norms, not to the distance, and negative results of it are cut at zero.
+    The square is expanded, :math:`\|x\|^2 - 2 x^\top c + \|c\|^2`, so the work is one matrix
+    product; rounding is relative to the norms, not to the distance, and negative results of it are
+    cut at zero.
 
     Parameters
     ----------
@@ -45,8 +46,8 @@ def squared_distances(x: Tensor, codebook: Tensor) -> Tensor:
 def nearest_codewords(x: Tensor, codebook: Tensor, chunk_size: int = CHUNK_SIZE) -> Tensor:
     r"""Find the nearest codeword of each row.
 
-    The nearest codeword has the largest score :math:`x^\top c - \|c\|^2 / 2`: neither the norm of the row nor a square root
-    is needed, and no (n_samples, codebook_size, n_dims) array is formed.
+    The nearest codeword has the largest score :math:`x^\top c - \|c\|^2 / 2`: neither the norm of
+    the row nor a square root is needed, and no (n_samples, codebook_size, n_dims) array is formed.
 
     Parameters
     ----------

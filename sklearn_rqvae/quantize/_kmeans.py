@@ -1,9 +1,9 @@
 """Codewords from data: k-means in few principal dimensions first, then in more.
 
-The Lloyd iterations are our own rather than scikit-learn's `KMeans`: the two take the same time on CPU (54,000 rows, 384
-dimensions, 256 codewords: 0.96 s against 1.0 s for eight iterations on one core), but these also run on other devices,
-sum in an order that doesn't depend on the number of threads, and split large clusters where scikit-learn spends empty
-ones on outliers.
+The Lloyd iterations are our own rather than scikit-learn's `KMeans`: the two take the same time on
+CPU (54,000 rows, 384 dimensions, 256 codewords: 0.96 s against 1.0 s for eight iterations on one
+core), but these also run on other devices, sum in an order that doesn't depend on the number of
+threads, and split large clusters where scikit-learn spends empty ones on outliers.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from sklearn_rqvae.quantize._distance import nearest_codewords
 
-# Covariances are summed in blocks of this many rows, so that a float64 copy of the data is never whole in memory.
+# Covariances are summed in blocks of this many rows, so that a float64 copy of the data is never
+# whole in memory.
 _BLOCK_SIZE = 8192
 
 # Rows per cluster among which k-means++ looks for starts.
@@ -51,7 +52,8 @@ def principal_axes(x: Tensor, sample_weight: Tensor | None = None) -> Tensor:
     covariance = moment / weight.sum() - torch.outer(mean, mean)
     _, axes = torch.linalg.eigh(covariance)
     axes = axes.flip(1)
-    # An eigenvector's sign is arbitrary; the largest entry is made positive, so that platforms agree where they can.
+    # An eigenvector's sign is arbitrary; the largest entry is made positive, so that platforms
+    # agree where they can.
     peak = axes.gather(0, axes.abs().argmax(0, keepdim=True))
     return (axes * torch.where(peak < 0, -1.0, 1.0)).to(x.dtype)
 
@@ -68,28 +70,30 @@ def progressive_kmeans(
 ) -> Tensor:
     r"""Cluster rows by k-means in a growing number of principal dimensions.
 
-    Plain k-means in many dimensions spends codewords on outliers and leaves most of them rarely used. Here the rows are
-    first clustered in their leading principal coordinates; the clusters found there start the next, larger stage, the last
-    of which has all dimensions [1]_. Codewords come out evenly used, and with a smaller distortion on new rows.
+    Plain k-means in many dimensions spends codewords on outliers and leaves most of them rarely
+    used. Here the rows are first clustered in their leading principal coordinates; the clusters
+    found there start the next, larger stage, the last of which has all dimensions [1]_. Codewords
+    come out evenly used, and with a smaller distortion on new rows.
 
     Parameters
     ----------
     x : Tensor of shape (n_samples, n_dims)
         Rows, finite; at least one.
     n_clusters : int
-        Number of codewords, also more than there are rows: with fewer distinct rows than codewords each row is a codeword,
-        and the rest are rows moved by up to a hundredth of their norm.
+        Number of codewords, also more than there are rows: with fewer distinct rows than codewords
+        each row is a codeword, and the rest are rows moved by up to a hundredth of their norm.
     sample_weight : Tensor of shape (n_samples,), default=None
         Positive weights; None weighs all rows alike.
     generator : torch.Generator
         Source of randomness, on the CPU.
     dims : sequence of int, default=None
-        Growing numbers of leading coordinates, the last of them `n_dims`. None is a factor of four from stage to stage.
+        Growing numbers of leading coordinates, the last of them `n_dims`. None is a factor of four
+        from stage to stage.
     max_iter : int, default=8
         Lloyd iterations per stage.
     rotate : bool, default=True
-        Whether to rotate the rows to their principal axes, and the codewords back. False says that the coordinates of `x`
-        are already ordered by variance.
+        Whether to rotate the rows to their principal axes, and the codewords back. False says that
+        the coordinates of `x` are already ordered by variance.
 
     Returns
     -------
@@ -98,7 +102,8 @@ def progressive_kmeans(
 
     References
     ----------
-    .. [1] Douze, M. et al. "The Faiss library". arXiv:2401.08281, 2024 (`ProgressiveDimClustering`).
+    .. [1] Douze, M. et al. "The Faiss library". arXiv:2401.08281, 2024
+           (`ProgressiveDimClustering`).
 
     Examples
     --------
@@ -139,25 +144,33 @@ def _weight_or_ones(x: Tensor, sample_weight: Tensor | None) -> Tensor:
 
 
 def _lloyd(
-    coordinates: Tensor, codebook: Tensor, n_leading: int, weight: Tensor, max_iter: int, generator: Generator
+    coordinates: Tensor,
+    codebook: Tensor,
+    n_leading: int,
+    weight: Tensor,
+    max_iter: int,
+    generator: Generator,
 ) -> Tensor:
     """Run Lloyd's iterations on the leading coordinates; the codebook returned has all of them."""
     leading = coordinates[:, :n_leading].contiguous()
-    codes = None
-    for _ in range(max_iter):
-        previous, codes = codes, nearest_codewords(leading, codebook[:, :n_leading].contiguous())
-        if previous is not None and torch.equal(previous, codes):
-            break
+    codes = nearest_codewords(leading, codebook[:, :n_leading].contiguous())
+    for _ in range(max_iter - 1):
         # Means in the leading coordinates are enough until the stage ends.
-        codebook = _means(leading, codes, codebook[:, :n_leading], weight, generator)
-    return _means(coordinates, codes, codebook, weight, generator)
+        previous, codebook = codes, _means(leading, codes, len(codebook), weight, generator)
+        codes = nearest_codewords(leading, codebook)
+        if torch.equal(previous, codes):
+            break
+    return _means(coordinates, codes, len(codebook), weight, generator)
 
 
-def cluster_sums(x: Tensor, codes: Tensor, n_clusters: int, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum weights and weighted rows per cluster, in the order of the rows whatever the number of threads.
+def cluster_sums(
+    x: Tensor, codes: Tensor, n_clusters: int, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Sum weights and weighted rows per cluster, in an order that no number of threads changes.
 
-    Returns the weights (n_clusters,) and the sums (n_clusters, n_dims). Rows are sorted by cluster and added bag by bag:
-    as quick as `index_add_` on CPU, and without its atomic additions, whose order varies, on a GPU.
+    Returns the weights (n_clusters,) and the sums (n_clusters, n_dims). Rows are sorted by cluster
+    and added bag by bag: as quick as `index_add_` on CPU, and without its atomic additions, whose
+    order varies, on a GPU.
     """
     order = torch.argsort(codes, stable=True)
     counts = torch.bincount(codes, minlength=n_clusters)
@@ -168,9 +181,10 @@ def cluster_sums(x: Tensor, codes: Tensor, n_clusters: int, weight: Tensor) -> t
     return ones, sums
 
 
-def _means(x: Tensor, codes: Tensor, codebook: Tensor, weight: Tensor, generator: Generator) -> Tensor:
+def _means(
+    x: Tensor, codes: Tensor, n_clusters: int, weight: Tensor, generator: Generator
+) -> Tensor:
     """Return the weighted mean of each cluster; an empty cluster takes half of a large one."""
-    n_clusters = len(codebook)
     mass, sums = cluster_sums(x, codes, n_clusters, weight)
     empty = torch.nonzero(mass == 0)[:, 0]
     means = sums / mass.clamp_min(torch.finfo(mass.dtype).tiny)[:, None]
@@ -201,7 +215,8 @@ def _spread_rows(x: Tensor, n_rows: int, weight: Tensor, generator: Generator) -
 def _fill_by_perturbed_rows(distinct: Tensor, n_clusters: int, generator: Generator) -> Tensor:
     """Return the distinct rows as codewords, and slightly moved copies of them for the surplus."""
     n_surplus = n_clusters - len(distinct)
-    # Far enough that rounding never takes a copy for the original. Rows of zeros have no scale: any will do.
+    # Far enough that rounding never takes a copy for the original. Rows of zeros have no scale: any
+    # will do.
     scale = 1e-2 * (float(distinct.norm(dim=1).max()) or 1.0)
     directions = F.normalize(torch.randn(n_surplus, distinct.shape[1], generator=generator))
     # Lengths all differ, so that copies of one row do even where there is only one direction.

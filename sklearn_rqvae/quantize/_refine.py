@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sklearn_rqvae.quantize._kmeans import cluster_sums
+from sklearn_rqvae.quantize._beam import sum_codewords
+from sklearn_rqvae.quantize._kmeans import cluster_sums, principal_axes
 
 
 def refit_codebooks(
@@ -18,13 +19,15 @@ def refit_codebooks(
 ) -> list[Tensor]:
     r"""Fit the codewords of all levels jointly to rows whose codes are known.
 
-    Residual quantization fits each level as if it were the last. Given the codes, the best codewords of all levels together
-    solve a linear least-squares problem, here with a ridge that draws them to their previous values:
+    Residual quantization fits each level as if it were the last. Given the codes, the best
+    codewords of all levels together solve a linear least-squares problem, here with a ridge that
+    draws them to their previous values:
 
     .. math:: C = (B^\top W B + \lambda I)^{-1} (B^\top W X + \lambda C_\text{prev})
 
-    where row i of :math:`B` marks the codes of row i, one per level, and :math:`W` holds the weights [1]_. A codeword that
-    no row uses keeps its value, and so does the split of a constant between levels, which the data don't determine.
+    where row i of :math:`B` marks the codes of row i, one per level, and :math:`W` holds the
+    weights [1]_. A codeword that no row uses keeps its value, and so does the split of a constant
+    between levels, which the data don't determine.
 
     Parameters
     ----------
@@ -46,7 +49,8 @@ def refit_codebooks(
 
     References
     ----------
-    .. [1] Babenko, A. and Lempitsky, V. "Additive quantization for extreme vector compression". CVPR 2014.
+    .. [1] Babenko, A. and Lempitsky, V. "Additive quantization for extreme vector compression".
+           CVPR 2014.
 
     Examples
     --------
@@ -62,11 +66,77 @@ def refit_codebooks(
     # The normal equations square the condition number: they are formed and solved in float64.
     gram, moment = normal_equations(x, codes, sizes, sample_weight)
     gram.diagonal().add_(ridge)
-    # The unknown is the change of the codewords: its right-hand side is small, and so is its rounding.
+    # The unknown is the change of the codewords: its right-hand side is small, and so is its
+    # rounding.
     moment -= gram @ previous
     moment += ridge * previous
     change = torch.cholesky_solve(moment, torch.linalg.cholesky(gram))
     return list((previous + change).to(x.dtype).split(sizes))
+
+
+def shrink_codebooks(
+    x: Tensor,
+    codes: Tensor,
+    codebooks: Sequence[Tensor],
+    *,
+    sample_weight: Tensor | None = None,
+    strength: float = 0.5,
+) -> list[Tensor]:
+    r"""Refit the codewords with a ridge toward zero, stronger in coordinates that carry more noise.
+
+    Codewords are means of few rows, and fit these better than new ones. If the codewords of a level
+    have variance :math:`\tau_j^2` in a coordinate, and the rows :math:`\sigma_j^2` around their
+    sums of codewords, the best estimate is a ridge of :math:`\sigma_j^2 / \tau_j^2` rows [1]_. It
+    is taken per principal coordinate: there is much more noise in the trailing ones.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_samples, n_dims)
+        Rows, centered.
+    codes : Tensor of int64 of shape (n_samples, n_layers)
+        Codes of each row.
+    codebooks : sequence of Tensor of shape (codebook_size, n_dims)
+        Codewords fitted to the rows, one codebook per level.
+    sample_weight : Tensor of shape (n_samples,), default=None
+        Weights; None weighs all rows alike.
+    strength : float, default=0.5
+        Factor on the ridge. Less than one, since the rows themselves are to be reconstructed as
+        well as new ones.
+
+    Returns
+    -------
+    codebooks : list of Tensor of shape (codebook_size, n_dims)
+        Codewords of the same sizes; one without rows keeps its value.
+
+    References
+    ----------
+    .. [1] Efron, B. and Morris, C. "Stein's estimation rule and its competitors - an empirical
+           Bayes
+           approach". Journal of the American Statistical Association 68(341), 1973.
+    """
+    sizes = [len(codebook) for codebook in codebooks]
+    axes = principal_axes(x, sample_weight)
+    gram, moment = normal_equations(x @ axes, codes, sizes, sample_weight)
+    previous = torch.cat(list(codebooks)).double() @ axes.double()
+    usage = gram.diagonal().clone()
+    signal = usage @ previous.square() / usage.sum()
+    deviation = ((x - sum_codewords(codes, codebooks)) @ axes).square().double()
+    noise = deviation.mean(0) if sample_weight is None else _mean(deviation, sample_weight.double())
+    ridges = strength * noise / signal.clamp_min(torch.finfo(torch.float64).tiny)
+    # Powers of two: a handful of factorizations for all coordinates. The lower bound keeps them
+    # definite.
+    ridges = torch.exp2(torch.log2(ridges.clamp(2.0**-10, 2.0**30)).round())
+    shrunk = torch.empty_like(previous)
+    for ridge in torch.unique(ridges):
+        columns = torch.nonzero(ridges == ridge)[:, 0]
+        factor = torch.linalg.cholesky(gram + torch.diag(ridge.expand(len(gram))))
+        shrunk[:, columns] = torch.cholesky_solve(moment[:, columns], factor)
+    shrunk = torch.where((usage > 0)[:, None], shrunk, previous)
+    return list((shrunk @ axes.T.double()).to(x.dtype).split(sizes))
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    return weight @ values / weight.sum()
 
 
 def center_codebooks(
@@ -106,9 +176,10 @@ def center_codebooks(
 def normal_equations(
     x: Tensor, codes: Tensor, sizes: Sequence[int], sample_weight: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return the weighted co-occurrence counts of codes, and the weighted sums of rows per code, both in float64.
+    """Return the weighted counts of code pairs and sums of rows per code, both in float64.
 
-    Neither needs the (n_samples, sum of sizes) matrix of marks: counts are histograms of code pairs, sums are over clusters.
+    Neither needs the (n_samples, sum of sizes) matrix of marks: counts are histograms of code
+    pairs, sums are over clusters.
 
     Returns
     -------
@@ -118,7 +189,11 @@ def normal_equations(
         Weighted sum of the rows that use the codeword.
     """
     n_codewords = sum(sizes)
-    weight = torch.ones(len(x), dtype=torch.float64, device=x.device) if sample_weight is None else sample_weight.double()
+    weight = (
+        torch.ones(len(x), dtype=torch.float64, device=x.device)
+        if sample_weight is None
+        else sample_weight.double()
+    )
     starts = torch.tensor([0, *sizes[:-1]], device=x.device).cumsum(0)
     stacked_codes = codes + starts
     gram = torch.zeros(n_codewords * n_codewords, dtype=torch.float64, device=x.device)

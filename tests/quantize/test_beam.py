@@ -1,6 +1,6 @@
-"""Beam search: exhaustive when wide enough, greedy when one, and its errors are those of the codes it returns."""
+"""Beam search: exhaustive when wide enough, greedy when one, with the errors of its codes."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -22,7 +22,9 @@ def generator(seed=0):
 
 def random_model(sizes, n_dims, seed=0):
     draws = generator(seed)
-    return [0.7**level * torch.randn(size, n_dims, generator=draws) for level, size in enumerate(sizes)]
+    return [
+        0.7**level * torch.randn(size, n_dims, generator=draws) for level, size in enumerate(sizes)
+    ]
 
 
 def exhaustive_search(x, codebooks):
@@ -149,20 +151,20 @@ def test_shifting_rows_and_the_first_codebook_together_changes_no_code(n_beams):
 
 @pytest.mark.parametrize("n_beams", [1, 2, 5])
 def test_a_zero_codeword_keeps_the_error_from_growing_with_levels(n_beams):
-    codebooks = [
-        torch.cat([torch.zeros(1, 6), codebook]) for codebook in random_model([7] * 5, 6)
-    ]
+    codebooks = [torch.cat([torch.zeros(1, 6), codebook]) for codebook in random_model([7] * 5, 6)]
     x = torch.randn(60, 6, generator=generator(1))
     errors = [x.square().sum(1)]
     for level in range(1, 6):
         errors.append(beam_search(x, codebooks[:level], n_beams)[1][:, 0])
-    assert all((after <= before + 1e-5).all() for before, after in zip(errors, errors[1:], strict=False))
+    assert all((after <= before + 1e-5).all() for before, after in pairwise(errors))
 
 
 def test_more_beams_find_no_larger_mean_error():
     codebooks = random_model([16] * 4, 12)
     x = torch.randn(300, 12, generator=generator(1))
-    means = [float(beam_search(x, codebooks, n_beams)[1][:, 0].mean()) for n_beams in (1, 2, 4, 8, 16)]
+    means = [
+        float(beam_search(x, codebooks, n_beams)[1][:, 0].mean()) for n_beams in (1, 2, 4, 8, 16)
+    ]
     assert means == sorted(means, reverse=True)
 
 

@@ -1,4 +1,4 @@
-"""The nearest codeword is the nearest, in chunks and among ties; distances are exact where they can be."""
+"""The nearest codeword is the nearest, in chunks and among ties; distances are right."""
 
 import torch
 from hypothesis import example, given

@@ -1,4 +1,4 @@
-"""Progressive k-means finds clusters, survives hostile data, and beats plain k-means on what is left."""
+"""Progressive k-means finds clusters, survives hostile data, and uses its codewords evenly."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_one_cluster_is_the_weighted_mean():
 
 
 def test_last_stage_ends_where_lloyd_of_scikit_learn_does():
-    # With all dimensions from the start and enough iterations, both stop at a fixed point of Lloyd's iteration.
+    # With all dimensions from the start and time enough, ours stops where Lloyd's iteration does.
     x = torch.randn(400, 6, generator=generator(3))
     codebook = progressive_kmeans(x, 12, dims=[6], max_iter=300, generator=generator())
     oracle = KMeans(12, init=codebook.numpy(), n_init=1, max_iter=1, tol=0).fit(x.numpy())
@@ -175,7 +175,9 @@ def test_progressive_stages_leave_codewords_more_evenly_used(seed):
     x *= torch.empty(2000, 1).log_normal_(0, 0.7, generator=generator(seed))
 
     def perplexity(dims):
-        codes = nearest_codewords(x, progressive_kmeans(x, 64, dims=dims, generator=generator(seed)))
+        codes = nearest_codewords(
+            x, progressive_kmeans(x, 64, dims=dims, generator=generator(seed))
+        )
         share = torch.bincount(codes, minlength=64) / len(x)
         return float(torch.special.entr(share).sum().exp())
 

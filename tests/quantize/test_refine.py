@@ -6,7 +6,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sklearn_rqvae.quantize._beam import sum_codewords
-from sklearn_rqvae.quantize._refine import normal_equations, refit_codebooks
+from sklearn_rqvae.quantize._refine import (
+    center_codebooks,
+    normal_equations,
+    refit_codebooks,
+    shrink_codebooks,
+)
 
 
 def generator(seed=0):
@@ -24,7 +29,8 @@ def random_problem(n, sizes, n_dims, seed):
 def marks(codes, sizes):
     """The dense (n_samples, n_codewords) matrix that the package never forms."""
     return torch.cat(
-        [torch.eye(size, dtype=torch.float64)[codes[:, level]] for level, size in enumerate(sizes)], 1
+        [torch.eye(size, dtype=torch.float64)[codes[:, level]] for level, size in enumerate(sizes)],
+        1,
     )
 
 
@@ -46,7 +52,7 @@ def test_ridge_by_hand():
 
 
 def test_two_levels_are_fitted_jointly():
-    # Rows 0, 1, 10, 11 with codes (tens, ones): sums of codewords reach them exactly, from any start.
+    # Rows 0, 1, 10, 11 with codes (tens, ones): sums reach them exactly, from any start.
     x = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
     codes = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
     start = [torch.tensor([[5.0], [-3.0]]), torch.tensor([[2.0], [2.0]])]
@@ -111,7 +117,10 @@ def test_refitting_never_raises_the_error_on_the_same_codes(seed):
 
 def test_a_codeword_without_rows_keeps_its_value():
     x, codes = torch.ones(3, 2), torch.tensor([[0, 1], [0, 1], [0, 1]])
-    codebooks = [torch.randn(2, 2, generator=generator()), torch.randn(3, 2, generator=generator(1))]
+    codebooks = [
+        torch.randn(2, 2, generator=generator()),
+        torch.randn(3, 2, generator=generator(1)),
+    ]
     fitted = refit_codebooks(x, codes, codebooks)
     torch.testing.assert_close(fitted[0][1], codebooks[0][1])
     torch.testing.assert_close(fitted[1][[0, 2]], codebooks[1][[0, 2]])
@@ -119,7 +128,69 @@ def test_a_codeword_without_rows_keeps_its_value():
 
 def test_arguments_are_left_as_they_are():
     x, codes, codebooks, weight = random_problem(20, [3, 3], 2, 0)
-    copies = [x.clone(), codes.clone(), weight.clone(), *(codebook.clone() for codebook in codebooks)]
+    copies = [
+        x.clone(),
+        codes.clone(),
+        weight.clone(),
+        *(codebook.clone() for codebook in codebooks),
+    ]
     refit_codebooks(x, codes, codebooks, sample_weight=weight)
     for before, after in zip(copies, [x, codes, weight, *codebooks], strict=True):
         assert torch.equal(before, after)
+
+
+def test_centering_moves_the_means_of_later_levels_by_hand():
+    codes = torch.tensor([[0, 0], [1, 0], [1, 1], [0, 0]])
+    codebooks = [torch.tensor([[1.0], [2.0]]), torch.tensor([[4.0], [8.0]])]
+    # Level 1 is used 3 : 1, so its mean is 5.
+    first, second = center_codebooks(codebooks, codes)
+    assert first.tolist() == [[6.0], [7.0]]
+    assert second.tolist() == [[-1.0], [3.0]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_centering_keeps_all_sums_and_brings_the_first_level_closer(seed):
+    x, codes, codebooks, weight = random_problem(200, [5, 6, 7], 4, seed)
+    fitted = refit_codebooks(x, codes, codebooks, sample_weight=weight, ridge=0.1)
+    fitted[2] += 3.0
+    fitted[0] -= 3.0
+    centered = center_codebooks(fitted, codes, sample_weight=weight)
+    torch.testing.assert_close(sum_codewords(codes, centered), sum_codewords(codes, fitted))
+    assert error(x, codes[:, :1], centered) < error(x, codes[:, :1], fitted)
+
+
+def test_shrinking_by_hand():
+    # One level on one axis. Codewords 2 and -2 (signal 4), rows off by 1 (noise 1), four rows each:
+    # the ridge is 8 * 1 / 4 = 2 rows, and a codeword 4 * 2 / (4 + 2).
+    x = torch.tensor([[3.0], [1.0], [3.0], [1.0], [-3.0], [-1.0], [-3.0], [-1.0]])
+    codes = torch.tensor([[0]] * 4 + [[1]] * 4)
+    (codebook,) = shrink_codebooks(x, codes, [torch.tensor([[2.0], [-2.0]])], strength=8.0)
+    torch.testing.assert_close(codebook, torch.tensor([[4.0 / 3.0], [-4.0 / 3.0]]))
+
+
+def test_shrinking_without_noise_changes_nothing():
+    codebooks = [torch.tensor([[4.0, 0.0], [-4.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, -1.0]])]
+    codes = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
+    x = sum_codewords(codes, codebooks)
+    shrunk = shrink_codebooks(x, codes, codebooks)
+    torch.testing.assert_close(sum_codewords(codes, shrunk), x, rtol=0, atol=5e-3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shrinking_helps_new_rows_where_codewords_are_noisy(seed):
+    # Codewords estimated from two rows each, in half of whose coordinates there is only noise.
+    draws = generator(seed)
+    truth = torch.cat([3.0 * torch.randn(50, 10, generator=draws), torch.zeros(50, 10)], 1)
+    codes = torch.arange(50).repeat(2)[:, None]
+    x, new = (truth.repeat(2, 1) + torch.randn(100, 20, generator=draws) for _ in range(2))
+    fitted = refit_codebooks(x, codes, [truth], ridge=1e-6)
+    shrunk = shrink_codebooks(x, codes, fitted)
+    assert error(new, codes, shrunk) < 0.95 * error(new, codes, fitted)
+
+
+def test_shrinking_keeps_codewords_without_rows_and_survives_zero_rows():
+    codebooks = [torch.randn(3, 2, generator=generator())]
+    x, codes = torch.zeros(4, 2), torch.zeros(4, 1, dtype=torch.int64)
+    (shrunk,) = shrink_codebooks(x, codes, codebooks)
+    assert shrunk.isfinite().all()
+    torch.testing.assert_close(shrunk[1:], codebooks[0][1:])
