@@ -280,6 +280,25 @@ def test_a_full_prefix_spills_to_the_next_one():
     assert without.ids_.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1], [2, 0], [2, 1]]
 
 
+def test_more_candidates_are_asked_for_before_falling_back():
+    # Nine equal items and nine IDs: one candidate each isn't enough, nine are.
+    vectors = np.zeros((9, 2))
+    asked = []
+
+    class Counting(Quantizer):
+        def candidate_codes(self, X, n_candidates):
+            asked.append((len(X), n_candidates))
+            return super().candidate_codes(X, n_candidates)
+
+    index = SemanticIDIndex.from_estimator(
+        Counting(), vectors, collisions="reassign", n_candidates=1
+    )
+    assert len(np.unique(index.ids_, axis=0)) == 9
+    assert index.report_.n_fallback == 0
+    # The first call is that of transform.
+    assert asked == [(9, 1), (9, 1), (8, 4), (5, 9)]
+
+
 def test_last_level_candidates_spread_a_group_over_the_last_codebook():
     rng = np.random.default_rng(0)
     books = [rng.normal(size=(4, 2)), rng.normal(size=(8, 2)) / 4]
