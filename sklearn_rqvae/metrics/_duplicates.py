@@ -33,14 +33,19 @@ def duplicate_groups(X: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp
     key = _hash_rows(X)
     order = np.argsort(key, kind="stable")
     starts = np.concatenate(([True], key[order[1:]] != key[order[:-1]]))
+    run = np.cumsum(starts)
     same_hash = np.flatnonzero(~starts)
     for rows in row_chunks(len(same_hash), X.shape[1] * X.dtype.itemsize):
         later = same_hash[rows]
         starts[later] = (X[order[later]] != X[order[later - 1]]).any(axis=1)
-    if starts[
-        same_hash
-    ].any():  # unequal rows of one hash: their order among each other means nothing
-        return _sorted_groups(X)
+    unlike = run[same_hash[starts[same_hash]]]
+    if len(unlike) > 0:  # unequal rows of one hash: sort these rows whole
+        mixed = np.isin(run, unlike)
+        members = order[mixed]
+        rank = np.unique(X[members], axis=0, return_inverse=True)[1].reshape(-1)
+        inner = np.lexsort((rank, run[mixed]))
+        order[mixed] = members[inner]
+        starts[mixed] = np.diff(rank[inner], prepend=-1) != 0
     group = np.empty(len(X), dtype=np.intp)
     group[order] = np.cumsum(starts) - 1
     return order[starts], group
@@ -62,11 +67,7 @@ def _hash_rows(X: NDArray[Any]) -> NDArray[np.uint64]:
         if chunk.dtype.kind == "f":
             chunk = chunk + chunk.dtype.type(0)  # turns -0.0 into 0.0: equal numbers, equal words
         words = chunk.view(_WORD[chunk.dtype.itemsize]).astype(np.uint64)
+        # Round numbers end in zero bits, which a product keeps: fold the leading bits onto them.
+        words ^= words >> np.uint64(5 * chunk.dtype.itemsize)
         key[rows] = np.einsum("ij,j->i", words, factor)  # matmul of integers is ten times slower
     return key
-
-
-def _sorted_groups(X: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Find the distinct rows by sorting them whole: slower than hashing, never wrong."""
-    _, first, group = np.unique(X, axis=0, return_index=True, return_inverse=True)
-    return first, group.reshape(-1)

@@ -202,9 +202,11 @@ class _DistinctRows(NamedTuple):
     def of(cls, X: NDArray[Any]) -> _DistinctRows:
         """Collect the distinct rows of `X`."""
         first, group = duplicate_groups(X)
-        rows = X if len(first) == len(X) else X[first]
-        if rows is X:
-            group = np.arange(len(X))
+        by_place = np.argsort(first)  # rows are then gathered, and read later, from front to back
+        place = np.empty_like(by_place)
+        place[by_place] = np.arange(len(first))
+        group = place[group]
+        rows = X if len(first) == len(X) else X[first[by_place]]
         dtype = np.float32 if rows.dtype in (np.float16, np.float32) else np.float64
         # Small norms make the rounding of the expanded square small.
         centered = rows.astype(dtype) - rows.mean(axis=0, dtype=np.float64).astype(dtype)

@@ -16,7 +16,7 @@ from sklearn_rqvae.plotting._top_words import top_words
 
 _SMALLEST_FONT = 5.5  # points; smaller text is left out
 _FRAMES = tuple(color for color in COLORS if color != "#000000")  # black would tint like the others
-_OTHERS = "#E4E4E4"
+_OTHERS = {"facecolor": "white", "edgecolor": "#D9D9D9", "hatch": "///", "linewidth": 0.8}
 
 
 class PrefixGroup(NamedTuple):
@@ -39,7 +39,7 @@ class PrefixTreeDisplay:
 
     A treemap: areas are numbers of items. Each framed tile is a first code with the words that set
     its texts apart from those of all other first codes; the fields in it are second codes, with the
-    words that set them apart from each other. Grey fields are all further second codes together.
+    words that set them apart from each other. Hatched fields are all further second codes together.
 
     Make it by `from_estimator` or `from_codes`; the arguments become attributes.
 
@@ -231,11 +231,14 @@ class PrefixTreeDisplay:
         fields.sort(key=lambda field: -field[0])
         places = squarify([size for size, _ in fields], body)
         for (_, child), place in zip(fields, places, strict=True):
-            face = _OTHERS if child is None else _tint(color)
-            self.ax_.add_patch(_patch(place, facecolor=face, edgecolor="white", linewidth=0.8))
+            self.ax_.add_patch(_patch(place, **(_OTHERS if child is None else _field(color))))
             if child is None:
                 n_others = group.n_children - len(group.children)
-                choices = [f"{n_others} other\nsecond codes\n({rest} items)", f"{n_others} others"]
+                plural = "s" if n_others > 1 else ""
+                choices = [
+                    f"{n_others} other\nsecond code{plural}\n({rest} items)",
+                    f"{n_others} other{plural}",
+                ]
             elif child.words:
                 choices = ["\n".join(child.words[:n]) for n in range(len(child.words), 0, -1)]
             else:
@@ -311,8 +314,9 @@ def _patch(rectangle: Rectangle, **kwargs: Any) -> Any:
     return Patch((rectangle.x, rectangle.y), rectangle.width, rectangle.height, **kwargs)
 
 
-def _tint(color: str) -> Any:
-    """Mix a color with so much white that black text on it is easy to read."""
+def _field(color: str) -> dict[str, Any]:
+    """Return the look of a second code: so much white that black text is easy to read."""
     from matplotlib.colors import to_rgb
 
-    return 1 - 0.22 * (1 - np.array(to_rgb(color)))
+    tint = 1 - 0.22 * (1 - np.array(to_rgb(color)))
+    return {"facecolor": tint, "edgecolor": "white", "linewidth": 0.8}

@@ -203,7 +203,7 @@ class TrainingCurveDisplay:
         if self.best_epoch_ is not None:
             label = f"best epoch: {self.best_epoch_}" if "valid_distortion" in keys else None
             panel.axvline(self.best_epoch_, color=GREY, linewidth=1.2, linestyle=":", label=label)
-        if number > 1 or "valid_distortion" in keys:
+        if keys != ["lr"]:
             panel.legend(frameon=False, fontsize="small", loc="upper right", ncols=2)
 
 
