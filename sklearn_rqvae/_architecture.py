@@ -14,7 +14,8 @@ from sklearn_rqvae.quantize._kmeans import principal_axes
 
 __all__ = ["build_module", "start_module"]
 
-# Numbers that the linear model may store, as a multiple of those in codebooks of the input's width.
+# Numbers that the closed form may store, as a multiple of those in codebooks of the input's width.
+# Half of the numbers in the training rows is a limit, too.
 _MAX_SIZE = 6
 
 
@@ -41,7 +42,9 @@ def build_module(
 
 
 @torch.no_grad()
-def start_module(module: Any, rows: Rows, n_beams: int, generator: torch.Generator) -> None:
+def start_module(
+    module: Any, rows: Rows, generator: torch.Generator, *, interactions: bool
+) -> None:
     """Set everything that comes from the data in closed form.
 
     With a linear path the module becomes an additive quantizer: principal axes, codebooks found
@@ -54,10 +57,10 @@ def start_module(module: Any, rows: Rows, n_beams: int, generator: torch.Generat
         The module, changed in place.
     rows : Rows
         Training rows.
-    n_beams : int
-        Beams that the model will encode with.
     generator : torch.Generator
         Draws the starts of k-means.
+    interactions : bool
+        Whether to fit vectors for pairs of codes.
     """
     mean = (rows.x * rows.weight[:, None]).sum(0) / rows.weight.sum()
     deviation = rows.x - mean
@@ -66,11 +69,15 @@ def start_module(module: Any, rows: Rows, n_beams: int, generator: torch.Generat
     scale = float(variance[:n_numeric].mean().sqrt()) if n_numeric else 0.0
     module.set_scaling(mean, scale if scale > 0 else 1.0)
     if module.linear_path:
-        _start_linear_path(module, rows, mean, n_beams, generator)
+        _start_linear_path(module, rows, mean, generator, interactions)
 
 
 def _start_linear_path(
-    module: Any, rows: Rows, mean: torch.Tensor, n_beams: int, generator: torch.Generator
+    module: Any,
+    rows: Rows,
+    mean: torch.Tensor,
+    generator: torch.Generator,
+    interactions: bool,
 ) -> None:
     deviation = rows.x - mean
     deviation[:, module.input_dim - module.n_cat_features :] = 0
@@ -79,15 +86,14 @@ def _start_linear_path(
     latent = torch.cat([module.encode(x) for x in rows.x.split(4096)])
     sizes = [len(codebook) for codebook in module.codebooks]
     codebooks = fit_codebooks(latent, sizes, sample_weight=rows.weight, generator=generator)
-    floats = sum(sizes) * module.input_dim
-    max_floats = _MAX_SIZE * floats - sum(sizes) * module.embed_dim - axes.numel()
-    if module.n_layers > 1 and max_floats > 0:
+    rest = sum(sizes) * module.embed_dim + axes.numel()
+    max_floats = min(_MAX_SIZE * sum(sizes) * module.input_dim - rest, rows.x.numel() // 2)
+    if interactions and module.n_layers > 1 and max_floats > 0:
         fitted = fit_interactions(
             latent,
             codebooks,
             max_floats=max_floats,
             sample_weight=rows.weight,
-            n_beams=n_beams,
         )
         codebooks = fitted.codebooks
         module.set_interactions(fitted.keys, fitted.vectors)

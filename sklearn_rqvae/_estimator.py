@@ -41,6 +41,8 @@ __all__ = ["TRUSTED_TYPES", "RQVAETransformer"]
 TRUSTED_TYPES = [
     "sklearn_rqvae._estimator.RQVAETransformer",
     "sklearn_rqvae._residual_kmeans.ResidualKMeans",
+    "sklearn_rqvae.embedding._ngrams.NgramEncoder",
+    "sklearn_rqvae.embedding._sentence_model.SentenceModel",
     "sklearn_rqvae.embedding._text_embedder.TextEmbedder",
 ]
 """Names to pass to :func:`skops.io.load` as ``trusted``: fitted estimators hold no others."""
@@ -70,10 +72,11 @@ class RQVAETransformer(
 
     By default the encoder rotates the rows to their principal axes, codebooks are found by k-means
     and least squares, and the decoder adds to the codewords a vector for each pair of codes that
-    several rows share. All of it is fitted in closed form, in seconds, without gradients. With a
-    `codebook_mode`, gradient training then continues from there: MLPs in encoder and decoder,
-    zero at first, correct the linear maps. With ``linear_path=False`` the model is the textbook
-    RQ-VAE [1]_, [2]_, an autoencoder of two MLPs around the quantizer.
+    several rows share. All of it is fitted in closed form, in seconds, without gradients.
+
+    With a `codebook_mode` the model is an RQ-VAE [1]_, [2]_ trained by gradients: an autoencoder
+    around the quantizer whose MLPs correct a projection to the first principal axes, or with
+    ``linear_path=False`` the textbook one, of MLPs alone.
 
     Parameters
     ----------
@@ -83,19 +86,19 @@ class RQVAETransformer(
         Number of codewords, at all levels or at each. An ID has
         :math:`\sum_l \log_2 \mathrm{codebook\_size}_l` bits.
     embed_dim : int or None, default=None
-        Length of a latent. None is the number of features with the linear path, and 32 without it.
-        Fewer dimensions lose what lies in the others.
+        Length of a latent. None is the number of features in closed form, and 32 in gradient
+        training. What lies outside the latents is lost.
     hidden_dims : sequence of int or None, default=None
-        Widths of the encoder's hidden layers; the decoder mirrors them. None is (512, 256, 128).
-        Only gradient training has MLPs.
+        Widths of the encoder's hidden layers in gradient training; the decoder mirrors them. None
+        is (512, 256, 128).
     linear_path : bool, default=True
-        Whether encoder and decoder are principal axes, corrected by MLPs at most; else they are
-        MLPs alone.
-    codebook_mode : {"STE", "ROTATION_TRICK", "GUMBEL_SOFTMAX", "SINKHORN"}, \
-            QuantizeForwardMode, list of them, or None, default=None
-        How codewords are chosen in gradient training, and what gradient crosses the choice; at all
-        levels or at each. None trains by gradients only what has no closed form, and then in the
-        mode "STE": the model without linear path, and categories.
+        Whether encoder and decoder are principal axes, which MLPs correct; else they are MLPs
+        alone, and gradients train them even where no `codebook_mode` is given.
+    codebook_mode : QuantizeForwardMode, str, list of them, or None, default=None
+        None fits in closed form. "STE", "ROTATION_TRICK", "GUMBEL_SOFTMAX" and "SINKHORN" train by
+        gradients and say how codewords are chosen in training, and what gradient crosses the
+        choice; at all levels or at each. Where there is no closed form, without linear path or
+        with categories, None is "STE".
     codebook_normalize : bool, default=False
         Whether the first level compares directions instead of positions.
     codebook_sim_vq : bool, default=False
@@ -158,7 +161,7 @@ class RQVAETransformer(
         Number of epochs of gradient training.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where `X` had some.
     architecture_ : dict
         Constructor arguments of the torch module.
@@ -313,9 +316,9 @@ class RQVAETransformer(
         if going_on:
             module.load_state_dict(_tensors(self.state_))
         else:
-            start_module(module, training, self.n_beams, generator)
+            start_module(module, training, generator, interactions=self._is_closed_form())
         history = []
-        if self._mode() is not None:
+        if not self._is_closed_form():
             settings = self._training_settings(warm_up=not (self.linear_path or going_on))
             history = train(module, training, validation, generator, settings)
         self._store(module, architecture, history)
@@ -583,12 +586,13 @@ class RQVAETransformer(
     def _architecture(self, n_features: int) -> dict[str, Any]:
         """Return the module's constructor arguments as plain values."""
         sizes = check_codebook_size(self.codebook_size, self.n_layers)
-        if self.linear_path:
-            # As many coordinates as there are; without gradient training, no MLP to be trained.
-            embed_dim = min(self.embed_dim or n_features, n_features)
-            hidden_dims = None if self._mode() is None else _HIDDEN_DIMS
+        if self._is_closed_form():
+            embed_dim, hidden_dims = n_features, None
         else:
-            embed_dim, hidden_dims = self.embed_dim or _EMBED_DIM, _HIDDEN_DIMS
+            embed_dim, hidden_dims = _EMBED_DIM, _HIDDEN_DIMS
+        embed_dim = self.embed_dim or embed_dim
+        if self.linear_path:
+            embed_dim = min(embed_dim, n_features)  # there are no more principal axes
         if self.hidden_dims is not None:
             given = _check_hidden_dims(self.hidden_dims)
             hidden_dims = None if hidden_dims is None else given
@@ -609,22 +613,23 @@ class RQVAETransformer(
         }
 
     def _mode(self) -> Any:
-        """Return the mode of gradient training, None for the closed form alone."""
-        if self.codebook_mode is None and (not self.linear_path or self.n_cat_features):
-            return (
-                "STE"  # an encoder that isn't linear, or logits of categories, have no closed form
-            )
+        """Return the mode of gradient training, None for the closed form."""
+        if self.codebook_mode is None and (self.n_cat_features or not self.linear_path):
+            return "STE"  # neither logits of categories nor MLPs alone have a closed form
         return self.codebook_mode
+
+    def _is_closed_form(self) -> bool:
+        return self._mode() is None
 
     def _goes_on(self, architecture: dict[str, Any]) -> bool:
         """Whether `fit` continues from the last fit: asked for, and of the same architecture."""
-        if not self.warm_start or self._mode() is None or not hasattr(self, "architecture_"):
+        if not self.warm_start or self._is_closed_form() or not hasattr(self, "architecture_"):
             return False
         fitted = {**self.architecture_, "interactions": None}
         if fitted != {**architecture, "interactions": None}:
             raise ValueError(
-                "warm_start=True goes on from the last fit, but parameters or features have changed "
-                "the module's shape; set warm_start=False to start from the data."
+                "warm_start=True goes on from the last fit, but parameters or features have "
+                "changed the module's shape; set warm_start=False to start from the data."
             )
         architecture["interactions"] = self.architecture_["interactions"]
         return True

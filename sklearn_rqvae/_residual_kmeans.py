@@ -63,7 +63,7 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Weighted mean of the training rows.
     n_features_in_ : int
         Number of features seen during `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features seen during `fit`, if they were all strings.
 
     References
@@ -133,7 +133,7 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         ValueError
             If `codebook_size` has not `n_layers` entries, or no row has a positive weight.
         """
-        X = validate_data(self, as_array(X), dtype=np.float32, order="C")
+        X = np.asarray(validate_data(self, as_array(X), dtype=np.float32, order="C"))
         sizes = check_codebook_size(self.codebook_size, self.n_layers)
         rows, weight, mean = _centered_rows(X, _check_weight(sample_weight, X))
         seed = check_random_state(self.random_state).randint(2**31 - 1)

@@ -117,8 +117,10 @@ def distortion_by_level(X: ArrayLike, reconstructions: Iterable[ArrayLike]) -> N
     prefix_reconstructions : Reconstructions from codes and codebooks.
     residual_norms : What is left of each sample.
 
-    Examples -------- The deviations from the mean (2, 0) sum to 5 + 5. One level leaves 1 + 1 of
-    it, two levels leave nothing:
+    Examples
+    --------
+    The deviations from the mean (2, 0) sum to 5 + 5. One level leaves 1 + 1 of it, two levels leave
+    nothing:
 
     >>> from sklearn_rqvae.metrics import distortion_by_level, prefix_reconstructions
     >>> codebooks = [[[0.0, 0.0], [4.0, 0.0]], [[0.0, -1.0], [0.0, 1.0]]]

@@ -95,7 +95,7 @@ class SemanticIDIndex:
     ----------
     ids_ : ndarray of int of shape (n_items, width)
         Semantic IDs, in the order in which items were added. Computed at each access.
-    codes_ : ndarray of int of shape (n_items, n_levels_)
+    codes_ : ndarray of int of shape (n_items, `n_levels_`)
         The same without the suffix: what an estimator's ``inverse_transform`` takes.
     item_ids_ : ndarray of shape (n_items,)
         Item ids in the same order, integers or strings.
