@@ -104,7 +104,9 @@ def code_gini(codes: ArrayLike, codebook_size: int | Sequence[int]) -> NDArray[n
     .. [1] Damgaard, C. and Weiner, J. "Describing inequality in plant size or fecundity". Ecology
        81(4), 2000.
 
-    Examples -------- At level 0 the counts are 0, 0, 2, 2: (1 · 2 + 3 · 2) / (4 · 4) = 0.5. At
+    Examples
+    --------
+    At level 0 the counts are 0, 0, 2, 2: (1 · 2 + 3 · 2) / (4 · 4) = 0.5. At
     level 1 they are 0, 0, 0, 4.
 
     >>> from sklearn_rqvae.metrics import code_gini

@@ -68,7 +68,9 @@ def hierarchy_consistency(
     .. [2] Goodman, L. A. and Kruskal, W. H. "Measures of association for cross classifications". J.
        Am. Stat. Assoc. 49(268), 1954.
 
-    Examples -------- Samples 0 and 1 share their first code and are close. The second code is
+    Examples
+    --------
+    Samples 0 and 1 share their first code and are close. The second code is
     shared within no prefix:
 
     >>> from sklearn_rqvae.metrics import hierarchy_consistency

@@ -47,7 +47,9 @@ def prefix_purity(codes: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
     .. [1] Manning, C. D., Raghavan, P. and Schütze, H. "Introduction to information retrieval",
        section 16.3. Cambridge University Press, 2008.
 
-    Examples -------- Code 0 at level 0 holds two samples of label "a" and one of "b"; the second
+    Examples
+    --------
+    Code 0 at level 0 holds two samples of label "a" and one of "b"; the second
     code tells them apart:
 
     >>> from sklearn_rqvae.metrics import prefix_purity

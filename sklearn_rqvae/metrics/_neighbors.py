@@ -72,7 +72,9 @@ def neighbor_recall(
     .. [1] Jégou, H., Douze, M. and Schmid, C. "Product quantization for nearest neighbor search".
        IEEE TPAMI 33(1), 2011.
 
-    Examples -------- The nearest of 0 is 1, of 1 it's 0, of 5 it's 6, of 6 it's 5. Decoded, 1, 5
+    Examples
+    --------
+    The nearest of 0 is 1, of 1 it's 0, of 5 it's 6, of 6 it's 5. Decoded, 1, 5
     and 6 are one point, so that the expected hits are 1/3 for query 0, 0 for query 1, and 1/2 each
     for queries 5 and 6:
 
@@ -146,7 +148,9 @@ def prefix_neighbor_recall(
     .. [1] Jégou, H., Douze, M. and Schmid, C. "Product quantization for nearest neighbor search".
        IEEE TPAMI 33(1), 2011.
 
-    Examples -------- Samples 1, 5 and 6 have one code. Sample 0 shares none with anyone, so that
+    Examples
+    --------
+    Samples 1, 5 and 6 have one code. Sample 0 shares none with anyone, so that
     each of the three is its neighbor with probability 1/3:
 
     >>> from sklearn_rqvae.metrics import prefix_neighbor_recall
