@@ -73,7 +73,6 @@ def test_a_search_over_all_measures_prefers_more_codewords_for_distortion(X):
         scoring=metrics.get_scorers(),
         refit="neg_fraction_variance_unexplained",
         error_score="raise",
-        n_jobs=2,  # scorers travel to other processes
     ).fit(X)
     assert search.best_params_ == {"codebook_size": 12}
     for name in metrics.get_scorers():
