@@ -109,7 +109,15 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="tell how good a model's IDs are for items")
     report.add_argument("model", metavar="MODEL")
     _add_input(report)
-    report.add_argument("--json", action="store_true", help="print one JSON object")
+    report.add_argument("--name", metavar="COLUMN", help="column of the items' names, to show")
+    report.add_argument("--label", metavar="COLUMN", help="column to compare the codes with")
+    report.add_argument(
+        "--no-compare", action="store_true", help="fit no rivals: faster, but without a verdict"
+    )
+    forms = report.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="print one JSON object")
+    forms.add_argument("--html", metavar="FILE", help="write a page with pictures")
+    _add_seed(report)
     report.set_defaults(run=_report)
 
     add_index_commands(commands)
@@ -186,23 +194,48 @@ def _decode(args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
+    from sklearn_rqvae.report import report
+
     model = _load_model(args.model)
-    items, _ = _read_model_items(args, model)
-    if model["text"]:
+    items, ids = _read_model_items(args, model)
+    texts = items if model["text"] else None
+    names, labels = _read_report_columns(args, ids, texts)
+    if texts is not None:
         items = _in_batches(model["pipeline"].named_steps["emb"].transform, items, "embedding")
-    quantizer = _quantizer_of(model)
-    codes = _in_batches(quantizer.transform, items, "encoding")
-    quality = _quality(quantizer, items, codes)
+    if not args.no_compare:
+        _say("fitting the model's rivals on a part of the items")
+    judged = report(
+        _quantizer_of(model),
+        items,
+        names=names,
+        texts=texts,
+        labels=labels,
+        compare_rivals=not args.no_compare,
+        random_state=args.seed,
+    )
     if args.json:
-        print(json.dumps(quality))
-        return
-    print("level  codewords  used  perplexity  unexplained variance so far")
-    for level, row in enumerate(quality["levels"]):
-        print(
-            f"{level:5}  {row['codebook_size']:9}  {row['utilization']:4.0%}  "
-            f"{row['perplexity']:10.1f}  {row['unexplained']:27.1%}"
-        )
-    print(f"{quality['n_items']} items: {_summary(quality)}.")
+        print(json.dumps(judged.to_dict()))
+    elif args.html:
+        with replacing(Path(args.html)) as file:
+            file.write(judged.to_html().encode("utf-8"))
+        print(f"Wrote {args.html}. {judged.verdict}")
+    else:
+        print(judged)
+
+
+def _read_report_columns(
+    args: argparse.Namespace, ids: Sequence[Any], texts: Sequence[str] | None
+) -> tuple[Sequence[str] | None, Sequence[str] | None]:
+    """Return names and labels of the items; ids are names where nothing says more."""
+    asked = [column for column in (args.name, args.label) if column]
+    if asked and Path(args.input).suffix == ".npy":
+        raise ValueError(f"{args.input} holds an array: --name and --label name columns of tables.")
+    table = read_table(args.input, asked) if asked else {}
+    names = [_as_text(value) for value in table[args.name]] if args.name else None
+    labels = [_as_text(value) for value in table[args.label]] if args.label else None
+    if names is None and texts is None and args.id:
+        names = [_as_text(value) for value in ids]
+    return names, labels
 
 
 def _demo(args: argparse.Namespace) -> None:
