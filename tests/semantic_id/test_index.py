@@ -439,6 +439,14 @@ def test_appended_codes_beyond_those_seen_widen_inferred_levels_and_keep_ids():
     assert index.items((0, 1)).tolist() == [5, 7]
 
 
+def test_a_failed_append_does_not_widen_inferred_levels():
+    index = SemanticIDIndex("raise").fit([[0, 1], [1, 0]])
+    with pytest.raises(ValueError, match="taken or retired"):
+        index.append([[700, 5], [0, 1]], [8, 9])
+    assert index.level_sizes_ == (2, 2)
+    assert index.ids_.tolist() == [[0, 1], [1, 0]]
+
+
 def test_a_suffix_outgrows_the_bits_left_for_it():
     # 56 bits of codes leave 8 for the suffix; the 300th item needs more.
     sizes = (2**28, 2**28)
