@@ -105,6 +105,27 @@ def test_every_mode_learns(params, mode):
     assert -estimator.score(X) < 0.5 * X.var()
 
 
+def test_linear_path_off_alone_gives_the_plain_architecture():
+    estimator = RQVAETransformer(linear_path=False, max_epochs=1).fit(X)
+    assert estimator.architecture_["embed_dim"] == 32
+    assert estimator.architecture_["hidden_dims"] == [512, 256, 128]
+    assert estimator.net_.decoder.components is None
+    assert len(estimator.history_) == 1
+    closed_form = RQVAETransformer().fit(X)
+    assert closed_form.history_ == []
+    assert closed_form.net_.decoder.mlp is None
+
+
+def test_a_narrow_closed_form_decodes_what_its_axes_hold():
+    wide = RQVAETransformer(codebook_size=32, random_state=0).fit(X)
+    narrow = RQVAETransformer(codebook_size=32, embed_dim=2, random_state=0).fit(X)
+    assert [codebook.shape for codebook in narrow.codebooks_] == [(32, 2)] * 3
+    assert wide.score(X) > narrow.score(X) > -X.var()
+    codes, errors = narrow.candidate_codes(X, 3)
+    decoded = narrow.inverse_transform(codes[:, 1])
+    np.testing.assert_allclose(((X - decoded) ** 2).sum(1), errors[:, 1], rtol=1e-3, atol=1e-3)
+
+
 def test_codebook_sizes_and_modes_per_level():
     estimator = RQVAETransformer(
         codebook_size=[4, 8], n_layers=2, codebook_mode=["ste", "Sinkhorn"], max_epochs=1
