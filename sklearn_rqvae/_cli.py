@@ -109,14 +109,14 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="tell how good a model's IDs are for items")
     report.add_argument("model", metavar="MODEL")
     _add_input(report)
-    report.add_argument("--name", metavar="COLUMN", help="column of the items' names, to show")
-    report.add_argument("--label", metavar="COLUMN", help="column to compare the codes with")
+    report.add_argument("--json", action="store_true", help="print one JSON object")
+    report.add_argument("--full", action="store_true", help="print findings and a verdict too")
+    report.add_argument("--html", metavar="FILE", help="write the full report with pictures")
+    report.add_argument("--name", metavar="COLUMN", help="in full: column of the items' names")
+    report.add_argument("--label", metavar="COLUMN", help="in full: compare codes with this column")
     report.add_argument(
-        "--no-compare", action="store_true", help="fit no rivals: faster, but without a verdict"
+        "--no-compare", action="store_true", help="in full: fit no rivals, give no verdict"
     )
-    forms = report.add_mutually_exclusive_group()
-    forms.add_argument("--json", action="store_true", help="print one JSON object")
-    forms.add_argument("--html", metavar="FILE", help="write a page with pictures")
     _add_seed(report)
     report.set_defaults(run=_report)
 
@@ -194,33 +194,60 @@ def _decode(args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
-    from sklearn_rqvae.report import report
-
     model = _load_model(args.model)
     items, ids = _read_model_items(args, model)
     texts = items if model["text"] else None
-    names, labels = _read_report_columns(args, ids, texts)
     if texts is not None:
         items = _in_batches(model["pipeline"].named_steps["emb"].transform, items, "embedding")
+    quantizer = _quantizer_of(model)
+    if args.full or args.html:
+        _full_report(args, quantizer, items, texts, ids)
+        return
+    codes = _in_batches(quantizer.transform, items, "encoding")
+    quality = _quality(quantizer, items, codes)
+    if args.json:
+        print(json.dumps(quality))
+        return
+    print("level  codewords  used  perplexity  unexplained variance so far")
+    for level, row in enumerate(quality["levels"]):
+        print(
+            f"{level:5}  {row['codebook_size']:9}  {row['utilization']:4.0%}  "
+            f"{row['perplexity']:10.1f}  {row['unexplained']:27.1%}"
+        )
+    print(f"{quality['n_items']} items: {_summary(quality)}.")
+
+
+def _full_report(
+    args: argparse.Namespace,
+    quantizer: Any,
+    vectors: Any,
+    texts: Sequence[str] | None,
+    ids: Sequence[Any],
+) -> None:
+    """Write the page, and print the text or JSON, or the verdict if there is a page."""
+    from sklearn_rqvae.report import report
+
+    names, labels = _read_report_columns(args, ids, texts)
     if not args.no_compare:
-        _say("fitting the model's rivals on a part of the items")
+        _say("fitting rivals, and the model again, on a part of the items")
     judged = report(
-        _quantizer_of(model),
-        items,
+        quantizer,
+        vectors,
         names=names,
         texts=texts,
         labels=labels,
         compare_rivals=not args.no_compare,
         random_state=args.seed,
     )
-    if args.json:
-        print(json.dumps(judged.to_dict()))
-    elif args.html:
+    if args.html:
         with replacing(Path(args.html)) as file:
             file.write(judged.to_html().encode("utf-8"))
-        print(f"Wrote {args.html}. {judged.verdict}")
-    else:
+    if args.json:
+        print(json.dumps(judged.to_dict()))
+    elif args.full:
         print(judged)
+    else:
+        print(f"Wrote {args.html}. {judged.verdict}")
 
 
 def _read_report_columns(

@@ -59,7 +59,7 @@ class FaissResidualQuantizer(TransformerMixin, BaseEstimator):
         import faiss
 
         self.bits_ = [size.bit_length() - 1 for size in self.codebook_size]
-        bits = faiss.UInt64Vector()
+        bits: Any = faiss.UInt64Vector()
         for n_bits in self.bits_:
             bits.push_back(n_bits)
         self.mean_ = X.mean(axis=0, dtype=np.float64).astype(np.float32)

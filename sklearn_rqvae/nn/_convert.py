@@ -1,0 +1,225 @@
+"""Modules of other projects, from their checkpoints, where they compute what ours can."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import re
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sklearn_rqvae.exceptions import CheckpointError
+from sklearn_rqvae.nn._modes import QuantizeForwardMode
+from sklearn_rqvae.nn._rqvae import RqVae
+
+__all__ = ["convert_checkpoint"]
+
+# What BatchNorm1d adds to the variance by default; the checkpoints don't say.
+_BATCH_NORM_EPSILON = 1e-5
+
+
+def convert_checkpoint(
+    path: str | os.PathLike,
+    *,
+    activation: str | None = None,
+    normalize: bool | None = None,
+) -> RqVae:
+    """Rebuild the model of an LC-Rec or RQ-VAE-Recommender checkpoint as a module of ours.
+
+    Of the file, tensors, plain values and `argparse.Namespace` are read; no code in it is run. The
+    module computes the same codes and reconstructions in evaluation mode. Its losses are ours, and
+    rows are not standardized.
+
+    Two layouts are known, and told apart by the names of their weights. That of LC-Rec [1]_, which
+    MiniOneRec shares, is converted as it is; batch normalization becomes part of the layer before
+    it. That of RQ-VAE-Recommender [2]_ and genrec says too little: layers have no bias there, and
+    their activation and normalization aren't saved, so that you have to say them. As published
+    they are SiLU and a decoder whose output has length one, which our module has not: codes then
+    have to be computed by their own code. So only a model that was changed to ReLU and a plain
+    decoder can be converted.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file: a dictionary with the weights under "state_dict" or "model", or the weights alone.
+    activation : {"relu", "silu"}, optional
+        What stands between the layers in the layout of RQ-VAE-Recommender.
+    normalize : bool, optional
+        Whether that model's decoder scales its output to length one.
+
+    Returns
+    -------
+    model : RqVae
+        The module, in evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        If the file holds other objects, has none of the two layouts, or describes a model that
+        `RqVae` can't be.
+
+    References
+    ----------
+    .. [1] Zheng, B. et al. "Adapting large language models by integrating collaborative semantics
+       for recommendation". arXiv:2311.09049, 2023.
+    .. [2] Botta, E. "RQ-VAE Recommender". https://github.com/EdoardoBotta/RQ-VAE-Recommender
+    """
+    name = os.fspath(path)
+    weights, settings = _read(path)
+    if "rq.vq_layers.0.embedding.weight" in weights:
+        parts = {
+            "encoder": _linear_layers(weights, "encoder.mlp_layers.", name),
+            "decoder": _linear_layers(weights, "decoder.mlp_layers.", name),
+        }
+        codebooks = _codebooks(weights, r"rq\.vq_layers\.(\d+)\.embedding\.weight")
+        beta = float(getattr(settings, "beta", 0.25))
+    elif "layers.0.embedding.weight" in weights:
+        _check_recommender(weights, activation, normalize, name)
+        parts = {
+            "encoder": _linear_layers(weights, "encoder.mlp.", name),
+            "decoder": _linear_layers(weights, "decoder.mlp.", name),
+        }
+        codebooks = _codebooks(weights, r"layers\.(\d+)\.embedding\.weight")
+        # A learned map of a codebook becomes part of it.
+        for level, codebook in enumerate(codebooks):
+            projection = weights.get(f"layers.{level}.out_proj.0.weight")
+            if projection is not None:
+                codebooks[level] = codebook @ projection.T
+        beta = 0.25
+    else:
+        raise CheckpointError(
+            f"{name!r} has weights named {sorted(weights)[:3]}, ...: neither the layout of LC-Rec "
+            "(rq.vq_layers.0.embedding.weight) nor that of RQ-VAE-Recommender "
+            "(layers.0.embedding.weight)."
+        )
+    return _build(parts, codebooks, beta, name)
+
+
+def _read(path: str | os.PathLike) -> tuple[dict[str, Tensor], Any]:
+    """Return the weights and the settings beside them."""
+    name = os.fspath(path)
+    try:
+        # LC-Rec saves its command line's arguments, an object without behavior.
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            # It saves by a newer pickle protocol than torch's own, which reads well.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{name!r} can't be read as tensors and plain values, and nothing else is loaded. "
+            "Where you trust it, load it with the code it comes from and save the weights alone: "
+            "torch.save(model.state_dict(), path)."
+        ) from error
+    weights = content
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            weights = content[key]
+    if not isinstance(weights, dict) or not all(
+        isinstance(value, Tensor) for value in weights.values()
+    ):
+        raise CheckpointError(f"{name!r} holds no dictionary of weights.")
+    # Wrappers for compiling and for several devices put their name before that of each weight.
+    prefixes = ("_orig_mod.", "module.")
+    weights = {
+        re.sub(f"^({'|'.join(map(re.escape, prefixes))})+", "", key): value.float()
+        for key, value in weights.items()
+    }
+    return weights, content.get("args")
+
+
+def _check_recommender(
+    weights: dict[str, Tensor], activation: str | None, normalize: bool | None, name: str
+) -> None:
+    """Refuse what our module isn't."""
+    if activation is None or normalize is None:
+        raise CheckpointError(
+            f"{name!r} has the layout of RQ-VAE-Recommender and genrec, whose weights don't tell "
+            "their activation and normalization: give activation ('relu' or 'silu') and normalize "
+            "(whether the decoder's output has length one)."
+        )
+    if activation != "relu":
+        raise CheckpointError(
+            f"activation={activation!r} can't be converted: RqVae has ReLU. Compute the codes with "
+            "the model's own code and give them to SemanticIDIndex, or fit anew."
+        )
+    if normalize:
+        raise CheckpointError(
+            "normalize=True can't be converted: RqVae doesn't scale its reconstructions to length "
+            "one. Compute the codes with the model's own code, or fit anew on rows of length one."
+        )
+
+
+def _codebooks(weights: dict[str, Tensor], pattern: str) -> list[Tensor]:
+    """Return the codebooks in the order of their levels."""
+    found = {
+        int(match[1]): value
+        for key, value in weights.items()
+        if (match := re.fullmatch(pattern, key))
+    }
+    return [found[level] for level in sorted(found)]
+
+
+def _linear_layers(
+    weights: dict[str, Tensor], prefix: str, name: str
+) -> list[tuple[Tensor, Tensor]]:
+    """Return weight and bias of each linear layer, batch normalization included."""
+    pattern = re.compile(re.escape(prefix) + r"(\d+)\.weight")
+    numbers = sorted(int(match[1]) for key in weights if (match := pattern.fullmatch(key)))
+    layers: list[tuple[Tensor, Tensor]] = []
+    for number in numbers:
+        weight = weights[f"{prefix}{number}.weight"]
+        bias = weights.get(f"{prefix}{number}.bias")
+        if weight.ndim == 2:
+            layers.append((weight, torch.zeros(len(weight)) if bias is None else bias))
+            continue
+        mean = weights.get(f"{prefix}{number}.running_mean")
+        variance = weights.get(f"{prefix}{number}.running_var")
+        if not layers or mean is None or variance is None or bias is None:
+            raise CheckpointError(
+                f"{name!r} has a layer {prefix}{number} that is neither linear nor batch "
+                "normalization; RqVae has no others."
+            )
+        factor = weight / (variance + _BATCH_NORM_EPSILON).sqrt()
+        before, shift = layers[-1]
+        layers[-1] = (before * factor[:, None], (shift - mean) * factor + bias)
+    if not layers:
+        raise CheckpointError(f"{name!r} has no weights named {prefix}*.")
+    return layers
+
+
+def _build(
+    parts: dict[str, list[tuple[Tensor, Tensor]]], codebooks: list[Tensor], beta: float, name: str
+) -> RqVae:
+    encoder = parts["encoder"]
+    model = RqVae(
+        input_dim=encoder[0][0].shape[1],
+        embed_dim=encoder[-1][0].shape[0],
+        hidden_dims=[len(weight) for weight, _ in encoder[:-1]],
+        codebook_size=[len(codebook) for codebook in codebooks],
+        n_layers=len(codebooks),
+        commitment_weight=beta,
+        codebook_mode=QuantizeForwardMode.STE,
+        generator=torch.Generator(),
+    )
+    state = model.state_dict()
+    for part, layers in parts.items():
+        for number, layer in enumerate(layers):
+            # Activations, without weights, stand between the layers.
+            state |= {
+                f"{part}.mlp.{2 * number}.{kind}": value
+                for kind, value in zip(("weight", "bias"), layer, strict=True)
+            }
+    for level, codebook in enumerate(codebooks):
+        state[f"quantizer.levels.{level}.weight"] = codebook
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{name!r} doesn't fit RqVae, whose decoder mirrors the encoder: {error}"
+        ) from error
+    model.generator = None
+    return model.eval()
