@@ -5,8 +5,10 @@ are CPU time, so that other work on the machine doesn't show; set OMP_NUM_THREAD
 count twice. The naive versions of what needs distances are not affordable at that size; there, the
 time of the sampled estimate is printed alone, with the bound on its standard error.
 
-    OMP_NUM_THREADS=1 python benchmarks/bench_metrics.py                      # 10 million items, 4
-    levels of 256 OMP_NUM_THREADS=1 python benchmarks/bench_metrics.py --n-samples 100000
+    export OMP_NUM_THREADS=1
+    python benchmarks/bench_metrics.py                        # 10 million items, 4 levels of 256
+    python benchmarks/bench_metrics.py --n-samples 100000
+    python benchmarks/bench_metrics.py --normal vectors.npy   # the user guide's table
 """
 
 import argparse
@@ -131,6 +133,34 @@ def compare(name, ours, naive, arguments, naive_arguments, n_naive, n_samples):
     )
 
 
+def print_normal(path):
+    """Print what is normal for ResidualKMeans on the vectors of a .npy file."""
+    from sklearn_rqvae import ResidualKMeans
+
+    X = np.load(path).astype(np.float32)
+    model = ResidualKMeans(random_state=0).fit(X)
+    codes, sizes = model.transform(X), [len(codebook) for codebook in model.codebooks_]
+    lengths = range(1, codes.shape[1] + 1)
+    decoded = [model.inverse_transform(codes[:, :length]) for length in lengths]
+    rows = {
+        "distortion by level": metrics.distortion_by_level(X, decoded),
+        "mean cosine": metrics.mean_cosine_similarity(X, decoded[-1]),
+        "utilization": metrics.code_utilization(codes, sizes),
+        "perplexity": metrics.code_perplexity(codes, sizes),
+        "collision rate by length": [metrics.collision_rate(codes[:, :k]) for k in lengths],
+        "collision floor": metrics.collision_floor(X),
+        "colliding share": metrics.colliding_share(codes),
+        "largest group": metrics.largest_group(codes),
+        "entropy by length": metrics.joint_code_entropy(codes),
+        "log2 n": np.log2(len(X)),
+        "neighbor recall, decoded": metrics.neighbor_recall(X, decoded[-1], n_queries=None),
+        "neighbor recall, prefix": metrics.prefix_neighbor_recall(X, codes, n_queries=None),
+        "hierarchy consistency": metrics.hierarchy_consistency(X, codes, random_state=0),
+    }
+    for name, value in rows.items():
+        print(f"{name:28}{np.array2string(np.asarray(value), precision=4, suppress_small=True)}")
+
+
 def main():
     """Measure everything."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -139,7 +169,11 @@ def main():
     parser.add_argument("--codebook-size", type=int, default=256)
     parser.add_argument("--n-features", type=int, default=32)
     parser.add_argument("--n-naive", type=int, default=200_000)
+    parser.add_argument("--normal", metavar="VECTORS.npy", help="print a catalog's numbers instead")
     arguments = parser.parse_args()
+    if arguments.normal:
+        print_normal(arguments.normal)
+        return
     n, size = arguments.n_samples, arguments.codebook_size
     n_naive = min(n, arguments.n_naive)
     rng = np.random.default_rng(0)
