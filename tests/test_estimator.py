@@ -326,13 +326,10 @@ def test_early_stopping_holds_out_rows_and_keeps_the_best_epoch():
 
 @ARCHITECTURES
 def test_training_never_ends_worse_than_it_started(params):
+    params = {**params, "codebook_mode": "STE", "lr": 10.0}
     start = RQVAETransformer(**{**params, "max_epochs": 0}).fit(X)
-    trained = RQVAETransformer(
-        **{**params, "max_epochs": 5, "lr": 10.0, "codebook_mode": "STE"}
-    ).fit(X)
-    if params is SMALL:
-        assert trained.score(X) >= start.score(X) - 1e-6
-    assert np.isfinite(trained.score(X))
+    trained = RQVAETransformer(**{**params, "max_epochs": 5}).fit(X)
+    assert trained.score(X) >= start.score(X) - 1e-6
 
 
 def test_own_module_and_its_loss_are_used():
