@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import pickle
 import re
-import warnings
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,9 +27,15 @@ def convert_checkpoint(
 ) -> RqVae:
     """Rebuild the model of an LC-Rec or RQ-VAE-Recommender checkpoint as a module of ours.
 
-    Of the file, tensors, plain values and `argparse.Namespace` are read; no code in it is run. The
-    module computes the same codes and reconstructions in evaluation mode. Its losses are ours, and
-    rows are not standardized.
+    Only tensors and plain values are read, and no code in the file is run. The files that these
+    projects write hold more than that; save the weights alone first, in an environment where you
+    trust them::
+
+        content = torch.load("best_collision_model.pth", weights_only=False)
+        torch.save(content["state_dict"], "weights.pt")  # LC-Rec; "model" for the other one
+
+    The module computes the same codes and reconstructions in evaluation mode. Its losses are ours,
+    and rows are not standardized.
 
     Two layouts are known, and told apart by the names of their weights. That of LC-Rec [1]_, which
     MiniOneRec shares, is converted as it is; batch normalization becomes part of the layer before
@@ -69,14 +72,13 @@ def convert_checkpoint(
     .. [2] Botta, E. "RQ-VAE Recommender". https://github.com/EdoardoBotta/RQ-VAE-Recommender
     """
     name = os.fspath(path)
-    weights, settings = _read(path)
+    weights = _read(path)
     if "rq.vq_layers.0.embedding.weight" in weights:
         parts = {
             "encoder": _linear_layers(weights, "encoder.mlp_layers.", name),
             "decoder": _linear_layers(weights, "decoder.mlp_layers.", name),
         }
         codebooks = _codebooks(weights, r"rq\.vq_layers\.(\d+)\.embedding\.weight")
-        beta = float(getattr(settings, "beta", 0.25))
     elif "layers.0.embedding.weight" in weights:
         _check_recommender(weights, activation, normalize, name)
         parts = {
@@ -89,30 +91,26 @@ def convert_checkpoint(
             projection = weights.get(f"layers.{level}.out_proj.0.weight")
             if projection is not None:
                 codebooks[level] = codebook @ projection.T
-        beta = 0.25
     else:
         raise CheckpointError(
             f"{name!r} has weights named {sorted(weights)[:3]}, ...: neither the layout of LC-Rec "
             "(rq.vq_layers.0.embedding.weight) nor that of RQ-VAE-Recommender "
             "(layers.0.embedding.weight)."
         )
-    return _build(parts, codebooks, beta, name)
+    return _build(parts, codebooks, name)
 
 
-def _read(path: str | os.PathLike) -> tuple[dict[str, Tensor], Any]:
-    """Return the weights and the settings beside them."""
+def _read(path: str | os.PathLike) -> dict[str, Tensor]:
+    """Return the weights by name."""
     name = os.fspath(path)
     try:
-        # LC-Rec saves its command line's arguments, an object without behavior.
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            # It saves by a newer pickle protocol than torch's own, which reads well.
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
         raise CheckpointError(
-            f"{name!r} can't be read as tensors and plain values, and nothing else is loaded. "
-            "Where you trust it, load it with the code it comes from and save the weights alone: "
-            "torch.save(model.state_dict(), path)."
+            f"{name!r} holds more than tensors and plain values, or isn't a file of torch.save; "
+            "nothing else is loaded. Where you trust it, load it in its own environment and save "
+            "the weights alone: torch.save(torch.load(path, weights_only=False)['state_dict'], "
+            "'weights.pt') for LC-Rec, ['model'] for RQ-VAE-Recommender."
         ) from error
     weights = content
     for key in ("state_dict", "model"):
@@ -124,11 +122,10 @@ def _read(path: str | os.PathLike) -> tuple[dict[str, Tensor], Any]:
         raise CheckpointError(f"{name!r} holds no dictionary of weights.")
     # Wrappers for compiling and for several devices put their name before that of each weight.
     prefixes = ("_orig_mod.", "module.")
-    weights = {
+    return {
         re.sub(f"^({'|'.join(map(re.escape, prefixes))})+", "", key): value.float()
         for key, value in weights.items()
     }
-    return weights, content.get("args")
 
 
 def _check_recommender(
@@ -192,7 +189,7 @@ def _linear_layers(
 
 
 def _build(
-    parts: dict[str, list[tuple[Tensor, Tensor]]], codebooks: list[Tensor], beta: float, name: str
+    parts: dict[str, list[tuple[Tensor, Tensor]]], codebooks: list[Tensor], name: str
 ) -> RqVae:
     encoder = parts["encoder"]
     model = RqVae(
@@ -201,7 +198,6 @@ def _build(
         hidden_dims=[len(weight) for weight, _ in encoder[:-1]],
         codebook_size=[len(codebook) for codebook in codebooks],
         n_layers=len(codebooks),
-        commitment_weight=beta,
         codebook_mode=QuantizeForwardMode.STE,
         generator=torch.Generator(),
     )

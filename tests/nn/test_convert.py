@@ -131,10 +131,19 @@ def test_lcrec_checkpoint_gives_the_same_codes_and_reconstructions(tmp_path, x, 
     for _ in range(3):  # moves the running mean and variance off their start
         model.encoder.mlp_layers(3 + 2 * x)
         model.decoder.mlp_layers(torch.randn(40, SIZES[-1]))
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    converted = convert_checkpoint(tmp_path / "weights.pt")
+    assert not converted.training
+    assert_same(converted, model, x)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_lcrec_file_as_it_is_written_is_refused_with_the_way_out(tmp_path, x):
+    # Arguments of a command line, and a pickle protocol that torch doesn't read safely.
+    model = LCRec(False)
     path = tmp_path / "best_collision_model.pth"
-    args = argparse.Namespace(beta=0.5, layers=SIZES[1:-1], sk_epsilons=[0.0, 0.003])
     content = {
-        "args": args,
+        "args": argparse.Namespace(beta=0.25, layers=SIZES[1:-1], sk_epsilons=[0.0, 0.003]),
         "epoch": 3,
         "best_loss": 0.1,
         "best_collision_rate": 0.2,
@@ -142,10 +151,10 @@ def test_lcrec_checkpoint_gives_the_same_codes_and_reconstructions(tmp_path, x, 
         "optimizer": torch.optim.AdamW(model.parameters()).state_dict(),
     }
     torch.save(content, path, pickle_protocol=4)
-    converted = convert_checkpoint(path)
-    assert converted.commitment_weight == 0.5
-    assert not converted.training
-    assert_same(converted, model, x)
+    with pytest.raises(CheckpointError, match=r"\['state_dict'\], 'weights.pt'\) for LC-Rec"):
+        convert_checkpoint(path)
+    torch.save(torch.load(path, weights_only=False)["state_dict"], tmp_path / "weights.pt")
+    assert convert_checkpoint(tmp_path / "weights.pt").get_semantic_ids(x).shape == (40, 2)
 
 
 def test_converted_module_can_be_saved_as_ours(tmp_path, x):
@@ -187,7 +196,7 @@ class Payload:
 
 def test_a_file_with_code_is_refused_and_not_run(tmp_path):
     torch.save({"model": LCRec(False).state_dict(), "model_config": Payload()}, tmp_path / "bad.pt")
-    with pytest.raises(CheckpointError, match="save the weights alone"):
+    with pytest.raises(CheckpointError, match="the weights alone"):
         convert_checkpoint(tmp_path / "bad.pt")
 
 
