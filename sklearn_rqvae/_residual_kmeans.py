@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -188,6 +188,34 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         check_is_fitted(self)
         return self._decode(check_codes(X, [len(codebook) for codebook in self.codebooks_]))
 
+    def candidate_codes(
+        self, X: ArrayLike, n_candidates: int = 16
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return several semantic IDs for each row, the best one first.
+
+        Use it to give colliding items different IDs at the least cost.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+        n_candidates : int, default=16
+            Candidates for each row, at least 1.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_found, n_layers), dtype=int64
+            Candidates by rising error; `n_found` is `n_candidates`, or the number of code tuples if
+            that is less.
+        errors : ndarray of shape (n_samples, n_found), dtype=float32
+            Squared errors of their reconstructions, summed over the features.
+        """
+        if not isinstance(n_candidates, Integral) or n_candidates < 1:
+            raise ValueError(f"n_candidates={n_candidates!r} should be an integer of at least 1.")
+        parts = list(self._search(self._validate_rows(X), int(n_candidates)))
+        codes, errors = zip(*parts, strict=True)
+        return np.concatenate(codes), np.concatenate(errors)
+
     def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the negative mean squared reconstruction error: higher is better, 0 is perfect.
 
@@ -228,14 +256,19 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return validate_data(self, as_array(X), dtype=np.float32, order="C", reset=False)
 
     def _encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
+        return np.concatenate([codes[:, 0] for codes, _ in self._search(X, self.n_beams)])
+
+    def _search(
+        self, X: NDArray[np.float32], n_beams: int
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield candidates and their errors, chunk by chunk of equal numbers of rows."""
         codebooks = self._codebook_tensors()
         tables = SearchTables(codebooks)
-        codes = np.empty((len(X), len(codebooks)), dtype=np.int64)
         for rows, chunk in padded_chunks(X, CHUNK_ROWS):
             centered = torch.from_numpy(chunk - self.mean_)
-            found, _ = beam_search(centered, codebooks, self.n_beams, tables=tables)
-            codes[rows] = found[: rows.stop - rows.start, 0].numpy()
-        return codes
+            codes, errors = beam_search(centered, codebooks, n_beams, tables=tables)
+            size = rows.stop - rows.start
+            yield codes[:size].numpy(), errors[:size].numpy()
 
     def _decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
         quantized = sum_codewords(torch.from_numpy(codes), self._codebook_tensors())

@@ -288,3 +288,17 @@ def test_real_vectors_are_quantized_better_than_by_faiss(load_catalog, catalog):
         for codes in (model.transform(train), rival_train)
     ]
     assert collisions[0] <= collisions[1]
+
+
+def test_candidates_start_with_the_codes_and_get_worse():
+    rows = clustered_rows()
+    model = small_model(n_beams=4).fit(rows)
+    codes, errors = model.candidate_codes(rows, n_candidates=4)
+    np.testing.assert_array_equal(codes[:, 0], model.transform(rows))
+    assert (np.diff(errors, axis=1) >= 0).all()
+    decoded = model.inverse_transform(codes[:, 3])
+    np.testing.assert_allclose(
+        ((rows - decoded) ** 2).sum(1), errors[:, 3], rtol=1e-3, atol=1e-3 * errors.max()
+    )
+    with pytest.raises(ValueError, match="n_candidates=0"):
+        model.candidate_codes(rows, n_candidates=0)

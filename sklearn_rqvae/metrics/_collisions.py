@@ -113,8 +113,7 @@ def colliding_share(codes: ArrayLike) -> float:
 
     See Also
     --------
-    collision_rate : Share of samples in excess of the distinct semantic IDs; at least half of this
-    share.
+    collision_rate : Share of samples in excess of the distinct IDs; at least half of this share.
 
     Examples
     --------

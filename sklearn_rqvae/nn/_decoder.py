@@ -71,14 +71,40 @@ class Decoder(nn.Module):
         self.interactions = None
 
     def forward(self, quantized: Tensor, codes: Tensor) -> Tensor:
-        """Decode latents of shape (n_samples, embed_dim) and their codes (n_samples, n_levels)."""
+        """Decode latents and their codes.
+
+        Parameters
+        ----------
+        quantized : Tensor of shape (n_samples, embed_dim)
+            Sums of codewords.
+        codes : Tensor of int64 of shape (n_samples, n_levels)
+            The codes that they are sums of.
+
+        Returns
+        -------
+        decoded : Tensor of shape (n_samples, input_dim)
+            Standardized features; logits in the categorical columns.
+        """
         parts = [] if self.mlp is None else [self.mlp(quantized)]
         if self.components is not None:
             parts.append(self.add_interactions(quantized, codes) @ self.components)
         return sum(parts[1:], start=parts[0])
 
     def add_interactions(self, quantized: Tensor, codes: Tensor) -> Tensor:
-        """Return the latents that the codes stand for, of shape (n_samples, embed_dim)."""
+        """Add the interactions of the codes to the sums of their codewords.
+
+        Parameters
+        ----------
+        quantized : Tensor of shape (n_samples, embed_dim)
+            Sums of codewords.
+        codes : Tensor of int64 of shape (n_samples, n_levels)
+            The codes that they are sums of.
+
+        Returns
+        -------
+        latent : Tensor of shape (n_samples, embed_dim)
+            The latents that the codes stand for.
+        """
         if self.interactions is None or not codes.shape[1]:
             return quantized
         vectors = self.interactions(codes)

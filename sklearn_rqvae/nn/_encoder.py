@@ -62,7 +62,18 @@ class Encoder(nn.Module):
         self.register_buffer("components", components)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode standardized features of shape (n_samples, input_dim)."""
+        """Encode rows.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, input_dim)
+            Standardized features.
+
+        Returns
+        -------
+        latent : Tensor of shape (n_samples, embed_dim)
+            Latents.
+        """
         parts = [] if self.mlp is None else [self.mlp(x)]
         if self.components is not None:
             parts.append(x @ self.components.T)

@@ -53,7 +53,18 @@ class PairInteractions(nn.Module):
         return {"n_pairs": len(self.keys), "dim": self.vectors.shape[1]}
 
     def rows(self, codes: Tensor) -> Tensor:
-        """Return where in `vectors` each row's pairs stand, of shape (n_samples, n_level_pairs)."""
+        """Return where in `vectors` each row's pairs stand.
+
+        Parameters
+        ----------
+        codes : Tensor of int64 of shape (n_samples, n_levels)
+            Codes of the first ``n_levels`` levels.
+
+        Returns
+        -------
+        rows : Tensor of int64 of shape (n_samples, n_level_pairs)
+            Positions, 0 for pairs that aren't stored.
+        """
         return 1 + find(self.keys, self.pair_keys(codes))
 
     def forward(self, codes: Tensor) -> Tensor:

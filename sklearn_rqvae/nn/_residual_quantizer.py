@@ -152,7 +152,18 @@ class ResidualQuantizer(nn.Module):
         return cast("list[Codebook]", list(self.levels))
 
     def normalize(self, latent: Tensor) -> Tensor:
-        """Scale latents to the length of the first codewords, if they have a fixed one."""
+        """Scale latents to the length of the first codewords, if they have a fixed one.
+
+        Parameters
+        ----------
+        latent : Tensor of shape (n_samples, embed_dim)
+            Latents.
+
+        Returns
+        -------
+        latent : Tensor of shape (n_samples, embed_dim)
+            What the first level compares with its codewords.
+        """
         first = self._levels[0]
         return first.radius * F.normalize(latent) if first.normalize else latent
 
@@ -227,7 +238,18 @@ class ResidualQuantizer(nn.Module):
 
     @torch.no_grad()
     def encode(self, latent: Tensor) -> Tensor:
-        """Return the greedy codes of latents, of shape (n_samples, n_layers), without noise."""
+        """Choose greedily and without noise, in all modes.
+
+        Parameters
+        ----------
+        latent : Tensor of shape (n_samples, embed_dim)
+            Latents.
+
+        Returns
+        -------
+        codes : Tensor of int64 of shape (n_samples, n_layers)
+            Code of each row at each level.
+        """
         with torch.autocast(latent.device.type, enabled=False):
             latent = self.normalize(latent.to(self.temperature.dtype))
             return residual_codes(latent, self.codebooks)
@@ -267,7 +289,18 @@ class ResidualQuantizer(nn.Module):
             residual = residual - codebook.lookup(codes)
 
     def judges_usage(self, window: float) -> bool:
-        """Say whether any level's mean usage has reached `window`."""
+        """Say whether any level's mean usage has reached `window`.
+
+        Parameters
+        ----------
+        window : float
+            Mean number of uses of a code from which on a level is judged.
+
+        Returns
+        -------
+        judges : bool
+            Whether there was enough use at every level.
+        """
         return bool(torch.stack([level.usage.mean() for level in self._levels]).max() >= window)
 
     @torch.no_grad()

@@ -54,7 +54,13 @@ class DriftReport:
     matching: list[NDArray[np.int64]] = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all as plain numbers and lists."""
+        """Return all as plain numbers and lists.
+
+        Returns
+        -------
+        content : dict
+            Names and values.
+        """
         content = asdict(self)
         content["matching"] = [level.tolist() for level in self.matching]
         return content

@@ -66,7 +66,13 @@ class CollisionReport:
         return self.error_after / self.error_before - 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all numbers, derived ones too, as a dictionary."""
+        """Return all numbers, derived ones too, as a dictionary.
+
+        Returns
+        -------
+        content : dict
+            Names and values.
+        """
         return {
             **asdict(self),
             "collision_rate": self.collision_rate,

@@ -1,0 +1,52 @@
+"""Public names have docstrings with every parameter, every result and their shapes in sections."""
+
+import importlib
+import inspect
+from dataclasses import is_dataclass
+from enum import EnumMeta
+
+import pytest
+from numpydoc.validate import validate
+
+PACKAGES = [
+    "sklearn_rqvae",
+    "sklearn_rqvae.datasets",
+    "sklearn_rqvae.metrics",
+    "sklearn_rqvae.nn",
+    "sklearn_rqvae.plotting",
+    "sklearn_rqvae.semantic_id",
+    "sklearn_rqvae.callbacks",
+]
+
+# No See Also, extended summary or names of results are asked for; the first line stands beside the quotes.
+NOT_ASKED = {"ES01", "EX01", "GL01", "GL02", "GL03", "RT02", "SA01", "SA04", "YD01"}
+
+
+def public_names():
+    for package in PACKAGES:
+        module = importlib.import_module(package)
+        for name in module.__all__:
+            value = getattr(module, name)
+            if not callable(value) or not getattr(value, "__module__", "").startswith(
+                "sklearn_rqvae"
+            ):
+                continue
+            # Named tuples, data classes and enumerations list their fields under Attributes.
+            of_fields = (
+                hasattr(value, "_fields") or is_dataclass(value) or isinstance(value, EnumMeta)
+            )
+            if not of_fields:
+                yield f"{package}.{name}"
+            if inspect.isclass(value):
+                for method, function in vars(value).items():
+                    public = not method.startswith(("_", "on_"))
+                    if public and inspect.isfunction(inspect.unwrap(getattr(value, method))):
+                        yield f"{package}.{name}.{method}"
+
+
+@pytest.mark.parametrize("name", sorted(set(public_names())))
+def test_docstring_is_complete(name):
+    found = validate(name)
+    # numpydoc asks generators written as functions that return iterators for both sections.
+    not_asked = NOT_ASKED | ({"RT01"} if "Yields\n" in found["docstring"] else set())
+    assert not [problem for problem in found["errors"] if problem[0] not in not_asked]
