@@ -18,7 +18,7 @@ PACKAGES = [
     "sklearn_rqvae.callbacks",
 ]
 
-# No See Also, extended summary or names of results are asked for; the first line stands beside the quotes.
+# No See Also, extended summary or names of results are asked for, nor a place for the first line.
 NOT_ASKED = {"ES01", "EX01", "GL01", "GL02", "GL03", "RT02", "SA01", "SA04", "YD01"}
 
 
@@ -38,7 +38,7 @@ def public_names():
             if not of_fields:
                 yield f"{package}.{name}"
             if inspect.isclass(value):
-                for method, function in vars(value).items():
+                for method in vars(value):
                     public = not method.startswith(("_", "on_"))
                     if public and inspect.isfunction(inspect.unwrap(getattr(value, method))):
                         yield f"{package}.{name}.{method}"
