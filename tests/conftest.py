@@ -2,8 +2,10 @@
 
 import os
 
-os.environ.setdefault("SCIPY_ARRAY_API", "1")  # else scikit-learn skips one of its estimator checks
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny matrices: a second thread costs more than it brings
+# Without the first, scikit-learn skips one of its estimator checks. The second is for speed: on
+# tiny matrices a second thread costs more than it brings.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from pathlib import Path
 

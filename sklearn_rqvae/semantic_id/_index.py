@@ -454,7 +454,7 @@ class SemanticIDIndex:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the index arrays, without the characters of long strings."""
+        """Size of the index arrays in bytes, without the characters of long strings."""
         self._check_fitted()
         return self._store.nbytes
 

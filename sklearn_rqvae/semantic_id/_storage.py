@@ -41,8 +41,7 @@ HEADER = "header.json"
 
 @contextmanager
 def replace_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside `path` that takes its place when the block ends without an
-    error.
+    """Open a temporary file that takes the place of `path` when the block ends without error.
 
     Parameters
     ----------

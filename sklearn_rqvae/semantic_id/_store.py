@@ -60,7 +60,7 @@ class IDStore:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays."""
+        """Size of all arrays in bytes."""
         arrays = (self.keys, self.order, self.item_ids, self.item_order, self.retired)
         return sum(array.nbytes for array in arrays if array is not None)
 
