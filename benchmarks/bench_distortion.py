@@ -384,9 +384,10 @@ def draw_rates(groups: dict[tuple[str, str], dict[str, list[Cell]]], folder: Pat
             names=[label(name) for name in curves],
             ylabel="FVU on held-out rows",
         )
-        ax = plt.subplots(figsize=(7, 4.6), layout="constrained")[1]
+        ax = plt.subplots(figsize=(8.6, 4.6), layout="constrained")[1]
         display.plot(ax)
         ax.set_title(catalog, loc="left")
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize="small")
         ax.figure.savefig(folder / f"rates_{catalog}.png", dpi=150)
         plt.close(ax.figure)
         text += figure(
@@ -401,27 +402,34 @@ def draw_times(groups: dict[tuple[str, str], dict[str, list[Cell]]], folder: Pat
 
     from sklearn_rqvae.plotting._matplotlib import line_look, tidy
 
-    found = {catalog: groups[key] for key in groups for catalog in [key[0]] if key[1] == BITS[0]}
+    found = {catalog: methods for (catalog, bits), methods in groups.items() if bits == BITS[0]}
     if not found:
         return ""
-    fig, axes = plt.subplots(
-        1, len(found), figsize=(4.2 * len(found) + 2.6, 4.6), layout="constrained", squeeze=False
-    )
+    n_columns = min(2, len(found))
+    n_rows = -(-len(found) // n_columns)
+    size = (3.6 * n_columns + 3.4, 0.4 + 3.6 * max(n_rows, 1))
+    fig, axes = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)
     names = sorted({name for methods in found.values() for name in methods}, key=_method_order)
-    looks = {name: line_look(i) | {"linestyle": "none"} for i, name in enumerate(names)}
     handles = {}
-    for ax, (catalog, methods) in zip(axes[0], found.items(), strict=True):
-        for i, (name, cells) in enumerate(methods.items(), 1):
+    for ax, (catalog, methods) in zip(axes.flat, found.items(), strict=False):
+        for name, cells in methods.items():
             x, y = mean_of(cells, "fit_seconds"), mean_of(cells, "fvu_held_out")
-            (handle,) = ax.plot(x, y, markersize=7, label=f"{i} {label(name)}", **looks[name])
-            ax.annotate(str(names.index(name) + 1), (x, y), (5, 4), textcoords="offset points")
-            handles[name] = handle
-        ax.set(xscale="log", xlabel="seconds of fit", title=catalog)
+            if y > 1:
+                continue  # worse than the mean: it would only squeeze the others together
+            number = names.index(name)
+            look = line_look(number) | {"linestyle": "none", "markersize": 6}
+            (handles[name],) = ax.plot(x, y, label=f"{number + 1} {label(name)}", **look)
+            ax.annotate(str(number + 1), (x, y), (5, 3), textcoords="offset points", fontsize=8)
+        ax.set(xscale="log", title=catalog)
         tidy(ax)
-    axes[0, 0].set_ylabel("FVU on held-out rows")
+    for ax in axes.flat[len(found) :]:
+        ax.set_axis_off()
+    fig.supxlabel("seconds of fit", fontsize="medium")
+    fig.supylabel("FVU on held-out rows", fontsize="medium")
+    shown = sorted(handles, key=_method_order)
     fig.legend(
-        [handles[name] for name in names],
-        [f"{i} {label(name)}" for i, name in enumerate(names, 1)],
+        [handles[name] for name in shown],
+        [handles[name].get_label() for name in shown],
         loc="outside right upper",
         frameon=False,
         fontsize="small",
