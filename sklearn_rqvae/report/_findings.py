@@ -78,15 +78,15 @@ def verdict(name: str, comparison: Comparison | None, why_none: str) -> str:
         f"{where} {percent(mine.unexplained)} of the variance unexplained and {rival.name}, its "
         f"best rival, {percent(rival.unexplained)}: a difference of {spread} (two standard errors)"
     )
-    size = ""
     ratio = mine.n_numbers / rival.n_numbers
-    if ratio >= 2:
-        size = f" It stores {ratio:.1f} times as many numbers."
+    size = f" It stores {ratio:.1f} times as many numbers." if ratio >= 2 else ""
     if comparison.outcome == "better":
         return f"Worth it. {numbers}, {percent(comparison.gain)} of the rival's error.{size}"
     if comparison.outcome == "worse":
+        larger = f", which stores {1 / ratio:.1f} times as many numbers" if ratio <= 0.5 else ""
         return (
-            f"Not worth it. {numbers}. Take {rival.name}, or change {name} as the findings suggest."
+            f"Not worth it. {numbers}. Take {rival.name}{larger}, or change {name} as the "
+            "findings suggest."
         )
     return (
         f"No clear winner. {numbers}, too little to choose by. Take the simpler and faster one."

@@ -220,3 +220,19 @@ def test_a_decoder_that_does_not_mirror_the_encoder_is_refused(tmp_path):
     torch.save({"state_dict": model.state_dict()}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match="mirrors the encoder"):
         convert_checkpoint(tmp_path / "other.pt")
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_what_semantic_id_saves_is_converted_as_it_is(tmp_path, batch_norm):
+    semantic_id = pytest.importorskip("semantic_id")
+    x = torch.randn(200, SIZES[0], generator=torch.Generator().manual_seed(0))
+    theirs = semantic_id.RQVAE(
+        in_dim=SIZES[0], num_emb_list=[8, 8], e_dim=4, layers=[10], bn=batch_norm, epochs=10,
+        kmeans_init=True, batch_size=50, lr=1e-2,
+    )  # fmt: skip
+    theirs.fit(x.numpy())
+    theirs.save(str(tmp_path))
+    codes = theirs.encode(x.numpy())
+    assert len(set(map(tuple, codes.tolist()))) > 10
+    ours = convert_checkpoint(tmp_path / "model.pt")
+    assert (ours.quantizer.encode(ours.encode(x)).numpy() == codes).all()
