@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,13 +10,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sklearn_rqvae.nn import Decoder
-from sklearn_rqvae.quantize._beam import SearchTables, beam_search
+from sklearn_rqvae.quantize._beam import SearchTables, search_scores
+from sklearn_rqvae.quantize._blocks import in_blocks
 
 __all__ = ["Search"]
+
+# Rows reranked at a time: the candidates' vectors, 64 rows x 16 x 230 numbers, stay in cache.
+_RERANK_ROWS = 64
+
+# Numbers of possible pairs of codes up to which their places are looked up in a table; a search
+# among the stored ones takes less memory and five times longer.
+_MAX_PAIRS_IN_TABLE = 1 << 24
 
 
 class Search:
     """Find the codes of rows with a module whose weights stay as they are.
+
+    A row's codes depend on the row alone, not on the rows beside it, their order or number.
 
     Parameters
     ----------
@@ -27,27 +37,32 @@ class Search:
     @torch.no_grad()
     def __init__(self, module: Any):
         self.module = module
-        self.codebooks = [codebook.detach() for codebook in module.codebooks]
-        self.tables = SearchTables(self.codebooks)
+        codebooks = [codebook.detach() for codebook in module.codebooks]
+        self.tables = SearchTables(codebooks)
         decoder = module.decoder
         # Without an MLP the decoder is a rotation, which keeps distances: errors can be computed
-        # among the latents, where a reconstruction is a sum of rows of one table.
+        # among the latents.
         self.rotates = (
             isinstance(decoder, Decoder)
             and decoder.mlp is None
             and module.encoder.mlp is None
             and not module.codebook_normalize
         )
-        if self.rotates:
-            self.interactions = decoder.interactions
-            parts = list(self.codebooks)
-            self.starts = torch.tensor(
-                [0, *accumulate(len(codebook) for codebook in parts)], device=parts[0].device
-            )
-            if self.interactions is not None:
-                vectors = self.interactions.vectors
-                parts.append(F.pad(vectors, (0, parts[0].shape[1] - vectors.shape[1])))
-            self.summands = torch.cat(parts)
+        self.pairs = None
+        if self.rotates and decoder.interactions is not None:
+            self.pairs = _PairTables(decoder.interactions, torch.cat(codebooks))
+        self.n_scored = self.tables.directions.shape[1]
+        self.n_dims = 0 if self.pairs is None else self.pairs.vectors.shape[1]
+        self.directions = self._directions() if self.rotates else None
+
+    def _directions(self) -> Tensor | None:
+        """Return one matrix for encoder and inner products, where one product is the less work."""
+        axes = self.module.encoder.components.T
+        n_features, n_latent = axes.shape
+        n_columns = self.n_scored + self.n_dims
+        if n_features * n_columns > n_latent * (n_features + self.n_scored):
+            return None
+        return torch.cat([axes @ self.tables.directions, axes[:, : self.n_dims]], 1)
 
     @torch.no_grad()
     def encode(self, x: Tensor, n_beams: int) -> Tensor:
@@ -65,11 +80,10 @@ class Search:
         codes : Tensor of shape (n_samples, n_layers), dtype=int64
             Codes.
         """
-        if n_beams == 1:
-            return self.module.get_semantic_ids(x)
         codes, errors = self._ranked(x, n_beams)
-        best = errors.argmin(1)
-        return codes[torch.arange(len(codes), device=codes.device), best]
+        if codes.shape[1] == 1:
+            return codes[:, 0]
+        return codes[torch.arange(len(codes), device=codes.device), errors.argmin(1)]
 
     @torch.no_grad()
     def candidates(self, x: Tensor, n_candidates: int) -> tuple[Tensor, Tensor]:
@@ -90,32 +104,107 @@ class Search:
         errors : Tensor of shape (n_samples, n_found)
             Squared errors of their reconstructions, in input units, summed over the features.
         """
-        codes, errors = self._ranked(x, n_candidates)
+        codes, errors = self._ranked(x, n_candidates, exactly=True)
         errors, order = errors.sort(dim=1, stable=True)
         codes = codes.gather(1, order[..., None].expand(-1, -1, codes.shape[2]))
         if not self.rotates:
             return codes, errors
-        # The order was found among the latents; what they leave out is the same for all codes.
+        # The order was found without the row's norm, the same for all codes.
         standardized = (x - self.module.mean) / self.module.scale
-        left_out = standardized.square().sum(1) - self.module.encode(x).square().sum(1)
-        return codes, (errors + left_out.clamp(min=0)[:, None]) * self.module.scale[0] ** 2
+        errors = errors + standardized.square().sum(1, keepdim=True)
+        return codes, errors.clamp(min=0) * self.module.scale[0] ** 2
 
-    def _ranked(self, x: Tensor, n_candidates: int) -> tuple[Tensor, Tensor]:
-        """Return candidates and their errors, in the unit in which these can be had most easily."""
-        latent = self.module.encode(x)
-        codes, _ = beam_search(latent, self.codebooks, n_candidates, tables=self.tables)
-        flat = codes.flatten(0, 1)
+    def _ranked(self, x: Tensor, n_candidates: int, exactly: bool = False) -> tuple[Tensor, Tensor]:
+        """Return candidates and errors to rank them by; a single one has none, unless `exactly`."""
         if self.rotates:
-            rows, decoded = latent, self._sum(flat)
-        else:
-            rows, decoded = x, self.module.decode(flat)
-        difference = decoded.view(*codes.shape[:2], -1).sub_(rows[:, None])
-        return codes, difference.square_().sum(-1)
+            reranks = self.pairs is not None and (exactly or n_candidates > 1)
+            scores, latent = self._scores(x, self.n_dims if reranks else 0)
+            codes, totals = search_scores(scores, self.tables, n_candidates)
+            errors = totals.mul_(-2.0)
+            if reranks:
+                self.pairs.add_to_errors(errors, codes, latent)
+            return codes, errors
+        scores = in_blocks(lambda rows: self.tables.scores(self.module.encode(rows)), x)
+        codes, totals = search_scores(scores, self.tables, n_candidates)
+        if codes.shape[1] == 1 and not exactly:
+            return codes, totals
+        for errors, rows, some_codes in _chunks(totals, x, codes):
+            decoded = in_blocks(self.module.decode, some_codes.flatten(0, 1))
+            difference = decoded.view(*some_codes.shape[:2], -1).sub_(rows[:, None])
+            errors.copy_(difference.square_().sum(-1))
+        return codes, totals
 
-    def _sum(self, codes: Tensor) -> Tensor:
-        """Add codewords and interactions of each row of codes."""
-        summands = codes + self.starts[:-1]
-        if self.interactions is not None:
-            pairs = self.interactions.rows(codes) + self.starts[-1]
-            summands = torch.cat([summands, pairs], 1)
-        return F.embedding_bag(summands, self.summands, mode="sum")
+    def _scores(self, x: Tensor, n_dims: int) -> tuple[Tensor, Tensor]:
+        """Return all codewords' scores, and the first coordinates of the latents."""
+        module, tables = self.module, self.tables
+        n_columns = self.n_scored + n_dims
+
+        def products(rows: Tensor) -> Tensor:
+            standardized = (rows - module.mean) / module.scale
+            if self.directions is not None:
+                found = standardized @ self.directions[:, :n_columns]
+                found[:, : self.n_scored] -= tables.offsets
+                return found
+            latent = module.encoder(standardized)
+            return torch.cat([tables.scores(latent), latent[:, :n_dims]], 1)
+
+        scores, latent = in_blocks(products, x).split([self.n_scored, n_dims], 1)
+        return scores, latent
+
+
+class _PairTables:
+    """Compute what vectors of pairs of codes change in squared errors.
+
+    Parameters
+    ----------
+    interactions : PairInteractions
+        Pairs and vectors.
+    codewords : Tensor of shape (n_codewords, embed_dim)
+        The codewords of all levels.
+    """
+
+    def __init__(self, interactions: Any, codewords: Tensor):
+        self.interactions = interactions
+        self.vectors = interactions.vectors
+        self.codewords = codewords[:, : self.vectors.shape[1]].contiguous()
+        sizes = interactions.pair_keys.codebook_size
+        self.starts = torch.tensor([0, *sizes[:-1]], device=codewords.device).cumsum(0)
+        self.table = None
+        n_pairs = interactions.pair_keys.starts[-1]
+        if n_pairs <= _MAX_PAIRS_IN_TABLE:
+            rows = torch.arange(1, len(self.vectors), dtype=torch.int32, device=codewords.device)
+            self.table = rows.new_zeros(n_pairs)
+            self.table[interactions.keys] = rows
+
+    def add_to_errors(self, errors: Tensor, codes: Tensor, latent: Tensor) -> None:
+        r"""Add :math:`\|z - q - v\|^2 - \|z - q\|^2 = v^\top (v + 2 (q - z))` in place.
+
+        Only the coordinates that the vectors have are needed of latents and codewords.
+
+        Parameters
+        ----------
+        errors : Tensor of shape (n_samples, n_candidates)
+            Errors without pairs.
+        codes : Tensor of int64 of shape (n_samples, n_candidates, n_layers)
+            Candidates.
+        latent : Tensor of shape (n_samples, dim)
+            Latents.
+        """
+        for some_errors, some_codes, z in _chunks(errors, codes, latent):
+            flat = some_codes.flatten(0, 1)
+            vectors = F.embedding_bag(self._rows(flat), self.vectors, mode="sum")
+            difference = F.embedding_bag(flat + self.starts, self.codewords, mode="sum")
+            difference = difference.view(*some_codes.shape[:2], -1).sub_(z[:, None])
+            vectors = vectors.view_as(difference)
+            some_errors += difference.mul_(2.0).add_(vectors).mul_(vectors).sum(-1)
+
+    def _rows(self, codes: Tensor) -> Tensor:
+        """Return where in the vectors each row's pairs stand."""
+        if self.table is None:
+            return self.interactions.rows(codes)
+        return self.table[self.interactions.pair_keys(codes)]
+
+
+def _chunks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the same few rows of each tensor."""
+    return zip(*(tensor.split(_RERANK_ROWS) for tensor in tensors), strict=True)

@@ -25,16 +25,17 @@ from sklearn_rqvae._device import resolve_device
 from sklearn_rqvae._encode import Search
 from sklearn_rqvae._health import warn_of_collapse
 from sklearn_rqvae._persistence import read_state, write_state
-from sklearn_rqvae._rows import Rows, training_rows
+from sklearn_rqvae._row_source import RowSource, blocks_of, validated_rows
+from sklearn_rqvae._rows import Rows, closed_form_rows, first_rows, training_rows
 from sklearn_rqvae._schedule import SCHEDULES
 from sklearn_rqvae._training import TrainingSettings, train
 from sklearn_rqvae._validation import (
     as_array,
     check_codebook_size,
     check_codes,
-    padded_chunks,
 )
 from sklearn_rqvae.nn import QuantizeForwardMode
+from sklearn_rqvae.quantize._blocks import in_blocks
 
 __all__ = ["TRUSTED_TYPES", "RQVAETransformer"]
 
@@ -47,8 +48,8 @@ TRUSTED_TYPES = [
 ]
 """Names to pass to :func:`skops.io.load` as ``trusted``: fitted estimators hold no others."""
 
-# Rows reconstructed at a time by `score`: bounds its memory.
-_SCORE_ROWS = 8192
+# Rows encoded or decoded at a time: bounds the memory.
+_CHUNK_ROWS = 1024
 
 # The specification's sizes, for the plain architecture.
 _EMBED_DIM = 32
@@ -291,6 +292,11 @@ class RQVAETransformer(
         The result is a function of the weighted set of rows: neither their order nor whether a row
         is repeated or has twice the weight matters.
 
+        `X` may be a memory map larger than memory: it is read in blocks and never copied. Of very
+        many distinct rows a sample is used, which depends on the set of rows alone: in closed form
+        at most 2**24 numbers (43,690 rows of 384), but 256 rows for each codeword of the largest
+        codebook; in gradient training at most 2**28 numbers (1 GiB).
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -305,18 +311,27 @@ class RQVAETransformer(
         self : RQVAETransformer
             The fitted transformer.
         """
-        X, sample_weight = self._validate_fit_data(X, sample_weight)
-        architecture = self._architecture(X.shape[1])
+        source, sample_weight = self._validate_fit_data(X, sample_weight)
+        architecture = self._architecture(source.shape[1])
         device = resolve_device(self.device)
         generator = _generator(self.random_state)
         held_out = self.validation_fraction if self.early_stopping else None
-        training, validation = training_rows(X, sample_weight, held_out, device, generator)
+        n_start = closed_form_rows(source.shape[1], architecture["codebook_size"])
+        training, validation = training_rows(
+            source,
+            sample_weight,
+            held_out,
+            device,
+            generator,
+            max_rows=n_start if self._is_closed_form() else None,
+        )
         going_on = self._goes_on(architecture)
         module = build_module(self.module, architecture, generator).to(device)
         if going_on:
             module.load_state_dict(_tensors(self.state_))
         else:
-            start_module(module, training, generator, interactions=self._is_closed_form())
+            start = first_rows(training, n_start)
+            start_module(module, start, generator, interactions=self._is_closed_form())
         history = []
         if not self._is_closed_form():
             settings = self._training_settings(warm_up=not (self.linear_path or going_on))
@@ -340,7 +355,11 @@ class RQVAETransformer(
         codes : ndarray of shape (n_samples, n_layers), dtype=int64
             Code of each row at each level.
         """
-        return self._encode(self._validate_rows(X))
+        source = self._row_source(X)
+        codes = np.empty((len(source), len(self.codebooks_)), dtype=np.int64)
+        for rows, block in source.blocks():
+            codes[rows] = self._encode(block)
+        return codes
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Reconstruct rows from their codes, or coarsely from those of the first levels.
@@ -357,7 +376,13 @@ class RQVAETransformer(
         """
         check_is_fitted(self)
         sizes = [len(codebook) for codebook in self.codebooks_]
-        return self._decode(check_codes(X, sizes))
+        codes = np.asarray(as_array(X))
+        if codes.ndim != 2 or not len(codes):
+            check_codes(codes, sizes)  # says what is wrong
+        reconstruction = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
+        for rows in blocks_of(len(codes), self.n_features_in_):
+            reconstruction[rows] = self._decode(check_codes(codes[rows], sizes))
+        return reconstruction
 
     def candidate_codes(
         self, X: ArrayLike, n_candidates: int = 16
@@ -387,8 +412,8 @@ class RQVAETransformer(
         X = self._validate_rows(X)
         search = self._search()
         parts = [
-            [found.cpu().numpy()[:size] for found in search.candidates(chunk, n_candidates)]
-            for chunk, size in self._chunks(X)
+            [found.cpu().numpy() for found in search.candidates(chunk, n_candidates)]
+            for chunk in self._chunks(X)
         ]
         codes, errors = zip(*parts, strict=True)
         return np.concatenate(codes), np.concatenate(errors)
@@ -410,18 +435,19 @@ class RQVAETransformer(
         score : float
             Mean over rows and features, in squared units of the input, with a minus sign.
         """
-        X = self._validate_rows(X)
+        source = self._row_source(X)
         weights: Any = None
         if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        errors = np.empty(len(X))
-        for start in range(0, len(X), _SCORE_ROWS):
-            rows = X[start : start + _SCORE_ROWS]
-            reconstruction = self._decode(self._encode(rows))
-            errors[start : start + len(rows)] = ((rows - reconstruction) ** 2).mean(
-                1, dtype=np.float64
-            )
-        return -float(np.average(errors, weights=weights))
+            weights = _check_sample_weight(sample_weight, source.array, dtype=np.float64)
+            if not weights.sum():  # newer versions of scikit-learn say so themselves
+                raise ValueError("sample_weight sums to zero; give at least one positive weight.")
+        total = n_weighted = 0.0
+        for rows, block in source.blocks():
+            difference = block - self._decode(self._encode(block))
+            errors = np.square(difference, out=difference).mean(1, dtype=np.float64)
+            total += errors.sum() if weights is None else errors @ weights[rows]
+            n_weighted += len(errors) if weights is None else weights[rows].sum()
+        return -float(total / n_weighted)
 
     @property
     def net_(self) -> Any:
@@ -521,31 +547,41 @@ class RQVAETransformer(
 
     def _validate_fit_data(
         self, X: Any, sample_weight: Any
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
-        X = validate_data(self, as_array(X), dtype=np.float32, order="C")
+    ) -> tuple[RowSource, NDArray[np.float64] | None]:
+        source = validated_rows(self, as_array(X), reset=True)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
-                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+                sample_weight, source.array, dtype=np.float64, ensure_non_negative=True
             )
             if not sample_weight.any():
                 raise ValueError(
                     "sample_weight is zero for all rows; at least one needs a positive weight."
                 )
-        if self.n_cat_features > X.shape[1]:
+        n_features = source.shape[1]
+        if self.n_cat_features > n_features:
             raise ValueError(
                 f"n_cat_features={self.n_cat_features} should be at most the number of features, "
-                f"{X.shape[1]}; it "
+                f"{n_features}; it "
                 "counts the last columns of X that are categories."
             )
-        categories = X[:, X.shape[1] - self.n_cat_features :]
-        if categories.size and not (categories.min() >= 0 and categories.max() <= 1):
-            raise ValueError(
-                f"the last n_cat_features={self.n_cat_features} columns of X should be one-hot or "
-                "multi-hot, in [0, 1], but "
-                f"range from {categories.min()} to {categories.max()}; encode them with "
-                "OneHotEncoder."
-            )
-        return X, sample_weight
+        if self.n_cat_features:
+            self._check_categories(source)
+        return source, sample_weight
+
+    def _check_categories(self, source: RowSource) -> None:
+        for _, block in source.blocks():
+            categories = block[:, source.shape[1] - self.n_cat_features :]
+            if not (categories.min() >= 0 and categories.max() <= 1):
+                raise ValueError(
+                    f"the last n_cat_features={self.n_cat_features} columns of X should be one-hot "
+                    "or multi-hot, in [0, 1], but "
+                    f"range from {categories.min()} to {categories.max()}; encode them with "
+                    "OneHotEncoder."
+                )
+
+    def _row_source(self, X: Any) -> RowSource:
+        check_is_fitted(self)
+        return validated_rows(self, as_array(X), reset=False)
 
     def _validate_rows(self, X: Any) -> NDArray[np.float32]:
         check_is_fitted(self)
@@ -558,30 +594,21 @@ class RQVAETransformer(
     def _module(self) -> Any:
         return self._search().module
 
-    def _chunks(self, X: NDArray[np.float32]) -> Iterator[tuple[torch.Tensor, int]]:
-        """Yield equal chunks of rows on the device, and how many of their rows are from X."""
+    def _chunks(self, X: NDArray[Any]) -> Iterator[torch.Tensor]:
+        """Yield copies of a few rows at a time, on the device."""
         device = self._module().mean.device
-        for rows, chunk in padded_chunks(X):
-            yield torch.from_numpy(chunk).to(device), rows.stop - rows.start
+        for start in range(0, len(X), _CHUNK_ROWS):
+            yield torch.tensor(X[start : start + _CHUNK_ROWS], device=device)
 
     def _encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
         search = self._search()
-        codes = [
-            search.encode(chunk, self.n_beams)[:size].cpu().numpy()
-            for chunk, size in self._chunks(X)
-        ]
-        return np.concatenate(codes)
+        codes = [search.encode(chunk, self.n_beams) for chunk in self._chunks(X)]
+        return torch.cat(codes).cpu().numpy()
 
+    @torch.no_grad()
     def _decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
-        module = self._module()
-        with torch.no_grad():
-            rows = [
-                module.decode(torch.from_numpy(chunk).to(module.mean.device))[
-                    : part.stop - part.start
-                ]
-                for part, chunk in padded_chunks(codes)
-            ]
-        return torch.cat(rows).cpu().numpy()
+        decode = self._module().decode
+        return torch.cat([in_blocks(decode, chunk) for chunk in self._chunks(codes)]).cpu().numpy()
 
     def _architecture(self, n_features: int) -> dict[str, Any]:
         """Return the module's constructor arguments as plain values."""

@@ -1,0 +1,55 @@
+"""The largest entries of each row, for beams: faster than a top-k that also sorts them."""
+
+import torch
+from torch import Tensor
+
+__all__ = ["largest"]
+
+
+def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Find the `k` largest entries of each row, in any order.
+
+    On CPU every entry becomes one 64-bit float, its position in the bits that a 32-bit number
+    leaves zero, and numpy partitions these with vector instructions: 16 of 256 entries take a
+    fifth of the time of :func:`torch.topk`. It is the order of the entries that chooses among equal
+    ones, so the result is the same on every run.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (n_rows, n_columns)
+        Entries.
+    k : int
+        How many to find, at most `n_columns`.
+
+    Returns
+    -------
+    values : Tensor of shape (n_rows, k)
+        The entries found.
+    positions : Tensor of int64 of shape (n_rows, k)
+        Their columns.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_rqvae.quantize._largest import largest
+    >>> values, positions = largest(torch.tensor([[3.0, 1.0, 2.0, 0.0]]), 2)
+    >>> sorted(values[0].tolist()), sorted(positions[0].tolist())
+    ([2.0, 3.0], [0, 2])
+    """
+    n_columns = scores.shape[1]
+    if k == 1:
+        values, positions = scores.max(1, keepdim=True)
+        return values, positions
+    if k == n_columns:
+        return scores, torch.arange(k, device=scores.device).expand_as(scores)
+    if scores.device.type != "cpu" or scores.dtype != torch.float32:
+        values, positions = scores.topk(k, dim=1, sorted=False)
+        return values, positions
+    columns = torch.arange(n_columns)
+    packed = (
+        scores.detach().double().view(torch.int64).bitwise_or_(columns).view(torch.float64).numpy()
+    )
+    packed.partition(n_columns - k, axis=1)
+    found = torch.from_numpy(packed[:, n_columns - k :].copy()).view(torch.int64)
+    positions = found.bitwise_and_((1 << (n_columns - 1).bit_length()) - 1)
+    return scores.gather(1, positions), positions
