@@ -14,10 +14,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from sklearn_rqvae._compat import Interval, fit_context
+from sklearn_rqvae._distinct_rows import canonical_rows
+from sklearn_rqvae._row_source import RowSource, blocks_of, validated_rows
+from sklearn_rqvae._rows import closed_form_rows
 from sklearn_rqvae._validation import (
     CHUNK_ROWS,
     as_array,
-    canonical_rows,
     check_codebook_size,
     check_codes,
     padded_chunks,
@@ -26,9 +28,6 @@ from sklearn_rqvae.quantize._additive import fit_codebooks
 from sklearn_rqvae.quantize._beam import SearchTables, beam_search, sum_codewords
 
 __all__ = ["ResidualKMeans"]
-
-# Rows reconstructed at a time by `score`: bounds its memory.
-_SCORE_ROWS = 8192
 
 
 class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -114,6 +113,10 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         The result is a function of the weighted set of rows: neither their order nor whether a row
         is repeated or has twice the weight matters.
 
+        `X` may be a memory map larger than memory: it is read in blocks and never copied. Of very
+        many distinct rows a sample is used, which depends on the set of rows alone: at most 2**24
+        numbers (43,690 rows of 384), but 256 rows for each codeword of the largest codebook.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
@@ -133,9 +136,10 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         ValueError
             If `codebook_size` has not `n_layers` entries, or no row has a positive weight.
         """
-        X = np.asarray(validate_data(self, as_array(X), dtype=np.float32, order="C"))
+        source = validated_rows(self, as_array(X), reset=True)
         sizes = check_codebook_size(self.codebook_size, self.n_layers)
-        rows, weight, mean = _centered_rows(X, _check_weight(sample_weight, X))
+        n_rows = closed_form_rows(source.shape[1], sizes)
+        rows, weight, mean = _centered_rows(source, _check_weight(sample_weight, source), n_rows)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         generator = torch.Generator().manual_seed(int(seed))
         codebooks = fit_codebooks(
@@ -165,7 +169,11 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         codes : ndarray of shape (n_samples, n_layers), dtype=int64
             Code of each row at each level.
         """
-        return self._encode(self._validate_rows(X))
+        source = self._row_source(X)
+        codes = np.empty((len(source), len(self.codebooks_)), dtype=np.int64)
+        for rows, block in source.blocks():
+            codes[rows] = self._encode(block)
+        return codes
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Reconstruct rows from their codes, or coarsely from those of the first levels.
@@ -186,7 +194,14 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             If `X` holds a value that is not a code, or has too many columns.
         """
         check_is_fitted(self)
-        return self._decode(check_codes(X, [len(codebook) for codebook in self.codebooks_]))
+        sizes = [len(codebook) for codebook in self.codebooks_]
+        codes = np.asarray(as_array(X))
+        if codes.ndim != 2 or not len(codes):
+            check_codes(codes, sizes)  # says what is wrong
+        reconstruction = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
+        for rows in blocks_of(len(codes), self.n_features_in_):
+            reconstruction[rows] = self._decode(check_codes(codes[rows], sizes))
+        return reconstruction
 
     def candidate_codes(
         self, X: ArrayLike, n_candidates: int = 16
@@ -233,14 +248,14 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         score : float
             Mean over rows and features, in squared units of the input, with a minus sign.
         """
-        X = self._validate_rows(X)
-        weight = _check_weight(sample_weight, X)
-        errors = np.empty(len(X))
-        for start in range(0, len(X), _SCORE_ROWS):
-            part = X[start : start + _SCORE_ROWS]
-            difference = part - self._decode(self._encode(part))
-            errors[start : start + len(part)] = np.square(difference).mean(1, dtype=np.float64)
-        return -float(np.average(errors, weights=weight))
+        source = self._row_source(X)
+        weight = _check_weight(sample_weight, source)
+        total = 0.0
+        for rows, block in source.blocks():
+            difference = block - self._decode(self._encode(block))
+            errors = np.square(difference, out=difference).mean(1, dtype=np.float64)
+            total += errors.sum() if weight is None else errors @ weight[rows]
+        return -float(total / (len(source) if weight is None else weight.sum()))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -250,6 +265,10 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     @property
     def _n_features_out(self) -> int:
         return len(self.codebooks_)
+
+    def _row_source(self, X: ArrayLike) -> RowSource:
+        check_is_fitted(self)
+        return validated_rows(self, as_array(X), reset=False)
 
     def _validate_rows(self, X: ArrayLike) -> NDArray[np.float32]:
         check_is_fitted(self)
@@ -279,23 +298,23 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return [torch.tensor(codebook) for codebook in self.codebooks_]
 
 
-def _check_weight(
-    sample_weight: ArrayLike | None, X: NDArray[np.float32]
-) -> NDArray[np.float64] | None:
+def _check_weight(sample_weight: ArrayLike | None, source: RowSource) -> NDArray[np.float64] | None:
     """Return weights that are finite, non-negative and not all zero; None stays None."""
     if sample_weight is None:
         return None
-    weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    weight = _check_sample_weight(
+        sample_weight, source.array, dtype=np.float64, ensure_non_negative=True
+    )
     if not weight.any():  # newer versions of scikit-learn say so themselves
         raise ValueError("sample_weight is zero for all rows; give at least one non-zero weight.")
     return weight
 
 
 def _centered_rows(
-    X: NDArray[np.float32], sample_weight: NDArray[np.float64] | None
+    source: RowSource, sample_weight: NDArray[np.float64] | None, max_rows: int
 ) -> tuple[torch.Tensor, torch.Tensor, NDArray[np.float32]]:
-    """Return the distinct rows minus their mean, their weights (1 on average), and the mean."""
-    index, weight = canonical_rows(X, sample_weight)
-    rows, weight = X[index], weight / weight.mean()
+    """Return distinct rows minus their mean, their weights (1 on average), and the mean."""
+    index, weight = canonical_rows(source, sample_weight, max_rows)
+    rows, weight = source.take(index), weight / weight.mean()
     mean = np.average(rows, axis=0, weights=weight).astype(np.float32)
     return torch.from_numpy(rows - mean), torch.from_numpy(weight.astype(np.float32)), mean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,9 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sklearn_rqvae._validation import canonical_rows
+from sklearn_rqvae._distinct_rows import canonical_rows
+from sklearn_rqvae._row_source import RowSource
 
-__all__ = ["Rows", "training_rows"]
+__all__ = ["Rows", "closed_form_rows", "first_rows", "training_rows"]
+
+# Numbers in the rows that the closed form is fitted to: it takes about ten times their memory.
+_CLOSED_FORM_FLOATS = 2**24
+# But no fewer rows per codeword than k-means takes into account.
+_ROWS_PER_CODEWORD = 256
+# Numbers in the rows that training by gradients keeps at hand, on the device: 1 GiB.
+_GRADIENT_FLOATS = 2**28
 
 
 class Rows(NamedTuple):
@@ -21,12 +30,31 @@ class Rows(NamedTuple):
     weight: Tensor
 
 
+def closed_form_rows(n_features: int, codebook_sizes: Sequence[int]) -> int:
+    """Return how many distinct rows the closed form takes into account.
+
+    Parameters
+    ----------
+    n_features : int
+        Length of a row.
+    codebook_sizes : sequence of int
+        Number of codewords at each level.
+
+    Returns
+    -------
+    max_rows : int
+        2**24 numbers in all, but at least 256 rows for each codeword of the largest codebook.
+    """
+    return max(_CLOSED_FORM_FLOATS // n_features, _ROWS_PER_CODEWORD * max(codebook_sizes))
+
+
 def training_rows(
-    X: NDArray[np.float32],
+    source: RowSource,
     sample_weight: NDArray[np.float64] | None,
     validation_fraction: float | None,
     device: torch.device,
     generator: torch.Generator,
+    max_rows: int | None = None,
 ) -> tuple[Rows, Rows | None]:
     """Merge equal rows, order them canonically, and hold some out.
 
@@ -34,7 +62,7 @@ def training_rows(
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features), dtype=float32
+    source : RowSource
         Rows.
     sample_weight : ndarray of shape (n_samples,) or None
         Non-negative weights, not all zero.
@@ -44,36 +72,49 @@ def training_rows(
         Where the tensors go.
     generator : torch.Generator
         Draws the rows held out.
+    max_rows : int, optional
+        Distinct rows to take at most, a sample that depends on nothing but the set of the rows.
+        None is as many as 1 GiB holds.
 
     Returns
     -------
     training : Rows
-        Rows to fit.
+        Rows to fit, in an order that is random but depends on nothing but the rows.
     validation : Rows or None
         Rows held out.
 
     Raises
     ------
     ValueError
-        If there are too few distinct rows to hold any out.
+        If a row isn't finite, or there are too few distinct rows to hold any out.
     """
-    index, weight = canonical_rows(X, sample_weight)
+    if max_rows is None:
+        max_rows = max(_GRADIENT_FLOATS // source.shape[1], 1)
+    index, weight = canonical_rows(source, sample_weight, max_rows)
     if validation_fraction is None:
-        return _rows(X[index], weight, device), None
+        return _rows(source.take(index), weight, device), None
     n_held_out = round(validation_fraction * len(index))
     if not 1 <= n_held_out < len(index):
         raise ValueError(
             f"validation_fraction={validation_fraction} of {len(index)} distinct rows "
-            f"(n_samples={len(X)}) holds out "
+            f"(n_samples={len(source)}) holds out "
             f"{n_held_out}; early stopping needs at least one row on each side. Set "
             "early_stopping=False or give more samples."
         )
     order = torch.randperm(len(index), generator=generator).numpy()
     held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
     return (
-        _rows(X[index[kept]], weight[kept], device),
-        _rows(X[index[held_out]], weight[held_out], device),
+        _rows(source.take(index[kept]), weight[kept], device),
+        _rows(source.take(index[held_out]), weight[held_out], device),
     )
+
+
+def first_rows(rows: Rows, n_rows: int) -> Rows:
+    """Return the first rows, a random sample of all, with weights of mean one."""
+    if len(rows.x) <= n_rows:
+        return rows
+    weight = rows.weight[:n_rows]
+    return Rows(rows.x[:n_rows], weight / weight.mean())
 
 
 def _rows(X: NDArray[np.float32], weight: NDArray[np.float64], device: torch.device) -> Rows:

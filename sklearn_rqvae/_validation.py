@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 __all__ = [
     "CHUNK_ROWS",
     "as_array",
-    "canonical_rows",
     "check_codebook_size",
     "check_codes",
     "padded_chunks",
@@ -30,38 +29,6 @@ def as_array(X: Any) -> Any:
         X = X.detach().cpu()
         return X.float().numpy() if X.is_floating_point() else X.numpy()
     return X
-
-
-def canonical_rows(
-    X: NDArray[np.float32], sample_weight: NDArray[np.float64] | None = None
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Find the distinct rows of `X`, in an order that depends on them alone, and their weights.
-
-    A fit on ``X[index]`` with ``weight`` is a function of the weighted set of rows: repeating a row
-    and doubling its weight are the same, and neither the order of the rows nor rows of weight zero
-    matter.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features), dtype=float32
-        Rows, C-contiguous.
-    sample_weight : ndarray of shape (n_samples,), optional
-        Non-negative weights; 1 each if not given.
-
-    Returns
-    -------
-    index : ndarray of shape (n_distinct,)
-        Position of the first occurrence of each distinct row with positive weight.
-    weight : ndarray of shape (n_distinct,), dtype=float64
-        Sum of the weights of each distinct row.
-    """
-    # Adding zero turns -0.0 into 0.0: equal numbers must have equal bytes.
-    rows = np.ascontiguousarray(X) + np.float32(0)
-    as_bytes = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
-    _, first, inverse = np.unique(as_bytes, return_index=True, return_inverse=True)
-    weight = np.bincount(inverse, weights=sample_weight, minlength=len(first)).astype(np.float64)
-    keep = weight > 0
-    return first[keep], weight[keep]
 
 
 def check_codebook_size(codebook_size: int | Sequence[int], n_layers: int) -> list[int]:

@@ -19,6 +19,8 @@ FLOORS = [
         "_version",
         "exceptions",
         "_validation",
+        "_distinct_rows",
+        "_row_source",
         "_compat",
         "quantize._distance",
         "quantize._gradient",

@@ -3,52 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from sklearn_rqvae._validation import (
     as_array,
-    canonical_rows,
     check_codebook_size,
     check_codes,
     padded_chunks,
 )
-
-rows = hnp.arrays(
-    np.float32,
-    st.tuples(st.integers(1, 12), st.integers(1, 3)),
-    elements=st.sampled_from([0.0, -0.0, 1.0, -2.5, 3.0]),
-)
-
-
-@given(X=rows, seed=st.integers(0, 100))
-@example(X=np.array([[0.0], [-0.0]], dtype=np.float32), seed=0)
-def test_canonical_rows_do_not_depend_on_the_order_of_rows(X, seed):
-    weight = np.random.default_rng(seed).integers(0, 3, len(X)).astype(float)
-    permutation = np.random.default_rng(seed + 1).permutation(len(X))
-    index, total = canonical_rows(X, weight)
-    index_2, total_2 = canonical_rows(X[permutation], weight[permutation])
-    np.testing.assert_array_equal(X[index], X[permutation][index_2])
-    np.testing.assert_array_equal(total, total_2)
-
-
-@given(X=rows, seed=st.integers(0, 100))
-def test_weights_equal_repetition(X, seed):
-    weight = np.random.default_rng(seed).integers(0, 3, len(X))
-    repeated = np.repeat(X, weight, axis=0)
-    if not len(repeated):
-        return
-    index, total = canonical_rows(X, weight.astype(float))
-    index_2, total_2 = canonical_rows(repeated)
-    np.testing.assert_array_equal(X[index], repeated[index_2])
-    np.testing.assert_array_equal(total, total_2)
-
-
-def test_negative_zero_is_zero():
-    index, weight = canonical_rows(np.array([[0.0], [-0.0]], dtype=np.float32))
-    assert len(index) == 1
-    assert weight.tolist() == [2.0]
 
 
 def test_codebook_sizes_are_one_or_one_per_level():

@@ -1,0 +1,156 @@
+"""Rows of a matrix that may be larger than memory, read, checked and cast a block at a time."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+__all__ = ["RowSource", "blocks_of", "validated_rows"]
+
+# Numbers in a block: small beside any matrix that is worth cutting up, large beside what cutting
+# costs.
+_BLOCK_FLOATS = 2**20
+# Blocks are a multiple of this many rows, so that whole steps of inference fit in.
+_BLOCK_MULTIPLE = 256
+# Rows gathered from a memory map before its pages are given back. Each may bring 64 KiB with it,
+# since the kernel maps neighboring pages that it has cached.
+_GATHERED_ROWS = 256
+
+
+class RowSource:
+    """Rows of an array that is never copied or cast as a whole.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n_samples, n_features)
+        Numbers, possibly a memory map.
+    estimator : estimator, optional
+        Named in error messages about the rows. None if they have been checked.
+    """
+
+    def __init__(self, array: NDArray[Any], estimator: Any = None):
+        self.array = np.asarray(array)
+        self.estimator = estimator
+        self._mapping = _shared_mapping(array)
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of rows and of features."""
+        return self.array.shape
+
+    def blocks(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+        """Yield consecutive blocks of rows, checked and in float32.
+
+        Yields
+        ------
+        rows : slice
+            Position of the block.
+        block : ndarray of shape (n_rows, n_features), dtype=float32
+            Its rows, C-contiguous. Not to be written to: it may be the array itself.
+
+        Raises
+        ------
+        ValueError
+            If a row holds NaN, infinity, or what is too large for float32.
+        """
+        for rows in blocks_of(len(self), self.shape[1]):
+            block = self.array[rows]
+            if self.estimator is not None:
+                block = check_array(
+                    block, dtype=np.float32, order="C", estimator=self.estimator, input_name="X"
+                )
+            yield rows, np.ascontiguousarray(block, dtype=np.float32)
+            self._give_back()
+
+    def take(self, index: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return the rows at some positions, in float32 but not checked."""
+        if self._mapping is None:
+            return self.array[index].astype(np.float32, copy=False)
+        gathered = np.empty((len(index), self.shape[1]), dtype=np.float32)
+        forward = np.argsort(index, kind="stable")  # disks read forward
+        for start in range(0, len(index), _GATHERED_ROWS):
+            part = forward[start : start + _GATHERED_ROWS]
+            gathered[part] = self.array[index[part]]
+            self._give_back()
+        return gathered
+
+    def _give_back(self) -> None:
+        """Drop a memory map's pages from this process; the file, or its cache, still has them."""
+        if self._mapping is not None:
+            self._mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def validated_rows(estimator: Any, X: Any, *, reset: bool) -> RowSource:
+    """Check what can be told without reading the rows, and leave the rest to the blocks.
+
+    An array of numbers stays where it is. Anything else, or what fits into one block, is checked
+    and cast whole.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Whose number and names of features are set or compared.
+    X : array-like of shape (n_samples, n_features)
+        Rows.
+    reset : bool
+        Whether to set the number and names of features, as `fit` does.
+
+    Returns
+    -------
+    source : RowSource
+        The rows.
+
+    Raises
+    ------
+    ValueError
+        If `X` is no matrix, is empty, has another number of features, or, where it was checked
+        whole, isn't finite.
+    """
+    in_place = (
+        type(X) in (np.ndarray, np.memmap)
+        and X.ndim == 2
+        and X.dtype.kind in "fiub"
+        and X.shape[1] > 0
+    )
+    if not in_place or len(X) <= _block_rows(X.shape[1]):
+        X = validate_data(estimator, X, dtype=np.float32, order="C", reset=reset)
+        return RowSource(X)
+    validate_data(estimator, X[:1], dtype=np.float32, order="C", reset=reset)
+    return RowSource(X, estimator)
+
+
+def blocks_of(n_samples: int, n_features: int) -> Iterator[slice]:
+    """Yield the consecutive blocks that rows of this length are handled in."""
+    size = _block_rows(n_features)
+    for start in range(0, n_samples, size):
+        yield slice(start, min(start + size, n_samples))
+
+
+def _block_rows(n_features: int) -> int:
+    n_rows = _BLOCK_FLOATS // n_features
+    return max(n_rows - n_rows % _BLOCK_MULTIPLE, _BLOCK_MULTIPLE)
+
+
+def _shared_mapping(array: Any) -> mmap.mmap | None:
+    """Return the map of a file behind an array, if dropping its pages loses nothing.
+
+    A map in the mode "c" has its changes nowhere else: it is left alone, and so is a map that isn't
+    numpy's, of which the mode can't be told.
+    """
+    shared = False
+    while array is not None:
+        if isinstance(array, mmap.mmap):
+            return array if shared and hasattr(mmap, "MADV_DONTNEED") else None
+        if isinstance(array, np.memmap):
+            shared = array.mode in ("r", "r+", "w+")
+        array = getattr(array, "base", None)
+    return None
