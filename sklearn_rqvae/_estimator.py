@@ -441,13 +441,12 @@ class RQVAETransformer(
             weights = _check_sample_weight(sample_weight, source.array, dtype=np.float64)
             if not weights.sum():  # newer versions of scikit-learn say so themselves
                 raise ValueError("sample_weight sums to zero; give at least one positive weight.")
-        total = n_weighted = 0.0
+        total = 0.0
         for rows, block in source.blocks():
             difference = block - self._decode(self._encode(block))
             errors = np.square(difference, out=difference).mean(1, dtype=np.float64)
             total += errors.sum() if weights is None else errors @ weights[rows]
-            n_weighted += len(errors) if weights is None else weights[rows].sum()
-        return -float(total / n_weighted)
+        return -float(total / (len(source) if weights is None else weights.sum()))
 
     @property
     def net_(self) -> Any:
