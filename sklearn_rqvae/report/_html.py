@@ -53,7 +53,7 @@ border:0;border-bottom:1px solid var(--line);background:none;color:var(--ink)}
 .rqvae-report thead th{font-weight:600;border-bottom:2px solid #888;max-width:7rem}
 .rqvae-report th:first-child,.rqvae-report td:first-child{text-align:left;padding-left:0}
 .rqvae-report tbody th{font-weight:400;white-space:nowrap}
-.rqvae-report tr.best td,.rqvae-report tr.best th{font-weight:700}
+.rqvae-report tr.best td:nth-child(2),.rqvae-report tr.best th{font-weight:700}
 .rqvae-report figure{margin:1rem 0}
 .rqvae-report img{display:block;max-width:none;height:auto}
 .rqvae-report .small img{max-width:100%}

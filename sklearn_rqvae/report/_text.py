@@ -84,7 +84,7 @@ def comparison_rows(report: Any) -> list[list[str]]:
         [
             "quantizer",
             "unexplained",
-            "on training rows",
+            "training rows",
             "neighbors kept",
             "collision rate",
             "fit",
