@@ -76,16 +76,17 @@ def test_two_levels_worked_by_hand():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_one_level_is_kmeans(seed):
-    # Codes are those of KMeans.predict, and the inertia is near that of the best of ten fits.
+    # Codes are those of KMeans.predict, and the best of ten fits is near its best of ten fits.
     X = clustered_rows(seed=seed)
     model = small_model(n_layers=1, random_state=seed).fit(X)
     centers = model.codebooks_[0] + model.mean_
     oracle = KMeans(8, init=centers, n_init=1, max_iter=1).fit(X)
     oracle.cluster_centers_ = centers
     assert np.array_equal(model.transform(X)[:, 0], oracle.predict(X))
-    ours = -model.score(X) * X.size
+    fits = (small_model(n_layers=1, random_state=start).fit(X) for start in range(10))
+    ours = min(-fit.score(X) for fit in fits) * X.size
     theirs = KMeans(8, n_init=10, random_state=seed).fit(X).inertia_
-    assert ours < 1.1 * theirs
+    assert ours < 1.02 * theirs
 
 
 def test_score_is_the_negative_mean_squared_error():
