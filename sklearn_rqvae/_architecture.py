@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -43,7 +45,12 @@ def build_module(
 
 @torch.no_grad()
 def start_module(
-    module: Any, rows: Rows, generator: torch.Generator, *, interactions: bool
+    module: Any,
+    rows: Rows,
+    generator: torch.Generator,
+    *,
+    interactions: bool,
+    stage: Callable[[str], AbstractContextManager] = nullcontext,
 ) -> None:
     """Set everything that comes from the data in closed form.
 
@@ -61,6 +68,8 @@ def start_module(
         Draws the starts of k-means.
     interactions : bool
         Whether to fit vectors for pairs of codes.
+    stage : callable
+        Called with the name of each stage; returns a context that the stage runs in.
     """
     mean = (rows.x * rows.weight[:, None]).sum(0) / rows.weight.sum()
     deviation = rows.x - mean
@@ -69,7 +78,7 @@ def start_module(
     scale = float(variance[:n_numeric].mean().sqrt()) if n_numeric else 0.0
     module.set_scaling(mean, scale if scale > 0 else 1.0)
     if module.linear_path:
-        _start_linear_path(module, rows, mean, generator, interactions)
+        _start_linear_path(module, rows, mean, generator, interactions, stage)
 
 
 def _start_linear_path(
@@ -78,23 +87,24 @@ def _start_linear_path(
     mean: torch.Tensor,
     generator: torch.Generator,
     interactions: bool,
+    stage: Callable[[str], AbstractContextManager],
 ) -> None:
-    deviation = rows.x - mean
-    deviation[:, module.input_dim - module.n_cat_features :] = 0
-    axes = principal_axes(deviation, rows.weight).T[: module.embed_dim]
-    module.set_linear_path(mean, axes)
-    latent = torch.cat([module.encode(x) for x in rows.x.split(4096)])
+    with stage("principal axes"):
+        deviation = rows.x - mean
+        deviation[:, module.input_dim - module.n_cat_features :] = 0
+        axes = principal_axes(deviation, rows.weight).T[: module.embed_dim]
+        module.set_linear_path(mean, axes)
+        latent = torch.cat([module.encode(x) for x in rows.x.split(4096)])
     sizes = [len(codebook) for codebook in module.codebooks]
-    codebooks = fit_codebooks(latent, sizes, sample_weight=rows.weight, generator=generator)
-    rest = sum(sizes) * module.embed_dim + axes.numel()
+    with stage("codebooks"):
+        codebooks = fit_codebooks(latent, sizes, sample_weight=rows.weight, generator=generator)
+    rest = sum(sizes) * (module.embed_dim + 1) + axes.numel() + 4 * module.input_dim
     max_floats = min(_MAX_SIZE * sum(sizes) * module.input_dim - rest, rows.x.numel() // 2)
     if interactions and module.n_layers > 1 and max_floats > 0:
-        fitted = fit_interactions(
-            latent,
-            codebooks,
-            max_floats=max_floats,
-            sample_weight=rows.weight,
-        )
+        with stage("interactions"):
+            fitted = fit_interactions(
+                latent, codebooks, max_floats=max_floats, sample_weight=rows.weight
+            )
         codebooks = fitted.codebooks
         module.set_interactions(fitted.keys, fitted.vectors)
     for level, codebook in zip(module.quantizer.levels, codebooks, strict=True):

@@ -117,12 +117,12 @@ class Search:
     def _ranked(self, x: Tensor, n_candidates: int, exactly: bool = False) -> tuple[Tensor, Tensor]:
         """Return candidates and errors to rank them by; a single one has none, unless `exactly`."""
         if self.rotates:
-            reranks = self.pairs is not None and (exactly or n_candidates > 1)
-            scores, latent = self._scores(x, self.n_dims if reranks else 0)
+            pairs = self.pairs if exactly or n_candidates > 1 else None
+            scores, latent = self._scores(x, 0 if pairs is None else self.n_dims)
             codes, totals = search_scores(scores, self.tables, n_candidates)
             errors = totals.mul_(-2.0)
-            if reranks:
-                self.pairs.add_to_errors(errors, codes, latent)
+            if pairs is not None:
+                pairs.add_to_errors(errors, codes, latent)
             return codes, errors
         scores = in_blocks(lambda rows: self.tables.scores(self.module.encode(rows)), x)
         codes, totals = search_scores(scores, self.tables, n_candidates)

@@ -22,18 +22,20 @@ from sklearn_rqvae._compat import (
     fit_context,
 )
 from sklearn_rqvae._device import resolve_device
+from sklearn_rqvae._distributed import DataParallel
 from sklearn_rqvae._encode import Search
 from sklearn_rqvae._health import warn_of_collapse
 from sklearn_rqvae._persistence import read_state, write_state
 from sklearn_rqvae._row_source import RowSource, blocks_of, validated_rows
 from sklearn_rqvae._rows import Rows, closed_form_rows, first_rows, training_rows
 from sklearn_rqvae._schedule import SCHEDULES
-from sklearn_rqvae._training import TrainingSettings, train
+from sklearn_rqvae._training import TrainingSettings, plain_history, train
 from sklearn_rqvae._validation import (
     as_array,
     check_codebook_size,
     check_codes,
 )
+from sklearn_rqvae.callbacks import FitTasks, ReportEpochs
 from sklearn_rqvae.nn import QuantizeForwardMode
 from sklearn_rqvae.quantize._blocks import in_blocks
 
@@ -57,7 +59,7 @@ _HIDDEN_DIMS = [512, 256, 128]
 
 # Prefixes of parameters that reach the skorch net, as in GridSearchCV(..., {"optimizer__betas":
 # [...]}).
-_NET_PREFIXES = ("callbacks__", "iterator_train__", "optimizer__")
+_NET_PREFIXES = ("callbacks__", "compile__", "iterator_train__", "optimizer__")
 
 
 class RQVAETransformer(
@@ -140,6 +142,13 @@ class RQVAETransformer(
     net_params : dict or None, default=None
         More parameters of the skorch net: ``{"optimizer__betas": (0.9, 0.95)}``. They can be set
         and searched under their own names, as ``set_params(optimizer__betas=...)``.
+    compile : bool, default=False
+        Whether gradient training compiles the module first, which takes half a minute or more and
+        pays where there are many steps to follow.
+    data_parallel : bool, default=False
+        Whether the processes that ``torchrun`` or ``accelerate launch`` has started share each
+        batch of gradient training; all of them call `fit` with the same rows, and all get the same
+        model. Needs accelerate.
     device : str, default="auto"
         Where to compute: "auto" takes CUDA or MPS where there is one; "cpu", "cuda", "cuda:1",
         "mps". The fitted state is the same everywhere.
@@ -148,7 +157,8 @@ class RQVAETransformer(
     random_state : int, RandomState or None, default=None
         Draws starting codewords, weights, order and noise. Equal integers give equal models.
     verbose : int, default=0
-        Whether to print a line for each epoch of gradient training.
+        With 1, a line is printed for each stage of the closed form and each epoch of gradient
+        training; with 2, there is a bar over an epoch's batches, too.
 
     Attributes
     ----------
@@ -157,7 +167,8 @@ class RQVAETransformer(
     code_usage_ : list of ndarray of shape (codebook_size,)
         Total weight of the distinct training rows with each code, at each level.
     history_ : list of dict
-        Losses and distortion of each epoch of gradient training, as plain numbers.
+        What was recorded of each epoch of gradient training, as plain numbers: losses, distortion,
+        learning rate, and lists of each level's utilization and perplexity.
     n_iter_ : int
         Number of epochs of gradient training.
     n_features_in_ : int
@@ -220,6 +231,8 @@ class RQVAETransformer(
         "callbacks": [list, tuple, None],
         "module": [type, None],
         "net_params": [dict, None],
+        "compile": ["boolean"],
+        "data_parallel": ["boolean"],
         "device": [str],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -252,6 +265,8 @@ class RQVAETransformer(
         callbacks: Sequence[Any] | None = None,
         module: type | None = None,
         net_params: dict[str, Any] | None = None,
+        compile: bool = False,
+        data_parallel: bool = False,
         device: str = "auto",
         warm_start: bool = False,
         random_state: Any = None,
@@ -280,6 +295,8 @@ class RQVAETransformer(
         self.callbacks = callbacks
         self.module = module
         self.net_params = net_params
+        self.compile = compile
+        self.data_parallel = data_parallel
         self.device = device
         self.warm_start = warm_start
         self.random_state = random_state
@@ -313,31 +330,49 @@ class RQVAETransformer(
         """
         source, sample_weight = self._validate_fit_data(X, sample_weight)
         architecture = self._architecture(source.shape[1])
-        device = resolve_device(self.device)
-        generator = _generator(self.random_state)
+        closed_form = self._is_closed_form()
+        tasks = FitTasks(
+            self,
+            0 if closed_form else self.max_epochs,
+            verbose=int(self.verbose),
+            X=X,
+            y=y,
+            metadata={} if sample_weight is None else {"sample_weight": sample_weight},
+        )
+        parallel = DataParallel(self.device) if self.data_parallel and not closed_form else None
+        device = resolve_device(self.device) if parallel is None else parallel.device
+        generator = _generator(self.random_state, parallel)
         held_out = self.validation_fraction if self.early_stopping else None
         n_start = closed_form_rows(source.shape[1], architecture["codebook_size"])
-        training, validation = training_rows(
-            source,
-            sample_weight,
-            held_out,
-            device,
-            generator,
-            max_rows=n_start if self._is_closed_form() else None,
-        )
+        with tasks.stage("rows"):
+            training, validation = training_rows(
+                source,
+                sample_weight,
+                held_out,
+                device,
+                generator,
+                max_rows=n_start if closed_form else None,
+            )
         going_on = self._goes_on(architecture)
         module = build_module(self.module, architecture, generator).to(device)
         if going_on:
             module.load_state_dict(_tensors(self.state_))
         else:
             start = first_rows(training, n_start)
-            start_module(module, start, generator, interactions=self._is_closed_form())
+            start_module(module, start, generator, interactions=closed_form, stage=tasks.stage)
         history = []
-        if not self._is_closed_form():
+        if not closed_form:
             settings = self._training_settings(warm_up=not (self.linear_path or going_on))
-            history = train(module, training, validation, generator, settings)
-        self._store(module, architecture, history)
-        self._check_health(training)
+            report = ReportEpochs(
+                tasks,
+                lambda net: self._fitted(module, architecture, plain_history(net.history)),
+            )
+            history = train(module, training, validation, generator, settings, report, parallel)
+        for name, value in self._fitted(module, architecture, history).items():
+            setattr(self, name, value)
+        with tasks.stage("usage"):
+            self._check_health(training)
+        tasks.finish()
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[np.int64]:
@@ -463,6 +498,7 @@ class RQVAETransformer(
         """
         check_is_fitted(self)
         state = self.__getstate__()
+        state.pop("_skl_callbacks", None)  # they belong to the process, not to the model
         if self.codebook_mode is not None:
             modes = QuantizeForwardMode.parse_modes(self.codebook_mode, self.n_layers)
             state["codebook_mode"] = [mode.name for mode in modes]
@@ -672,23 +708,26 @@ class RQVAETransformer(
             patience=self.n_iter_no_change if self.early_stopping else None,
             callbacks=self.callbacks or (),
             net_params=self.net_params or {},
+            compile=bool(self.compile),
             verbose=int(self.verbose),
         )
 
-    def _store(
+    def _fitted(
         self, module: Any, architecture: dict[str, Any], history: list[dict[str, Any]]
-    ) -> None:
-        """Keep what was learned as arrays and plain values, from which modules are rebuilt."""
+    ) -> dict[str, Any]:
+        """Return what was learned as arrays and plain values, from which modules are rebuilt."""
         interactions = getattr(module.decoder, "interactions", None)
-        self.architecture_ = {**architecture, "interactions": interactions and interactions.sizes}
-        self.state_ = {
-            name: tensor.detach().cpu().numpy().copy()
-            for name, tensor in module.state_dict().items()
+        return {
+            "architecture_": {**architecture, "interactions": interactions and interactions.sizes},
+            "state_": {
+                name: tensor.detach().cpu().numpy().copy()
+                for name, tensor in module.state_dict().items()
+            },
+            "codebooks_": [codebook.detach().cpu().numpy().copy() for codebook in module.codebooks],
+            "history_": history,
+            "n_iter_": len(history),
+            "_holder": _ModuleHolder(),
         }
-        self.codebooks_ = [codebook.detach().cpu().numpy().copy() for codebook in module.codebooks]
-        self.history_ = history
-        self.n_iter_ = len(history)
-        self._holder = _ModuleHolder()
 
     def _check_health(self, training: Rows) -> None:
         """Count the use of each code by the training rows, and warn if a level has collapsed."""
@@ -717,9 +756,12 @@ class _ModuleHolder:
         return self.search
 
 
-def _generator(random_state: Any) -> torch.Generator:
+def _generator(random_state: Any, parallel: DataParallel | None) -> torch.Generator:
     """Return a torch generator seeded from a random state; torch's global one stays as it is."""
-    seed = check_random_state(random_state).randint(2**31 - 1)
+    seed = torch.tensor(check_random_state(random_state).randint(2**31 - 1), dtype=torch.int64)
+    if parallel is not None:
+        seed = seed.to(parallel.device)
+        parallel.share([seed])
     return torch.Generator().manual_seed(int(seed))
 
 

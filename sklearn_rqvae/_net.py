@@ -10,6 +10,8 @@ import torch
 from skorch import NeuralNet
 from torch import Tensor
 
+from sklearn_rqvae._distributed import DataParallel
+
 __all__ = ["Interrupted", "ModuleLoss", "RqVaeNet", "TensorBatches", "interruptible"]
 
 
@@ -30,22 +32,31 @@ class TensorBatches:
     """Yield shuffled batches of a dictionary of tensors, each cut out by one indexing step.
 
     A data loader that fetches row by row and stacks the rows costs more than the arithmetic of a
-    small model.
+    small model. In the place of a target stands this process's share of the batch's weight.
 
     Parameters
     ----------
     dataset : skorch.dataset.Dataset
-        Its ``X`` is a dictionary of tensors of equal length.
+        Its ``X`` is a dictionary of tensors of equal length, ``sample_weight`` among them.
     batch_size : int
         Rows in each batch; the last one may have fewer.
     generator : torch.Generator or None
         Draws the order of the rows; None keeps it.
+    parallel : DataParallel or None
+        The processes that share each batch. All of them draw the same order.
     """
 
-    def __init__(self, dataset: Any, batch_size: int, generator: torch.Generator | None = None):
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        parallel: DataParallel | None = None,
+    ):
         self.tensors: dict[str, Tensor] = dataset.X
         self.batch_size = batch_size
         self.generator = generator
+        self.parallel = parallel
 
     def __len__(self) -> int:
         n_rows = len(next(iter(self.tensors.values())))
@@ -56,10 +67,24 @@ class TensorBatches:
         if self.generator is None:
             order = torch.arange(len(rows))
         else:
-            order = torch.randperm(len(rows), generator=self.generator)
-        no_target = torch.zeros(1)
+            device = self.generator.device
+            order = torch.randperm(len(rows), generator=self.generator, device=device)
+        whole = torch.ones(())
         for batch in order.to(rows.device).split(self.batch_size):
-            yield {name: tensor[batch] for name, tensor in self.tensors.items()}, no_target
+            if self.parallel is None:
+                yield self._cut(batch), whole
+            else:
+                yield self._part(batch, self.parallel)
+
+    def _cut(self, batch: Tensor) -> dict[str, Tensor]:
+        return {name: tensor[batch] for name, tensor in self.tensors.items()}
+
+    def _part(self, batch: Tensor, parallel: DataParallel) -> tuple[dict[str, Tensor], Tensor]:
+        part = batch[parallel.rank :: parallel.n_ranks]
+        weight = self.tensors["sample_weight"]
+        share = weight[part].sum() / weight[batch].sum()
+        # A process for which no row is left takes the first one, with no weight.
+        return self._cut(part if len(part) else batch[:1]), share
 
 
 class ModuleLoss:
@@ -73,12 +98,26 @@ class RqVaeNet(NeuralNet):
     ----------
     module : RqVae
         The module, already initialized.
+    precision : torch.dtype or None
+        Precision of the products in mixed-precision training; None trains in that of the weights.
+    parallel : DataParallel or None
+        The processes that train together.
     **kwargs : dict
         Passed to :class:`skorch.NeuralNet`.
     """
 
-    def __init__(self, module: Any, *, criterion: Callable = ModuleLoss, **kwargs: Any):
+    def __init__(
+        self,
+        module: Any,
+        *,
+        criterion: Callable = ModuleLoss,
+        precision: torch.dtype | None = None,
+        parallel: DataParallel | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(module, criterion=criterion, **kwargs)
+        self.precision = precision
+        self.parallel = parallel
 
     @property
     def quantizing(self) -> bool:
@@ -91,11 +130,35 @@ class RqVaeNet(NeuralNet):
 
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Any:
         """Run the module on a batch given as keyword arguments."""
-        return self.module_(**x) if self.quantizing else self.module_.autoencode(**x)
+        run = self.module_ if self.quantizing else self.module_.autoencode
+        if self.precision is None:
+            return run(**x)
+        with torch.autocast(x["x"].device.type, self.precision):
+            return run(**x)
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         """Return the loss that the module computed."""
         return y_pred.loss
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Compute loss and gradients of a batch, of which each process may have a part."""
+        if self.parallel is None:
+            return super().train_step_single(batch, **fit_params)
+        self._set_training(True)
+        rows, share = batch
+        counted = [level.usage for level in self.module_.quantizer.levels]
+        before = [usage.clone() for usage in counted]
+        output = self.infer(rows)
+        (output.loss * share).backward()
+        for usage, old in zip(counted, before, strict=True):
+            usage -= old
+        losses = {name: getattr(output, name) for name in output._fields if name.endswith("loss")}
+        losses = {name: loss.detach().float() * share for name, loss in losses.items()}
+        gradients = [p.grad for p in self.module_.parameters() if p.grad is not None]
+        self.parallel.add_up([*gradients, *counted, *losses.values()])
+        for usage, old in zip(counted, before, strict=True):
+            usage += old
+        return {"loss": losses["loss"], "y_pred": output._replace(**losses)}
 
     def run_single_epoch(self, *args: Any, **kwargs: Any) -> None:
         """Run one epoch; a Ctrl-C in it leaves as `Interrupted`."""

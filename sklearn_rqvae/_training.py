@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
+from skorch.callbacks import Callback, GradientNormClipping, LRScheduler, ProgressBar
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
+from sklearn_rqvae._distributed import DataParallel, state_tensors
 from sklearn_rqvae._encode import Search
 from sklearn_rqvae._net import Interrupted, RqVaeNet, TensorBatches
 from sklearn_rqvae._rows import Rows
@@ -18,6 +19,7 @@ from sklearn_rqvae._schedule import lr_factor
 from sklearn_rqvae.callbacks import (
     AnnealTemperature,
     EpochLosses,
+    EpochUsage,
     KeepBestEpoch,
     ResetDeadCodes,
     WarmUp,
@@ -26,7 +28,10 @@ from sklearn_rqvae.callbacks import (
 # Training rows that the distortion of an epoch is measured on when none are held out.
 _SAMPLE_ROWS = 2048
 
-__all__ = ["TrainingSettings", "relative_distortion", "train"]
+# Columns that don't fit into a line of the training's table.
+_NOT_PRINTED = ("utilization", "perplexity", "train_batch_count", "event_lr")
+
+__all__ = ["TrainingSettings", "fast_precision", "relative_distortion", "train"]
 
 
 class TrainingSettings(NamedTuple):
@@ -42,6 +47,7 @@ class TrainingSettings(NamedTuple):
     patience: int | None
     callbacks: Sequence[Any]
     net_params: dict[str, Any]
+    compile: bool
     verbose: int
 
 
@@ -71,6 +77,8 @@ def train(
     validation: Rows | None,
     generator: torch.Generator,
     settings: TrainingSettings,
+    report: Callback | None = None,
+    parallel: DataParallel | None = None,
 ) -> list[dict[str, Any]]:
     """Train the module in place and return the history.
 
@@ -85,6 +93,10 @@ def train(
         Draws the order of the rows.
     settings : TrainingSettings
         How to train.
+    report : Callback, optional
+        Told of each epoch after all other callbacks.
+    parallel : DataParallel, optional
+        The processes that train together; all of them call this function with the same arguments.
 
     Returns
     -------
@@ -98,26 +110,33 @@ def train(
     """
     if not settings.max_epochs:
         return []
+    if parallel is not None:
+        parallel.share(state_tensors(module))
+        # Noise is drawn by each process for itself, the order of the rows by all alike.
+        seed = int(torch.randint(2**31 - 1, (), generator=generator))
+        module.generator = torch.Generator().manual_seed(seed + parallel.rank)
     tensors = {"x": training.x, "sample_weight": training.weight}
     net = RqVaeNet(
         module,
         **{
-            "optimizer": torch.optim.AdamW,
-            "optimizer__fused": True,
-            "optimizer__weight_decay": settings.weight_decay,
+            **_optimizer(training.x.device, settings),
             "lr": settings.lr,
             "max_epochs": settings.max_epochs,
             "batch_size": settings.batch_size,
             "iterator_train": TensorBatches,
             "iterator_train__generator": generator,
+            "iterator_train__parallel": parallel,
+            "parallel": parallel,
+            "precision": fast_precision(training.x.device),
             "train_split": None,
             "device": None,
+            "compile": settings.compile,
             "callbacks": [
                 *_own_callbacks(module, tensors, validation, settings),
                 *copy.deepcopy(list(settings.callbacks)),
+                *([] if report is None else [("report", report)]),
             ],
-            "verbose": settings.verbose,
-            **({} if settings.verbose else {"callbacks__print_log": None}),
+            **_printing(settings.verbose),
             **settings.net_params,
         },
     )
@@ -127,6 +146,37 @@ def train(
     except Interrupted:
         raise KeyboardInterrupt from None
     return plain_history(net.history)
+
+
+def fast_precision(device: torch.device) -> torch.dtype | None:
+    """Return the half precision that the device multiplies faster without overflows, if it has one.
+
+    Mixed precision leaves the weights, the quantizer and the losses in float32; codes are searched
+    in float32 after training.
+    """
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
+        return torch.bfloat16
+    return None
+
+
+def _optimizer(device: torch.device, settings: TrainingSettings) -> dict[str, Any]:
+    """Return the optimizer and its settings, unless the user has chosen another one."""
+    if "optimizer" in settings.net_params:
+        return {}
+    return {
+        "optimizer": torch.optim.AdamW,
+        "optimizer__fused": device.type in ("cpu", "cuda"),
+        "optimizer__weight_decay": settings.weight_decay,
+        # Codewords are positions: pulling them to zero would only make them worse.
+        "optimizer__param_groups": [("*quantizer.*", {"weight_decay": 0.0})],
+    }
+
+
+def _printing(verbose: int) -> dict[str, Any]:
+    """Return what the net prints: nothing, a line for each epoch, or a bar over its batches too."""
+    if not verbose:
+        return {"verbose": 0, "callbacks__print_log": None}
+    return {"verbose": verbose, "callbacks__print_log__keys_ignored": list(_NOT_PRINTED)}
 
 
 def _own_callbacks(
@@ -142,17 +192,21 @@ def _own_callbacks(
     )
 
     def distortion(module: Any) -> dict[str, float]:
-        return {name: relative_distortion(module, sample, settings.n_beams)}
+        # Greedy codes rank epochs like those of a wider search, in a fraction of its time.
+        return {name: relative_distortion(module, sample, n_beams=1)}
 
     best = KeepBestEpoch(distortion, monitor=name, patience=settings.patience)
     habits = [
         ("anneal", AnnealTemperature()),
         ("losses", EpochLosses()),
+        ("usage", EpochUsage()),
         ("lr_schedule", schedule),
         ("clip", GradientNormClipping(1.0)),
         ("dead_codes", ResetDeadCodes()),
         ("best", best),
     ]
+    if settings.verbose > 1:
+        habits.append(("bar", ProgressBar()))
     if settings.n_warm_up_epochs is not None:
         warm_up = WarmUp(settings.n_warm_up_epochs, training.x, training.weight)
         habits.insert(0, ("warm_up", warm_up))
@@ -171,7 +225,7 @@ def plain_history(history: Any) -> list[dict[str, Any]]:
         {
             name: value.item() if hasattr(value, "item") else value
             for name, value in epoch.items()
-            if name != "batches" and not name.endswith("_best")
+            if name not in ("batches", "event_lr") and not name.endswith("_best")
         }
         for epoch in history
     ]

@@ -305,6 +305,10 @@ def test_history_is_plain_numbers_for_each_epoch(params):
     assert len(estimator.history_) == estimator.n_iter_ == 3
     for epoch in estimator.history_:
         assert {"epoch", "reconstruction_loss", "codebook_loss", "commitment_loss"} <= set(epoch)
+        for name in ("utilization", "perplexity"):
+            values = epoch.pop(name, [1.0] * 3)  # a warm-up chooses no codes
+            assert all(type(value) is float for value in values)
+            assert len(values) == 3
         assert all(type(value) in (int, float, bool) for value in epoch.values())
 
 

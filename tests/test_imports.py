@@ -29,6 +29,7 @@ FLOORS = [
     {"nn"},
     {
         "_device",
+        "_distributed",
         "_rows",
         "_schedule",
         "_health",

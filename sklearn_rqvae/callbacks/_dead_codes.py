@@ -6,6 +6,8 @@ from typing import Any
 
 from skorch.callbacks import Callback
 
+from sklearn_rqvae._distributed import state_tensors
+
 __all__ = ["ResetDeadCodes"]
 
 
@@ -33,6 +35,9 @@ class ResetDeadCodes(Callback):
                 rows["x"], net.optimizer_, rows["sample_weight"]
             )
             self.replaced_ += sum(replaced)
+            if net.parallel is not None and any(replaced):
+                # Each process has drawn from its own rows.
+                net.parallel.share(state_tensors(net.module_.quantizer))
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Start counting."""

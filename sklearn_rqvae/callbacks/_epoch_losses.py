@@ -1,4 +1,4 @@
-"""Record the parts of the loss once per epoch."""
+"""Record the parts of the loss, and the learning rate, once per epoch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ __all__ = ["EpochLosses"]
 
 class EpochLosses(Callback):
     """Write the mean of each part of the loss over the epoch's batches into the history.
+
+    Beside them stands ``lr``, the learning rate of the epoch's last step.
 
     The parts stay on the device until the epoch ends: reading them out batch by batch would wait
     for it each time.
@@ -30,6 +32,7 @@ class EpochLosses(Callback):
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Forget the last epoch."""
         self.parts_: list[torch.Tensor] = []
+        self.lr_ = net.lr
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
@@ -40,10 +43,12 @@ class EpochLosses(Callback):
         output = kwargs["y_pred"]
         n_rows = len(batch[0]["x"])
         parts = [getattr(output, name).detach().reshape(()) for name in self.names]
+        self.lr_ = float(net.optimizer_.param_groups[0]["lr"])
         self.parts_.append(torch.stack(parts + [parts[0].new_tensor(n_rows)]))
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Record the means, batches weighted by their rows."""
+        net.history.record("lr", self.lr_)
         parts = torch.stack(self.parts_).double()
         means = (parts[:, :-1] * parts[:, -1:]).sum(0) / parts[:, -1].sum()
         for name, mean in zip(self.names, means.tolist(), strict=True):
