@@ -44,6 +44,9 @@ MIN_WEIGHT = 0.02
 # hold little.
 MIN_DIM_SHARE = 0.6
 
+# What the key of a pair, an integer of 64 bits, counts in numbers of 32 bits.
+KEY_FLOATS = 2
+
 # Rows of one step; its temporaries stay in cache.
 _CHUNK_ROWS = 128
 
@@ -82,7 +85,7 @@ def fit_interactions(
     codebooks : sequence of Tensor of shape (codebook_size, n_dims)
         Codebooks whose sums of codewords come close to the rows.
     max_floats : int
-        Numbers that the pairs' vectors may have in all.
+        Numbers that the pairs' vectors and keys may have in all.
     sample_weight : Tensor of shape (n_samples,), optional
         Positive weights with a mean of one.
     n_beams : int, default=16
@@ -158,8 +161,9 @@ def _choose_pairs(
     often = torch.bincount(met_by, minlength=len(keys)) >= MIN_ROWS
     n_often = int(often.sum())
     n_dims = residual.shape[1]
-    dim = int(min(n_dims, max(MIN_DIM_SHARE * n_dims, max_floats // max(n_often, 1), 1)))
-    n_pairs = max_floats // dim
+    affordable = max_floats // max(n_often, 1) - KEY_FLOATS
+    dim = int(min(n_dims, max(MIN_DIM_SHARE * n_dims, affordable, 1)))
+    n_pairs = max_floats // (dim + KEY_FLOATS)
     if n_often > n_pairs:
         total = residual.new_zeros(len(keys), dim)
         count = residual.new_zeros(len(keys))
