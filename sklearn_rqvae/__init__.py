@@ -22,7 +22,16 @@ _HOMES = {
     "TRUSTED_TYPES": "sklearn_rqvae._estimator",
     "TextEmbedder": "sklearn_rqvae.embedding",
 }
-_SUBPACKAGES = ("callbacks", "datasets", "embedding", "metrics", "nn", "plotting", "semantic_id")
+_SUBPACKAGES = (
+    "callbacks",
+    "datasets",
+    "embedding",
+    "metrics",
+    "nn",
+    "plotting",
+    "report",
+    "semantic_id",
+)
 
 __all__ = [
     "TRUSTED_TYPES",

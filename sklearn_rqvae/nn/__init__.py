@@ -1,5 +1,6 @@
 """The torch layer: the residual-quantized autoencoder and its parts as modules."""
 
+from sklearn_rqvae.nn._convert import convert_checkpoint
 from sklearn_rqvae.nn._decoder import Decoder
 from sklearn_rqvae.nn._encoder import Encoder
 from sklearn_rqvae.nn._interactions import PairInteractions
@@ -16,4 +17,5 @@ __all__ = [
     "ResidualQuantizer",
     "RqVae",
     "RqVaeOutput",
+    "convert_checkpoint",
 ]
