@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sklearn_rqvae._row_source import RowSource
 
-__all__ = ["canonical_rows"]
+__all__ = ["Reservoir", "canonical_rows"]
 
 # Rows on the list before it is merged; at least twice the number of rows that are to remain.
 _LEAST_PENDING = 2**20
@@ -78,6 +78,55 @@ def canonical_rows(
                 largest = merged.key[-1]
     merged = _merge(pending, source, max_rows)
     return merged.index, merged.weight
+
+
+class Reservoir:
+    """Keep the first distinct rows of a stream in canonical order, and the sums of their weights.
+
+    What is kept is what `canonical_rows` finds among all rows of the stream at once.
+
+    Parameters
+    ----------
+    max_rows : int
+        Rows to keep at most.
+    """
+
+    def __init__(self, max_rows: int):
+        self.max_rows = max_rows
+        self._rows: list[NDArray[np.float32]] = []
+        self._weight: list[NDArray[np.float64]] = []
+        self._n_rows = 0
+        self._largest = np.uint64(2**64 - 1)
+
+    def add(self, X: NDArray[np.float32], sample_weight: NDArray[np.float64] | None = None) -> None:
+        """Take rows into account.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features), dtype=float32
+            Rows, finite.
+        sample_weight : ndarray of shape (n_samples,), optional
+            Non-negative weights; 1 each if not given.
+        """
+        weight = np.ones(len(X)) if sample_weight is None else sample_weight
+        keep = (hash_rows(X) <= self._largest) & (weight > 0)
+        self._rows.append(X[keep])
+        self._weight.append(weight[keep])
+        self._n_rows += len(self._rows[-1])
+        if self._n_rows > self.max_rows + max(self.max_rows // 2, _LEAST_PENDING // X.shape[1]):
+            self.merge()
+
+    def merge(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Return the rows kept, of shape (n_distinct, n_features), and their weights."""
+        rows, weight = np.concatenate(self._rows), np.concatenate(self._weight)
+        self._rows = []
+        if len(rows):
+            index, weight = canonical_rows(rows, weight, self.max_rows)
+            rows = rows[index]
+        self._rows, self._weight, self._n_rows = [rows], [weight], len(rows)
+        if len(rows) == self.max_rows:
+            self._largest = hash_rows(rows[-1:])[0]
+        return rows, weight
 
 
 def hash_rows(X: NDArray[np.float32]) -> NDArray[np.uint64]:

@@ -27,8 +27,15 @@ from sklearn_rqvae._encode import Search
 from sklearn_rqvae._health import warn_of_collapse
 from sklearn_rqvae._persistence import read_state, write_state
 from sklearn_rqvae._row_source import RowSource, blocks_of, validated_rows
-from sklearn_rqvae._rows import Rows, closed_form_rows, first_rows, training_rows
+from sklearn_rqvae._rows import (
+    Rows,
+    closed_form_rows,
+    first_rows,
+    gradient_rows,
+    training_rows,
+)
 from sklearn_rqvae._schedule import SCHEDULES
+from sklearn_rqvae._stream import learn_from_more, pass_once
 from sklearn_rqvae._training import TrainingSettings, plain_history, train
 from sklearn_rqvae._validation import (
     as_array,
@@ -116,12 +123,12 @@ class RQVAETransformer(
     n_beams : int, default=16
         Code tuples that `transform` keeps from level to level; the one with the best
         reconstruction wins. With 1 the search is greedy: faster, and some percent worse.
-    max_epochs : int, default=60
+    max_epochs : int, default=100
         Epochs of gradient training. Without linear path the first third of them trains the
         autoencoder without quantization.
     batch_size : int, default=512
         Rows of a training step.
-    lr : float, default=1e-3
+    lr : float, default=2e-3
         Largest learning rate of AdamW.
     weight_decay : float, default=0.01
         Decoupled weight decay.
@@ -179,6 +186,8 @@ class RQVAETransformer(
         Constructor arguments of the torch module.
     state_ : dict of str to ndarray
         Weights and buffers of the torch module.
+    reservoir_ : dict of str to ndarray
+        After `partial_fit` in closed form: distinct "rows" of the stream and each one's "weight".
 
     See Also
     --------
@@ -254,9 +263,9 @@ class RQVAETransformer(
         commitment_weight: float = 0.25,
         codebook_weight: float = 1.0,
         n_beams: int = 16,
-        max_epochs: int = 60,
+        max_epochs: int = 100,
         batch_size: int = 512,
-        lr: float = 1e-3,
+        lr: float = 2e-3,
         weight_decay: float = 0.01,
         lr_schedule: str = "cosine",
         early_stopping: bool = False,
@@ -329,6 +338,7 @@ class RQVAETransformer(
             The fitted transformer.
         """
         source, sample_weight = self._validate_fit_data(X, sample_weight)
+        self.__dict__.pop("reservoir_", None)
         architecture = self._architecture(source.shape[1])
         closed_form = self._is_closed_form()
         tasks = FitTasks(
@@ -351,7 +361,7 @@ class RQVAETransformer(
                 held_out,
                 device,
                 generator,
-                max_rows=n_start if closed_form else None,
+                max_rows=self._max_training_rows(source.shape[1]),
             )
         going_on = self._goes_on(architecture)
         module = build_module(self.module, architecture, generator).to(device)
@@ -373,6 +383,47 @@ class RQVAETransformer(
         with tasks.stage("usage"):
             self._check_health(training)
         tasks.finish()
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> Any:
+        """Learn from more rows, those of earlier calls included.
+
+        In closed form the estimator keeps rows, as many as `fit` would use, in `reservoir_`; each
+        call fits to these. However a stream is cut into calls, and in whatever order it comes, the
+        result is that of one `fit` on all of it. A call takes the time of a `fit`: make them few
+        and large.
+
+        With gradient training the first call is a `fit`; each later one passes once over its rows,
+        starting from the weights that it finds.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+        y : Ignored
+            Not used, present for API consistency.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative weight of each row, popularity for example.
+
+        Returns
+        -------
+        self : RQVAETransformer
+            The fitted transformer.
+
+        Raises
+        ------
+        ValueError
+            If the estimator was fitted in closed form by `fit`, which keeps no rows.
+        """
+        if self._is_closed_form():
+            learn_from_more(self, X, sample_weight)
+        elif hasattr(self, "codebooks_"):
+            pass_once(self, X, sample_weight)
+        else:
+            self.fit(X, sample_weight=sample_weight)
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[np.int64]:
@@ -580,10 +631,16 @@ class RQVAETransformer(
         if "codebooks_" in self.__dict__:
             self._holder = _ModuleHolder()
 
+    def _max_training_rows(self, n_features: int) -> int:
+        """Return how many distinct rows a fit takes into account."""
+        if not self._is_closed_form():
+            return gradient_rows(n_features)
+        return closed_form_rows(n_features, check_codebook_size(self.codebook_size, self.n_layers))
+
     def _validate_fit_data(
-        self, X: Any, sample_weight: Any
+        self, X: Any, sample_weight: Any, reset: bool = True
     ) -> tuple[RowSource, NDArray[np.float64] | None]:
-        source = validated_rows(self, as_array(X), reset=True)
+        source = validated_rows(self, as_array(X), reset=reset)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, source.array, dtype=np.float64, ensure_non_negative=True

@@ -138,7 +138,7 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """
         source = validated_rows(self, as_array(X), reset=True)
         sizes = check_codebook_size(self.codebook_size, self.n_layers)
-        n_rows = closed_form_rows(source.shape[1], sizes)
+        n_rows = self._max_training_rows(source.shape[1])
         rows, weight, mean = _centered_rows(source, _check_weight(sample_weight, source), n_rows)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         generator = torch.Generator().manual_seed(int(seed))
@@ -265,6 +265,10 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     @property
     def _n_features_out(self) -> int:
         return len(self.codebooks_)
+
+    def _max_training_rows(self, n_features: int) -> int:
+        """Return how many distinct rows a fit takes into account."""
+        return closed_form_rows(n_features, check_codebook_size(self.codebook_size, self.n_layers))
 
     def _row_source(self, X: ArrayLike) -> RowSource:
         check_is_fitted(self)

@@ -13,7 +13,7 @@ from torch import Tensor
 from sklearn_rqvae._distinct_rows import canonical_rows
 from sklearn_rqvae._row_source import RowSource
 
-__all__ = ["Rows", "closed_form_rows", "first_rows", "training_rows"]
+__all__ = ["Rows", "closed_form_rows", "first_rows", "gradient_rows", "training_rows"]
 
 # Numbers in the rows that the closed form is fitted to: it takes about ten times their memory.
 _CLOSED_FORM_FLOATS = 2**24
@@ -48,13 +48,18 @@ def closed_form_rows(n_features: int, codebook_sizes: Sequence[int]) -> int:
     return max(_CLOSED_FORM_FLOATS // n_features, _ROWS_PER_CODEWORD * max(codebook_sizes))
 
 
+def gradient_rows(n_features: int) -> int:
+    """Return how many distinct rows gradient training takes into account: what 1 GiB holds."""
+    return max(_GRADIENT_FLOATS // n_features, 1)
+
+
 def training_rows(
     source: RowSource,
     sample_weight: NDArray[np.float64] | None,
     validation_fraction: float | None,
     device: torch.device,
     generator: torch.Generator,
-    max_rows: int | None = None,
+    max_rows: int,
 ) -> tuple[Rows, Rows | None]:
     """Merge equal rows, order them canonically, and hold some out.
 
@@ -72,9 +77,8 @@ def training_rows(
         Where the tensors go.
     generator : torch.Generator
         Draws the rows held out.
-    max_rows : int, optional
+    max_rows : int
         Distinct rows to take at most, a sample that depends on nothing but the set of the rows.
-        None is as many as 1 GiB holds.
 
     Returns
     -------
@@ -88,8 +92,6 @@ def training_rows(
     ValueError
         If a row isn't finite, or there are too few distinct rows to hold any out.
     """
-    if max_rows is None:
-        max_rows = max(_GRADIENT_FLOATS // source.shape[1], 1)
     index, weight = canonical_rows(source, sample_weight, max_rows)
     if validation_fraction is None:
         return _rows(source.take(index), weight, device), None

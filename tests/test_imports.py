@@ -32,6 +32,7 @@ FLOORS = [
         "_distributed",
         "_rows",
         "_schedule",
+        "_stream",
         "_health",
         "_net",
         "callbacks",
@@ -41,7 +42,7 @@ FLOORS = [
         "_persistence",
     },
     {"_estimator", "_residual_kmeans", "embedding"},
-    {"plotting", "persistence", "report", "_report"},
+    {"plotting", "persistence", "report", "_report", "io"},
     {"_cli", "_cli_io", "_cli_index", "_cli_demo", "_cli_progress", "__main__"},
 ]
 

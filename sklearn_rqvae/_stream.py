@@ -1,0 +1,75 @@
+"""Learning from a stream of rows: a reservoir for the closed form, one pass each by gradients."""
+
+from __future__ import annotations
+
+import copy
+from numbers import Integral
+from typing import Any
+
+from sklearn_rqvae._distinct_rows import Reservoir
+
+__all__ = ["learn_from_more", "pass_once"]
+
+
+def learn_from_more(estimator: Any, X: Any, sample_weight: Any) -> None:
+    """Add rows to the estimator's reservoir, and fit it to all that the reservoir holds.
+
+    The reservoir keeps the same rows that `fit` would choose from the whole stream.
+
+    Parameters
+    ----------
+    estimator : RQVAETransformer
+        An estimator in closed form, changed in place.
+    X : array-like of shape (n_samples, n_features)
+        Rows.
+    sample_weight : array-like of shape (n_samples,) or None
+        Weights.
+
+    Raises
+    ------
+    ValueError
+        If the estimator was fitted by `fit`, which keeps no rows to go on with.
+    """
+    known = getattr(estimator, "reservoir_", None)
+    if known is None and hasattr(estimator, "codebooks_"):
+        raise ValueError(
+            "partial_fit can't go on from fit: in closed form a model is fitted to rows, and fit "
+            "keeps none. Start with partial_fit on a clone of the estimator."
+        )
+    source, weight = estimator._validate_fit_data(X, sample_weight, reset=known is None)
+    reservoir = Reservoir(estimator._max_training_rows(source.shape[1]))
+    if known is not None:
+        reservoir.add(known["rows"], known["weight"])
+    for rows, block in source.blocks():
+        reservoir.add(block, None if weight is None else weight[rows])
+    names = getattr(estimator, "feature_names_in_", None)
+    kept, total = reservoir.merge()
+    estimator.fit(kept, sample_weight=total)
+    if names is not None:
+        estimator.feature_names_in_ = names
+    estimator.reservoir_ = {"rows": kept, "weight": total}
+
+
+def pass_once(estimator: Any, X: Any, sample_weight: Any) -> None:
+    """Train a fitted estimator for one epoch on rows.
+
+    Parameters
+    ----------
+    estimator : RQVAETransformer
+        An estimator trained by gradients, changed in place.
+    X : array-like of shape (n_samples, n_features)
+        Rows.
+    sample_weight : array-like of shape (n_samples,) or None
+        Weights.
+    """
+    estimator._validate_fit_data(X, sample_weight, reset=False)
+    worker = copy.copy(estimator)
+    worker.warm_start, worker.max_epochs, worker.early_stopping = True, 1, False
+    if isinstance(estimator.random_state, Integral):  # another order than in the pass before
+        worker.random_state = (int(estimator.random_state) + estimator.n_iter_) % 2**32
+    worker.fit(X, sample_weight=sample_weight)
+    worker.history_ = estimator.history_ + worker.history_
+    worker.n_iter_ = len(worker.history_)
+    for name, value in vars(worker).items():
+        if name.endswith("_") or name == "_holder":
+            setattr(estimator, name, value)
