@@ -10,7 +10,7 @@ import torch
 from skorch import NeuralNet
 from torch import Tensor
 
-from sklearn_rqvae._distributed import DataParallel
+from sklearn_rqvae._distributed import DataParallel, state_tensors
 
 __all__ = ["Interrupted", "ModuleLoss", "RqVaeNet", "TensorBatches", "interruptible"]
 
@@ -159,6 +159,11 @@ class RqVaeNet(NeuralNet):
         for usage, old in zip(counted, before, strict=True):
             usage += old
         return {"loss": losses["loss"], "y_pred": output._replace(**losses)}
+
+    def agree_on_codebooks(self) -> None:
+        """Give all processes the first one's codebooks, after each has drawn some for itself."""
+        if self.parallel is not None:
+            self.parallel.share(state_tensors(self.module_.quantizer))
 
     def run_single_epoch(self, *args: Any, **kwargs: Any) -> None:
         """Run one epoch; a Ctrl-C in it leaves as `Interrupted`."""

@@ -6,8 +6,6 @@ from typing import Any
 
 from skorch.callbacks import Callback
 
-from sklearn_rqvae._distributed import state_tensors
-
 __all__ = ["ResetDeadCodes"]
 
 
@@ -20,24 +18,27 @@ class ResetDeadCodes(Callback):
     ----------
     until : float
         Share of the epochs after which codewords stay.
+    window : float
+        Mean number of uses of a level's codes from which on they are judged.
     """
 
-    def __init__(self, until: float = 0.8):
+    def __init__(self, until: float = 0.8, window: float = 10.0):
         self.until = until
+        self.window = window
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
     ) -> None:
         """Let the module look at its usage, and count what it replaced."""
-        if training and net.quantizing and len(net.history) <= self.until * net.max_epochs:
+        if not training or not net.quantizing or len(net.history) > self.until * net.max_epochs:
+            return
+        if net.module_.quantizer.judges_usage(self.window):
             rows = batch[0]
             replaced = net.module_.reset_dead_codes(
-                rows["x"], net.optimizer_, rows["sample_weight"]
+                rows["x"], net.optimizer_, rows["sample_weight"], window=self.window
             )
             self.replaced_ += sum(replaced)
-            if net.parallel is not None and any(replaced):
-                # Each process has drawn from its own rows.
-                net.parallel.share(state_tensors(net.module_.quantizer))
+            net.agree_on_codebooks()
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Start counting."""

@@ -38,3 +38,4 @@ class WarmUp(Callback):
         if epoch == self.n_epochs:
             with interruptible():
                 net.module_.initialize_codebooks(self.x, self.sample_weight)
+                net.agree_on_codebooks()
