@@ -1,0 +1,139 @@
+"""Training settings reach the optimizer and the callbacks, and leave nothing else changed."""
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback
+
+from sklearn_rqvae import RQVAETransformer
+from sklearn_rqvae._rows import Rows
+from sklearn_rqvae._training import fast_precision, relative_distortion
+from sklearn_rqvae.nn import RqVae
+
+X = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
+TRAINED = {
+    "codebook_size": 8,
+    "n_layers": 2,
+    "codebook_mode": "STE",
+    "hidden_dims": (16,),
+    "embed_dim": 4,
+    "n_beams": 2,
+    "max_epochs": 3,
+    "batch_size": 64,
+    "random_state": 0,
+}
+
+
+class Spy(Callback):
+    """Keep what a net had, outside of the copies that fits use."""
+
+    seen: dict = {}  # noqa: RUF012
+
+    def on_grad_computed(self, net, named_parameters=None, **kwargs):
+        norm = torch.stack([p.grad.norm() for _, p in named_parameters if p.grad is not None])
+        Spy.seen.setdefault("norms", []).append(float(norm.norm()))
+
+    def on_train_end(self, net, **kwargs):
+        Spy.seen["groups"] = [
+            (group["weight_decay"], sorted(tuple(p.shape) for p in group["params"]))
+            for group in net.optimizer_.param_groups
+        ]
+        Spy.seen["optimizer"] = type(net.optimizer_)
+        Spy.seen["fused"] = net.optimizer_.defaults.get("fused")
+
+
+@pytest.fixture
+def spied():
+    """Fit with settings and return what the spy saw, the last of the callbacks."""
+
+    def fit(**params):
+        Spy.seen = {}
+        RQVAETransformer(**{**TRAINED, **params}, callbacks=[("spy", Spy())]).fit(X)
+        return Spy.seen
+
+    return fit
+
+
+def test_codebooks_have_no_weight_decay(spied):
+    seen = spied(weight_decay=0.3)
+    assert {decay for decay, _ in seen["groups"]} == {0.0, 0.3}
+    (undecayed,) = [shapes for decay, shapes in seen["groups"] if decay == 0.0]
+    assert undecayed == [(8, 4), (8, 4)]
+    assert seen["fused"] is True
+
+
+def test_another_optimizer_takes_its_own_settings(spied):
+    seen = spied(net_params={"optimizer": torch.optim.RMSprop, "optimizer__alpha": 0.9})
+    assert seen["optimizer"] is torch.optim.RMSprop
+
+
+def test_gradients_are_clipped_where_one_says(spied):
+    free = max(spied(net_params={"callbacks__clip": None})["norms"])
+    clipped = spied(net_params={"callbacks__clip__gradient_clip_value": free / 10})["norms"]
+    assert max(clipped) == pytest.approx(free / 10, rel=1e-3)
+
+
+def test_history_has_the_schedule():
+    fitted = RQVAETransformer(
+        **{**TRAINED, "max_epochs": 10, "lr": 1e-3, "lr_schedule": "step"}
+    ).fit(X)
+    rates = [epoch["lr"] for epoch in fitted.history_]
+    assert rates == pytest.approx([1e-3] * 5 + [1e-4] * 5)
+
+
+def test_verbose_prints_a_line_for_each_epoch(capsys):
+    RQVAETransformer(**TRAINED, verbose=1).fit(X)
+    lines = capsys.readouterr().out.splitlines()
+    header = next(line for line in lines if "epoch" in line)
+    assert {"train_loss", "train_distortion", "codes_reset", "lr"} <= set(header.split())
+    assert "perplexity" not in header
+    assert [line.split()[0] for line in lines if line.strip()[:1].isdigit()] == ["1", "2", "3"]
+
+
+def test_verbose_two_draws_a_bar(capsys):
+    RQVAETransformer(**TRAINED, verbose=2).fit(X)
+    assert "0/4" in capsys.readouterr().err
+
+
+def test_distortion_by_hand():
+    # Both rows lie at a codeword of the identity model, except for the second's last coordinate.
+    module = RqVae(2, embed_dim=2, hidden_dims=None, codebook_size=2, n_layers=1, linear_path=True)
+    module.set_linear_path(torch.zeros(2), torch.eye(2))
+    module.quantizer.levels[0].initialize(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+    rows = Rows(torch.tensor([[1.0, 0.0], [-1.0, 1.0]]), torch.ones(2))
+    # Squared error 1; the variance around (0, 0.5) is 2 * (1 + 0.25).
+    assert relative_distortion(module, rows, n_beams=1) == pytest.approx(1 / 2.5)
+
+
+def test_only_recent_gpus_multiply_in_half_precision():
+    assert fast_precision(torch.device("cpu")) is None
+    assert fast_precision(torch.device("mps")) is None
+
+
+def test_half_precision_leaves_weights_and_codes_in_single():
+    settings = {**TRAINED, "net_params": {"precision": torch.bfloat16}, "lr": 1e-2}
+    mixed = RQVAETransformer(**settings).fit(X)
+    single = RQVAETransformer(**{**settings, "net_params": None}).fit(X)
+    assert all(array.dtype != np.float16 for array in mixed.state_.values())
+    assert mixed.codebooks_[0].dtype == np.float32
+    assert any((mixed.state_[name] != array).any() for name, array in single.state_.items())
+    assert mixed.score(X) == pytest.approx(single.score(X), rel=0.05)
+
+
+def test_compiling_changes_names_of_weights_nowhere():
+    # The eager backend compiles nothing, but wraps the module as any other does.
+    settings = {**TRAINED, "lr": 1e-2}
+    compiled = RQVAETransformer(
+        **settings, compile=True, net_params={"compile__backend": "eager"}
+    ).fit(X)
+    plain = RQVAETransformer(**settings).fit(X)
+    assert set(compiled.state_) == set(plain.state_)
+    np.testing.assert_array_equal(compiled.transform(X), plain.transform(X))
+
+
+@pytest.mark.slow
+def test_a_compiled_module_learns_the_same():
+    settings = {**TRAINED, "lr": 1e-2, "linear_path": False, "max_epochs": 6}
+    compiled = RQVAETransformer(**settings, compile=True).fit(X)
+    plain = RQVAETransformer(**settings).fit(X)
+    assert compiled.score(X) == pytest.approx(plain.score(X), rel=0.05)
