@@ -94,7 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     encode = commands.add_parser("encode", help="write the IDs of items")
     encode.add_argument("model", metavar="MODEL")
     _add_input(encode)
-    encode.add_argument("--out", default="-", metavar="FILE", help=f"{FORMATS}; '-' prints")
+    encode.add_argument(
+        "--out", default="-", metavar="FILE", help=f"{FORMATS}, or a directory; '-' prints"
+    )
     encode.set_defaults(run=_encode)
 
     decode = commands.add_parser(
@@ -125,7 +127,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="ITEMS", help=FORMATS)
+    parser.add_argument(
+        "input", metavar="ITEMS", help=f"{FORMATS}; fit and encode: or a directory of .parquet"
+    )
     parser.add_argument(
         "--text", nargs="+", metavar="COLUMN", help="columns joined to the item's text"
     )
@@ -145,8 +149,13 @@ def _fit(args: argparse.Namespace) -> None:
     started = time.monotonic()
     if Path(args.input).suffix != ".npy" and bool(args.text) == bool(args.vector):
         raise ValueError("name the columns of the items with either --text or --vector.")
-    items, ids = _read_items(args, args.text, args.vector, args.id)
     quantizer = _quantizer(args)
+    if Path(args.input).is_dir():
+        from sklearn_rqvae._cli_directory import fit_directory
+
+        print(fit_directory(args, quantizer, _save_model))
+        return
+    items, ids = _read_items(args, args.text, args.vector, args.id)
     if args.text:
         from sklearn_rqvae.embedding import TextEmbedder
 
@@ -172,6 +181,11 @@ def _fit(args: argparse.Namespace) -> None:
 
 def _encode(args: argparse.Namespace) -> None:
     model = _load_model(args.model)
+    if Path(args.input).is_dir():
+        from sklearn_rqvae._cli_directory import encode_directory
+
+        print(encode_directory(args, model))
+        return
     items, ids = _read_model_items(args, model)
     codes = _in_batches(model["pipeline"].transform, items, "encoding")
     write_table(args.out, ids, "semantic_id", codes)

@@ -1,0 +1,225 @@
+"""Directories of Parquet files: nothing lost, nothing doubled, whatever happens on the way."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+
+from sklearn_rqvae import ResidualKMeans, RQVAETransformer
+from sklearn_rqvae.io import fit_parquet, transform_parquet
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+
+COLUMNS = {"id_column": "id", "vector_column": "v"}
+X = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+IDS = [f"item {number}" for number in range(len(X))]
+model = ResidualKMeans(2, 4, random_state=0).fit(X)
+
+
+def write(path, rows, fixed=False, **more):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    vectors = pa.array(X[rows].tolist(), type=pa.list_(pa.float32(), 4 if fixed else -1))
+    pq.write_table(pa.table({"id": IDS[rows], "v": vectors, **more}), path, row_group_size=30)
+
+
+@pytest.fixture
+def src(tmp_path):
+    """A directory of three files, one of them a level below."""
+    folder = tmp_path / "src"
+    write(folder / "a.parquet", slice(0, 100))
+    write(folder / "b.parquet", slice(100, 110), fixed=True)
+    write(folder / "day=2" / "a.parquet", slice(110, 300))
+    (folder / "_SUCCESS").touch()
+    (folder / ".hidden.parquet").write_text("not Parquet")
+    (folder / "_temporary").mkdir()
+    (folder / "_temporary" / "x.parquet").write_text("not Parquet")
+    return folder
+
+
+def files_in(folder):
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
+
+
+def assert_complete(dst):
+    assert files_in(dst) == ["a.parquet", "b.parquet", "day=2/a.parquet"]
+    tables = [pq.ParquetFile(dst / name).read() for name in files_in(dst)]
+    assert [len(table) for table in tables] == [100, 10, 190]
+    table = pa.concat_tables(tables)
+    assert table.column_names == ["id", "semantic_id"]
+    assert table["id"].to_pylist() == IDS
+    assert table["semantic_id"].to_pylist() == model.transform(X).tolist()
+
+
+@pytest.mark.parametrize("batch_size", [7, 1000])
+def test_each_file_becomes_one_of_the_same_name(src, tmp_path, batch_size):
+    done = transform_parquet(model, src, tmp_path / "dst", **COLUMNS, batch_size=batch_size)
+    assert done == (3, 300, 0)
+    assert_complete(tmp_path / "dst")
+    assert transform_parquet(model, src, tmp_path / "dst", **COLUMNS) == (0, 0, 3)
+
+
+def test_a_single_file_will_do(src, tmp_path):
+    dst = tmp_path / "dst"
+    assert transform_parquet(model, src / "a.parquet", dst, **COLUMNS) == (1, 100, 0)
+    assert files_in(dst) == ["a.parquet"]
+
+
+def test_what_is_missing_is_written_and_what_changed_is_written_anew(src, tmp_path):
+    dst = tmp_path / "dst"
+    transform_parquet(model, src, dst, **COLUMNS)
+    (dst / "b.parquet").unlink()
+    (dst / ".b.parquet.part").write_bytes(b"PAR1 half")
+    os.utime(src / "a.parquet", ns=(1, 1))
+    assert transform_parquet(model, src, dst, **COLUMNS) == (2, 110, 1)
+    assert_complete(dst)
+
+
+def test_codes_of_two_models_are_not_mixed(src, tmp_path):
+    dst = tmp_path / "dst"
+    transform_parquet(model, src, dst, **COLUMNS)
+    other = ResidualKMeans(2, 4, random_state=1).fit(X)
+    with pytest.raises(ValueError, match=r"a.parquet wasn't written with this model; .* directory"):
+        transform_parquet(other, src, dst, **COLUMNS)
+    assert_complete(dst)
+    write(tmp_path / "mine" / "b.parquet", slice(0, 1))
+    with pytest.raises(ValueError, match=r"b\.parquet wasn't written with this model"):
+        transform_parquet(model, src, tmp_path / "mine", **COLUMNS)
+    with pytest.raises(ValueError, match="same directory"):
+        transform_parquet(model, src, src, **COLUMNS)
+    (dst / "b.parquet").write_text("nonsense")
+    with pytest.raises(ValueError, match=r"b\.parquet is no Parquet file"):
+        transform_parquet(model, src, dst, **COLUMNS)
+
+
+def test_a_kill_at_any_time_loses_and_doubles_nothing(src, tmp_path):
+    dst = tmp_path / "dst"
+    joblib.dump(model, tmp_path / "model.joblib")
+    code = """
+        import sys, time, joblib
+        from sklearn_rqvae import ResidualKMeans
+        from sklearn_rqvae.io import transform_parquet
+        model, src, dst = sys.argv[1:]
+        whole = ResidualKMeans.transform
+        def transform(self, X):
+            time.sleep(0.02)
+            print("batch", flush=True)
+            return whole(self, X)
+        ResidualKMeans.transform = transform
+        transform_parquet(
+            joblib.load(model), src, dst, id_column="id", vector_column="v", batch_size=10
+        )
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "model.joblib")]
+    seen_parts = seen_files = 0
+    for n_batches in (3, 13):  # in the first file; then in the third
+        with subprocess.Popen([*command, str(src), str(dst)], stdout=subprocess.PIPE) as process:
+            for _ in range(n_batches):
+                process.stdout.readline()
+            process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+        seen_parts += any(name.endswith(".part") for name in files_in(dst))
+        seen_files += any(name.endswith(".parquet") for name in files_in(dst))
+    assert seen_parts == 2
+    assert seen_files == 1
+    before = time.time_ns()
+    kept = [name for name in files_in(dst) if name.endswith(".parquet")]
+    subprocess.run([*command, str(src), str(dst)], check=True, stdout=subprocess.DEVNULL)
+    assert_complete(dst)
+    assert all((dst / name).stat().st_mtime_ns < before for name in kept)
+
+
+@pytest.mark.parametrize(
+    ("bad", "what"),
+    [(None, "no vector"), ([1.0, None, 2.0, 3.0], "a vector with a missing number")],
+)
+def test_a_missing_vector_is_named_by_file_and_row(src, tmp_path, bad, what):
+    rows = [*X[:80].tolist(), bad]
+    table = pa.table({"id": range(81), "v": pa.array(rows, type=pa.list_(pa.float32()))})
+    pq.write_table(table, src / "c.parquet")
+    for call in (
+        lambda: transform_parquet(model, src, tmp_path / "dst", **COLUMNS, batch_size=50),
+        lambda: fit_parquet(ResidualKMeans(2, 4), src, vector_column="v", batch_size=50),
+    ):
+        with pytest.raises(ValueError, match=rf"row 80 of .*c\.parquet has {what} in column 'v'"):
+            call()
+    assert files_in(tmp_path / "dst")[-2:] == ["a.parquet", "b.parquet"]
+
+
+def test_wrong_sources_are_named(src, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        transform_parquet(model, tmp_path / "nowhere", tmp_path / "dst", **COLUMNS)
+    with pytest.raises(ValueError, match=r"a.parquet has no column 'w'; it has 'id', 'v'"):
+        transform_parquet(model, src, tmp_path / "dst", id_column="id", vector_column="w")
+    with pytest.raises(ValueError, match="no column 'sku'"):
+        transform_parquet(model, src, tmp_path / "dst", id_column="sku", vector_column="v")
+    other = ResidualKMeans(2, 4).fit(X[:, :3])
+    with pytest.raises(ValueError, match=r"a.parquet have length 4, but 3 was expected"):
+        transform_parquet(other, src, tmp_path / "dst", **COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        RQVAETransformer(n_layers=2, codebook_size=4, random_state=0),
+        RQVAETransformer(n_layers=2, codebook_size=4, random_state=0, codebook_mode="STE"),
+        ResidualKMeans(2, 4, random_state=0),
+    ],
+    ids=["closed form", "gradients", "kmeans"],
+)
+@pytest.mark.parametrize("cap", [10**6, 100])
+def test_a_fit_to_files_is_that_to_their_rows(src, estimator, cap, monkeypatch):
+    monkeypatch.setattr("sklearn_rqvae._rows._CLOSED_FORM_FLOATS", cap * 4)
+    monkeypatch.setattr("sklearn_rqvae._rows._GRADIENT_FLOATS", cap * 4)
+    monkeypatch.setattr("sklearn_rqvae._rows._ROWS_PER_CODEWORD", 1)
+    if "max_epochs" in estimator.get_params():
+        estimator.set_params(max_epochs=2)
+    expected = [codebook.copy() for codebook in estimator.fit(X).codebooks_]
+    found = fit_parquet(estimator, src, vector_column="v", batch_size=20)
+    assert found is estimator
+    for a, b in zip(expected, found.codebooks_, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_weights_are_a_column(tmp_path):
+    weight = np.arange(len(X)) % 4
+    write(tmp_path / "a.parquet", slice(0, 300), weight=weight)
+    found = fit_parquet(
+        ResidualKMeans(2, 4, random_state=0), tmp_path, vector_column="v", weight_column="weight"
+    )
+    expected = ResidualKMeans(2, 4, random_state=0).fit(X, sample_weight=weight)
+    np.testing.assert_array_equal(found.codebooks_[0], expected.codebooks_[0])
+    for bad, message in (
+        ([*[1.0] * 299, -1.0], "row 299 of .* has the weight -1.0"),
+        ([None, *[1.0] * 299], "row 0 of .* has the weight nan"),
+        ([0.0] * 300, "all zero"),
+    ):
+        write(tmp_path / "a.parquet", slice(0, 300), weight=bad)
+        with pytest.raises(ValueError, match=message):
+            fit_parquet(ResidualKMeans(), tmp_path, vector_column="v", weight_column="weight")
+
+
+def test_files_without_rows_are_nothing_to_fit(tmp_path):
+    write(tmp_path / "a.parquet", slice(0, 0))
+    with pytest.raises(ValueError, match="hold no rows"):
+        fit_parquet(ResidualKMeans(2, 4), tmp_path, vector_column="v")
+    assert transform_parquet(model, tmp_path, tmp_path / "dst", **COLUMNS) == (1, 0, 0)
+    with pytest.raises(TypeError, match="not Pipeline"):
+        fit_parquet(make_pipeline(PCA(), ResidualKMeans()), tmp_path, vector_column="v")
+
+
+def test_a_pipeline_can_transform(src, tmp_path):
+    pipeline = make_pipeline(PCA(3), ResidualKMeans(2, 4, random_state=0)).fit(X)
+    transform_parquet(pipeline, src, tmp_path / "dst", **COLUMNS)
+    found = pq.ParquetFile(tmp_path / "dst" / "a.parquet").read()["semantic_id"].to_pylist()
+    assert found == pipeline.transform(X[:100]).tolist()
