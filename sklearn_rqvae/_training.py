@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import torch
 from skorch.callbacks import Callback, GradientNormClipping, LRScheduler, ProgressBar
-from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from sklearn_rqvae._distributed import DataParallel, state_tensors
@@ -31,7 +30,7 @@ _SAMPLE_ROWS = 2048
 # Columns that don't fit into a line of the training's table.
 _NOT_PRINTED = ("utilization", "perplexity", "train_batch_count", "event_lr")
 
-__all__ = ["TrainingSettings", "fast_precision", "relative_distortion", "train"]
+__all__ = ["TrainingSettings", "fast_precision", "relative_distortion", "train", "training_net"]
 
 
 class TrainingSettings(NamedTuple):
@@ -115,8 +114,26 @@ def train(
         # Noise is drawn by each process for itself, the order of the rows by all alike.
         seed = int(torch.randint(2**31 - 1, (), generator=generator))
         module.generator = torch.Generator().manual_seed(seed + parallel.rank)
-    tensors = {"x": training.x, "sample_weight": training.weight}
-    net = RqVaeNet(
+    net = training_net(module, training, validation, generator, settings, report, parallel)
+    net.initialize()
+    try:
+        net.partial_fit({"x": training.x, "sample_weight": training.weight})
+    except Interrupted:
+        raise KeyboardInterrupt from None
+    return plain_history(net.history)
+
+
+def training_net(
+    module: Any,
+    training: Rows,
+    validation: Rows | None,
+    generator: torch.Generator,
+    settings: TrainingSettings,
+    report: Callback | None = None,
+    parallel: DataParallel | None = None,
+) -> RqVaeNet:
+    """Return the net that `train` trains, not yet initialized; the parameters are its."""
+    return RqVaeNet(
         module,
         **{
             **_optimizer(training.x.device, settings),
@@ -132,7 +149,7 @@ def train(
             "device": None,
             "compile": settings.compile,
             "callbacks": [
-                *_own_callbacks(module, tensors, validation, settings),
+                *_own_callbacks(training, validation, settings),
                 *copy.deepcopy(list(settings.callbacks)),
                 *([] if report is None else [("report", report)]),
             ],
@@ -140,12 +157,6 @@ def train(
             **settings.net_params,
         },
     )
-    net.initialize()
-    try:
-        net.partial_fit(tensors)
-    except Interrupted:
-        raise KeyboardInterrupt from None
-    return plain_history(net.history)
 
 
 def fast_precision(device: torch.device) -> torch.dtype | None:
@@ -180,10 +191,9 @@ def _printing(verbose: int) -> dict[str, Any]:
 
 
 def _own_callbacks(
-    module: Any, tensors: dict[str, Tensor], validation: Rows | None, settings: TrainingSettings
+    training: Rows, validation: Rows | None, settings: TrainingSettings
 ) -> list[tuple[str, Callback]]:
     """Return the training habits of the module's architecture."""
-    training = Rows(tensors["x"], tensors["sample_weight"])
     sample = _evenly_spaced(training, _SAMPLE_ROWS) if validation is None else validation
     name = "train_distortion" if validation is None else "valid_distortion"
     n_steps = settings.max_epochs * -(-len(training.x) // settings.batch_size)
