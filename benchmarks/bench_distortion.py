@@ -460,8 +460,13 @@ def report(results: Results, rows: int | None, folder: Path) -> None:
 # -- Command line --
 
 
-def check_methods(parser: argparse.ArgumentParser, methods: list[str]) -> list[str]:
-    """Return the methods in an order that suits; refuse unknown ones and those not installed."""
+def check_methods(
+    parser: argparse.ArgumentParser, methods: list[str], measure: bool
+) -> list[str]:
+    """Return the methods in an order that suits; refuse unknown ones.
+
+    Where they are to be measured, refuse those that aren't installed, too.
+    """
     for method in methods:
         name, at, seconds = method.partition("@")
         if name not in METHODS:
@@ -472,7 +477,7 @@ def check_methods(parser: argparse.ArgumentParser, methods: list[str]) -> list[s
                 f"{', '.join(name for name, method in METHODS.items() if method.needs_budget)}"
             )
         package = METHODS[name].requires
-        if package and importlib.util.find_spec(package) is None:
+        if measure and package and importlib.util.find_spec(package) is None:
             parser.error(f'{name} needs {package}: pip install "sklearn-rqvae[bench]"')
     if any(method in METHODS and METHODS[method].needs_budget for method in methods):
         methods = ["plain", *methods]  # it says how long they may take
@@ -494,7 +499,7 @@ def main(argv: list[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
     check_arguments(parser, args)
-    methods = check_methods(parser, args.methods)
+    methods = check_methods(parser, args.methods, measure=not args.report_only)
     results = Results(args.output / "distortion.json", KEYS)
     failed = 0
     if not args.report_only:
