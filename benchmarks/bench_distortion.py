@@ -460,9 +460,7 @@ def report(results: Results, rows: int | None, folder: Path) -> None:
 # -- Command line --
 
 
-def check_methods(
-    parser: argparse.ArgumentParser, methods: list[str], measure: bool
-) -> list[str]:
+def check_methods(parser: argparse.ArgumentParser, methods: list[str], measure: bool) -> list[str]:
     """Return the methods in an order that suits; refuse unknown ones.
 
     Where they are to be measured, refuse those that aren't installed, too.
