@@ -186,6 +186,9 @@ def _best_extensions(
 
     The n best ones have the n codes with the best maxima over the beams: only these are compared.
     """
+    if extensions.shape[1] == 1:
+        total, codes = largest(extensions[:, 0] + own, min(n_beams, own.shape[1]))
+        return total, torch.zeros_like(codes), codes
     _, codes = largest(extensions.amax(1) + own, min(n_beams, own.shape[1]))
     by_beam = codes[:, None].expand(-1, extensions.shape[1], -1)
     few = extensions.gather(2, by_beam) + own.gather(1, codes)[:, None]
