@@ -5,16 +5,13 @@ from sklearn_rqvae.callbacks._best_epoch import KeepBestEpoch
 from sklearn_rqvae.callbacks._dead_codes import ResetDeadCodes
 from sklearn_rqvae.callbacks._epoch_losses import EpochLosses
 from sklearn_rqvae.callbacks._epoch_usage import EpochUsage
-from sklearn_rqvae.callbacks._sklearn_bridge import FitTasks, ReportEpochs
 from sklearn_rqvae.callbacks._warm_up import WarmUp
 
 __all__ = [
     "AnnealTemperature",
     "EpochLosses",
     "EpochUsage",
-    "FitTasks",
     "KeepBestEpoch",
-    "ReportEpochs",
     "ResetDeadCodes",
     "WarmUp",
 ]

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_rqvae import RQVAETransformer
-from sklearn_rqvae.callbacks import FitTasks
+from sklearn_rqvae.callbacks._sklearn_bridge import FitTasks
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn < 1.9 has no callbacks")
 
