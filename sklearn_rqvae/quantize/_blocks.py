@@ -7,7 +7,7 @@ from torch import Tensor
 
 __all__ = ["in_blocks"]
 
-# Products of 64 rows reach 95 to 99 % of the speed of the fastest size on a CPU, and a single row
+# Products of 64 rows reach 93 to 95 % of the speed of the fastest size on a CPU, and a single row
 # costs 64 rows' products, half a millisecond. Launches are what costs on other devices.
 _BLOCK_ROWS = {"cpu": 64}
 _BLOCK_ROWS_ELSEWHERE = 4096
