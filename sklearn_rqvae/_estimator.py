@@ -42,7 +42,7 @@ from sklearn_rqvae._validation import (
     check_codebook_size,
     check_codes,
 )
-from sklearn_rqvae.callbacks import FitTasks, ReportEpochs
+from sklearn_rqvae.callbacks._sklearn_bridge import FitTasks, ReportEpochs
 from sklearn_rqvae.nn import QuantizeForwardMode
 from sklearn_rqvae.quantize._blocks import in_blocks
 
@@ -394,7 +394,7 @@ class RQVAETransformer(
         In closed form the estimator keeps rows, as many as `fit` would use, in `reservoir_`; each
         call fits to these. However a stream is cut into calls, and in whatever order it comes, the
         result is that of one `fit` on all of it. A call takes the time of a `fit`: make them few
-        and large.
+        and large. A `fit` before keeps no rows: the first call after it starts anew, and warns.
 
         With gradient training the first call is a `fit`; each later one passes once over its rows,
         starting from the weights that it finds.
@@ -412,11 +412,6 @@ class RQVAETransformer(
         -------
         self : RQVAETransformer
             The fitted transformer.
-
-        Raises
-        ------
-        ValueError
-            If the estimator was fitted in closed form by `fit`, which keeps no rows.
         """
         if self._is_closed_form():
             learn_from_more(self, X, sample_weight)

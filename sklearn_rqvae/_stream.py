@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from numbers import Integral
 from typing import Any
 
@@ -24,17 +25,14 @@ def learn_from_more(estimator: Any, X: Any, sample_weight: Any) -> None:
         Rows.
     sample_weight : array-like of shape (n_samples,) or None
         Weights.
-
-    Raises
-    ------
-    ValueError
-        If the estimator was fitted by `fit`, which keeps no rows to go on with.
     """
     known = getattr(estimator, "reservoir_", None)
     if known is None and hasattr(estimator, "codebooks_"):
-        raise ValueError(
-            "partial_fit can't go on from fit: in closed form a model is fitted to rows, and fit "
-            "keeps none. Start with partial_fit on a clone of the estimator."
+        warnings.warn(
+            "partial_fit starts anew: in closed form a model is fitted to rows, and the fit before "
+            "has kept none. Call partial_fit from the start to learn from all rows.",
+            UserWarning,
+            stacklevel=3,
         )
     source, weight = estimator._validate_fit_data(X, sample_weight, reset=known is None)
     reservoir = Reservoir(estimator._max_training_rows(source.shape[1]))

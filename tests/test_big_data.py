@@ -181,9 +181,11 @@ def test_a_stream_in_any_order_gives_one_fit(cap, monkeypatch):
 
 
 def test_a_stream_does_not_go_on_from_a_fit():
-    estimator = RQVAETransformer(**SMALL).fit(X)
-    with pytest.raises(ValueError, match="clone"):
-        estimator.partial_fit(X)
+    estimator = RQVAETransformer(**SMALL).fit(X[:500])
+    with pytest.warns(UserWarning, match="partial_fit starts anew"):
+        estimator.partial_fit(X[500:])
+    fresh = RQVAETransformer(**SMALL).fit(X[500:])
+    np.testing.assert_array_equal(estimator.codebooks_[0], fresh.codebooks_[0])
     stream = RQVAETransformer(**SMALL).partial_fit(X)
     stream.fit(X[:100])
     assert not hasattr(stream, "reservoir_")
