@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import pickle
 import sys
 import time
 import warnings
@@ -17,12 +18,13 @@ from numpy.typing import NDArray
 from sklearn_rqvae._cli_index import add_index_commands
 from sklearn_rqvae._cli_io import (
     FORMATS,
+    check_table,
     matrix_of,
     read_matrix,
     read_table,
-    replacing,
     write_table,
 )
+from sklearn_rqvae._files import check_place, replace_file
 from sklearn_rqvae._version import __version__
 
 __all__ = ["main"]
@@ -58,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, ImportError) as error:
         if args.traceback:
             raise
-        print(f"sklearn-rqvae: error: {error}", file=sys.stderr)
+        print(f"sklearn-rqvae: error: {_first_line(error)}", file=sys.stderr)
         return 1
     return 0
 
@@ -155,6 +157,9 @@ def _fit(args: argparse.Namespace) -> None:
 
         print(fit_directory(args, quantizer, _save_model))
         return
+    check_place(args.out)
+    if args.ids:
+        check_table(args.ids)
     items, ids = _read_items(args, args.text, args.vector, args.id)
     if args.text:
         from sklearn_rqvae.embedding import TextEmbedder
@@ -186,6 +191,7 @@ def _encode(args: argparse.Namespace) -> None:
 
         print(encode_directory(args, model))
         return
+    check_table(args.out)
     items, ids = _read_model_items(args, model)
     codes = _in_batches(model["pipeline"].transform, items, "encoding")
     write_table(args.out, ids, "semantic_id", codes)
@@ -195,6 +201,7 @@ def _encode(args: argparse.Namespace) -> None:
 
 def _decode(args: argparse.Namespace) -> None:
     model = _load_model(args.model)
+    check_table(args.out)
     codes = read_matrix(args.input, "semantic_id")[:, : args.levels]
     if Path(args.input).suffix == ".npy":
         ids: Sequence[Any] = range(len(codes))
@@ -208,6 +215,8 @@ def _decode(args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
+    if args.html:
+        check_place(args.html)
     model = _load_model(args.model)
     items, ids = _read_model_items(args, model)
     texts = items if model["text"] else None
@@ -254,7 +263,7 @@ def _full_report(
         random_state=args.seed,
     )
     if args.html:
-        with replacing(Path(args.html)) as file:
+        with replace_file(args.html) as file:
             file.write(judged.to_html().encode("utf-8"))
     if args.json:
         print(json.dumps(judged.to_dict()))
@@ -421,14 +430,17 @@ def _save_model(args: argparse.Namespace, pipeline: Any) -> None:
         "vector": args.vector,
         "id": args.id,
     }
-    with replacing(Path(args.out)) as file:
+    with replace_file(args.out) as file:
         joblib.dump(model, file)
 
 
 def _load_model(path: str) -> dict[str, Any]:
     import joblib
 
-    model = joblib.load(path)
+    try:
+        model = joblib.load(path)
+    except (ValueError, EOFError, LookupError, AttributeError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is no model of sklearn-rqvae fit, or is damaged.") from error
     if not isinstance(model, dict) or "sklearn_rqvae" not in model:
         raise ValueError(f"{path} is no model of sklearn-rqvae fit.")
     if model["sklearn_rqvae"] != _MODEL_FORMAT:
@@ -451,6 +463,11 @@ def _in_batches(function: Any, rows: Any, what: str) -> NDArray[Any]:
             parts.append(function(rows[start : start + _BATCH_ROWS]))
             bar.update(len(parts[-1]))
     return np.concatenate(parts)
+
+
+def _first_line(error: BaseException) -> str:
+    """Return what is wrong, without the advice or the printed array that may follow it."""
+    return str(error).partition("\n")[0]
 
 
 def _show_warning(message: Warning | str, *args: Any, **kwargs: Any) -> None:

@@ -9,14 +9,16 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FORMATS", "read_matrix", "read_table", "write_table"]
+from sklearn_rqvae._files import check_place, replace_file
+
+__all__ = ["FORMATS", "check_table", "matrix_of", "read_matrix", "read_table", "write_table"]
 
 FORMATS = ".jsonl, .csv, .tsv, .parquet or .npy (.jsonl, .csv and .tsv also with .gz)"
 
@@ -51,14 +53,10 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] = ()) -> Tab
     kind = _format(path)
     if kind == ".parquet":
         table = _import_parquet().read_table(path).to_pydict()
-    elif kind == ".jsonl":
-        with _open_text(path) as file:
-            table = _columns(_json_records(file, path))
-    elif kind in (".csv", ".tsv"):
-        with _open_text(path) as file:
-            table = _columns(list(csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ",")))
-    else:
+    elif kind == ".npy":
         raise ValueError(f"{path} holds an array and has no columns; give a table.")
+    else:
+        table = _read_text(path, kind)
     if not table or not len(next(iter(table.values()))):
         raise ValueError(f"{path} holds no rows.")
     missing = [column for column in columns if column not in table]
@@ -91,7 +89,7 @@ def read_matrix(path: str | os.PathLike[str], column: str | None) -> NDArray[Any
     """
     path = Path(path)
     if _format(path) == ".npy":
-        matrix = np.load(path, allow_pickle=False, mmap_mode="r")
+        matrix = _load_array(path)
     elif column is None:
         raise ValueError(f"{path} is a table; name its column of vectors with --vector.")
     else:
@@ -101,18 +99,22 @@ def read_matrix(path: str | os.PathLike[str], column: str | None) -> NDArray[Any
             f"{path} holds an array of shape {matrix.shape}; it should be 2-dimensional and not "
             "empty."
         )
+    if matrix.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{path} holds values of dtype {matrix.dtype}; save real numbers, as float32 say."
+        )
     return matrix
 
 
 def matrix_of(table: Table, column: str, path: str | os.PathLike[str]) -> NDArray[Any]:
     """Return a column of lists, or the columns ``<column>_0``, …, as rows of numbers."""
     if column in table:
-        rows = [json.loads(row) if isinstance(row, str) else row for row in table[column]]
+        rows = [_from_json(row, column, path) for row in table[column]]
     elif f"{column}_0" in table:
         n_columns = sum(f"{column}_{number}" in table for number in range(len(table)))
         parts = [table[f"{column}_{number}"] for number in range(n_columns)]
         rows = [
-            [json.loads(v) if isinstance(v, str) else v for v in row]
+            [_from_json(value, f"{column}_{i}", path) for i, value in enumerate(row)]
             for row in zip(*parts, strict=True)
         ]
     else:
@@ -124,6 +126,18 @@ def matrix_of(table: Table, column: str, path: str | os.PathLike[str]) -> NDArra
     if len(lengths) > 1 or -1 in lengths:
         raise ValueError(f"column {column!r} of {path} should hold lists of numbers of one length.")
     return np.array(rows)
+
+
+def check_table(path: str | os.PathLike[str]) -> None:
+    """Raise the error that `write_table` would raise for this name, before work is done for it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File to write, or "-".
+    """
+    if path != "-":
+        _format(check_place(path))
 
 
 def write_table(
@@ -156,7 +170,7 @@ def write_table(
         return
     path = Path(path)
     kind = _format(path)
-    with replacing(path) as file:
+    with replace_file(path) as file:
         if kind == ".npy":
             np.save(file, matrix, allow_pickle=False)
         elif kind == ".parquet":
@@ -166,28 +180,43 @@ def write_table(
             columns = {"item_id": list(ids), column: list(np.asarray(matrix))}
             parquet.write_table(pyarrow.table(columns), file)
         else:
-            packed = gzip.GzipFile(fileobj=file, mode="wb") if path.suffix == ".gz" else file
-            with io.TextIOWrapper(packed, encoding="utf-8", newline="", write_through=True) as text:
-                if kind == ".jsonl":
-                    text.writelines(_json_lines(ids, column, matrix))
-                else:
-                    rows = csv.writer(text, delimiter="\t" if kind == ".tsv" else ",")
-                    rows.writerow(["item_id", *(f"{column}_{i}" for i in range(matrix.shape[1]))])
-                    rows.writerows(
-                        [row_id, *row] for row_id, row in zip(ids, matrix.tolist(), strict=True)
-                    )
+            zipped = path.suffix == ".gz"
+            with gzip.GzipFile(fileobj=file, mode="wb") if zipped else nullcontext(file) as packed:
+                text = io.TextIOWrapper(packed, encoding="utf-8", newline="", write_through=True)
+                _write_text(text, kind, ids, column, matrix)
+                text.detach()  # it would close the file
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes the place of `path` when it is complete."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+def _write_text(
+    text: IO[str], kind: str, ids: Sequence[Any], column: str, matrix: NDArray[Any]
+) -> None:
+    if kind == ".jsonl":
+        text.writelines(_json_lines(ids, column, matrix))
+        return
+    rows = csv.writer(text, delimiter="\t" if kind == ".tsv" else ",")
+    rows.writerow(["item_id", *(f"{column}_{i}" for i in range(matrix.shape[1]))])
+    rows.writerows([row_id, *row] for row_id, row in zip(ids, matrix.tolist(), strict=True))
+
+
+def _from_json(value: Any, column: str, path: str | os.PathLike[str]) -> Any:
+    """Return a cell's list or number: text files hold them as JSON."""
+    if not isinstance(value, str):
+        return value
     try:
-        with open(unfinished, "wb") as file:
-            yield file
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"column {column!r} of {path} should hold numbers, but holds {value[:40]!r}."
+        ) from error
+
+
+def _load_array(path: Path) -> NDArray[Any]:
+    try:
+        return np.load(path, allow_pickle=False, mmap_mode="r")
+    except (ValueError, EOFError) as error:
+        raise ValueError(
+            f"{path} is no array of numbers that numpy.save wrote, or it is damaged ({error})."
+        ) from error
 
 
 def _format(path: Path) -> str:
@@ -203,6 +232,16 @@ def _format(path: Path) -> str:
 def _open_text(path: Path) -> IO[str]:
     opener: Any = gzip.open if path.suffix == ".gz" else open
     return opener(path, "rt", encoding="utf-8", newline="")
+
+
+def _read_text(path: Path, kind: str) -> Table:
+    try:
+        with _open_text(path) as file:
+            if kind == ".jsonl":
+                return _columns(_json_records(file, path))
+            return _columns(list(csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ",")))
+    except (UnicodeDecodeError, EOFError, csv.Error) as error:
+        raise ValueError(f"{path} is no text in UTF-8, or is damaged ({error}).") from error
 
 
 def _json_records(file: IO[str], path: Path) -> list[dict[str, Any]]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import tempfile
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sklearn_rqvae._files import replace_file
 from sklearn_rqvae.exceptions import CheckpointError
 
 __all__ = ["FORMAT_VERSION", "read_state", "write_state"]
@@ -41,25 +39,14 @@ def write_state(path: str | os.PathLike, kind: str, state: dict[str, Any]) -> No
     TypeError
         If a value is none of these.
     """
-    target = Path(path)
     arrays: dict[str, np.ndarray] = {}
     header = {"format": FORMAT_VERSION, "kind": kind, "state": _flatten(state, "state", arrays)}
     text = json.dumps(header, allow_nan=True)
-    handle, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr(_HEADER, text)
-                for name, array in arrays.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft)
-        raise
+    with replace_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(_HEADER, text)
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def read_state(path: str | os.PathLike, kind: str) -> dict[str, Any]:

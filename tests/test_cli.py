@@ -256,6 +256,9 @@ def test_version(capsys):
         ("a.jsonl", '{"v": [1, 2]}\n{"v": [1]}\n', ["--vector", "v"], "of one length"),
         ("a.jsonl", '{"v": 1}\n', ["--vector", "v"], "lists of numbers"),
         ("a.jsonl", '{"v": [1]}\n', ["--vector", "w"], "no column 'w' or 'w_0'"),
+        ("a.csv", "v\nred shirt\n", ["--vector", "v"], "column 'v' of .*, but holds 'red shirt'"),
+        ("a.csv", "v_0,v_1\n1,red\n", ["--vector", "v"], "column 'v_1' of .* holds 'red'"),
+        ("a.npy", "", [], "a.npy is no array of numbers"),
         ("a.xlsx", "", ["--text", "t"], "format of .* is unknown; .* .jsonl, .csv"),
         ("a.jsonl", '{"t": "x"}\n', ["--text", "t", "--mode", "STE"], "belong to --method rqvae"),
     ],
@@ -266,6 +269,49 @@ def test_wrong_input_says_what_is_wrong(tmp_path, capsys, name, content, args, m
     said = fails(capsys, "fit", path, "--out", tmp_path / "m.joblib", *SMALL, *args)
     assert re.search(message, said), said
     assert not (tmp_path / "m.joblib").exists()
+
+
+def test_text_in_another_encoding_is_named(tmp_path, capsys):
+    path = tmp_path / "latin.csv"
+    path.write_bytes("title\nG\u00fcrtel\n".encode("latin-1"))
+    said = fails(capsys, "fit", path, "--text", "title", "--out", tmp_path / "m", *SMALL)
+    assert re.search(r"latin\.csv is no text in UTF-8", said), said
+
+
+@pytest.mark.parametrize("dtype", [object, complex, str])
+def test_arrays_of_other_than_real_numbers_are_refused_in_one_line(
+    tmp_path, vectors, capsys, dtype
+):
+    np.save(tmp_path / "a.npy", vectors.astype(dtype))
+    said = fails(capsys, "fit", tmp_path / "a.npy", "--out", tmp_path / "m", *SMALL)
+    assert re.search(r"a\.npy (is no array of numbers|holds values of dtype)", said), said
+    assert said.count("\n") == 1
+
+
+def test_an_error_of_many_lines_is_told_in_its_first(tmp_path, vectors, capsys):
+    vectors = vectors.copy()
+    vectors[3, 2] = np.nan
+    np.save(tmp_path / "nan.npy", vectors)
+    said = fails(capsys, "fit", tmp_path / "nan.npy", "--out", tmp_path / "m", *SMALL)
+    assert said == "Input X contains NaN.\n"
+
+
+def test_outputs_are_looked_at_before_the_work(tmp_path, array, capsys, monkeypatch):
+    model, nowhere = tmp_path / "m.joblib", tmp_path / "no" / "out.csv"
+    run("fit", array, "--out", model, *SMALL)
+    before = model.read_bytes()
+    monkeypatch.setattr(_cli, "_read_items", None)  # the work begins by it
+    for args in (
+        ["fit", array, "--out", nowhere, *SMALL],
+        ["fit", array, "--out", model, "--ids", nowhere, *SMALL],
+        ["encode", model, array, "--out", nowhere],
+        ["report", model, array, "--html", nowhere],
+    ):
+        assert "the folder doesn't exist; make it first" in fails(capsys, *args)
+    said = fails(capsys, "fit", array, "--out", model, "--ids", tmp_path / "ids.foo", *SMALL)
+    assert "format of" in said
+    assert "is a folder" in fails(capsys, "fit", array, "--out", tmp_path, *SMALL)
+    assert model.read_bytes() == before
 
 
 def test_epochs_that_would_not_be_run_are_refused(tmp_path, array, capsys):
@@ -293,6 +339,11 @@ def test_other_files_are_no_models(tmp_path, array, capsys):
     assert "is no model" in fails(capsys, "encode", path, array)
     joblib.dump({"sklearn_rqvae": 99}, path)
     assert "newer version" in fails(capsys, "encode", path, array)
+    assert "is no model" in fails(capsys, "encode", array, array)
+    path.write_text("some text")
+    assert "is no model" in fails(capsys, "encode", path, array)
+    path.write_bytes(b"")
+    assert "is no model" in fails(capsys, "encode", path, array)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, array, capsys, monkeypatch):

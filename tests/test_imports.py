@@ -22,6 +22,7 @@ FLOORS = [
         "_distinct_rows",
         "_row_source",
         "_compat",
+        "_files",
         "quantize._distance",
         "quantize._gradient",
     },

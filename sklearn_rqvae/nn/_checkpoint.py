@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sklearn_rqvae._files import replace_file
 from sklearn_rqvae.exceptions import CheckpointError
 
 __all__ = ["read_checkpoint", "write_checkpoint"]
@@ -33,21 +32,14 @@ def write_checkpoint(
     state : dict of str to Tensor
         Parameters and buffers.
     """
-    path = Path(path)
     checkpoint = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "config": config,
         "state": {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
     }
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(checkpoint, file)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
+    with replace_file(path) as file:
+        torch.save(checkpoint, file)
 
 
 def read_checkpoint(

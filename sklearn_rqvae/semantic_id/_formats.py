@@ -14,10 +14,10 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_rqvae._files import replace_file
 from sklearn_rqvae._validation import as_array
 
 from ._generate import offset_token_table
-from ._storage import replace_file
 
 __all__ = [
     "FORMATS",

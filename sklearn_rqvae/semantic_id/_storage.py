@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_rqvae._files import replace_file
 from sklearn_rqvae.exceptions import CheckpointError
 
 from ._item_ids import STRINGS
 from ._keys import KeyLayout
 from ._ordering import is_increasing
 
-__all__ = ["load", "replace_file", "save"]
+__all__ = ["load", "save"]
 
 FORMAT = "sklearn_rqvae.SemanticIDIndex"
 VERSION = 1
@@ -37,35 +34,6 @@ FIELDS = {
     "strings",
 }
 HEADER = "header.json"
-
-
-@contextmanager
-def replace_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open a temporary file that takes the place of `path` when the block ends without error.
-
-    Parameters
-    ----------
-    path : str or path-like
-        File to write.
-
-    Yields
-    ------
-    file : binary file
-        The temporary file; deleted if the block fails.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    # "x": a new file, with the permissions that any file of this user gets.
-    with open(temporary, "xb") as file:
-        try:
-            yield file
-            file.flush()
-            # The rename must not reach the disk before the content.
-            os.fsync(file.fileno())
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    os.replace(temporary, path)
 
 
 def save(
