@@ -1,0 +1,56 @@
+"""Training ends with the weights of the epoch that measured best."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from skorch.history import History
+
+from sklearn_rqvae.callbacks import KeepBestEpoch
+
+
+def train(distortions, n_epochs=None, **settings):
+    """Let the weight be the epoch's number and its distortion be given; return what is left."""
+    module = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(module.weight)
+    history = History()
+    net = SimpleNamespace(
+        module_=module, quantizing=True, max_epochs=len(distortions) - 1,
+        history=history,
+    )  # fmt: skip
+    callback = KeepBestEpoch(
+        lambda module: {"distortion": distortions[round(module.weight.item())]},
+        monitor="distortion", **settings,
+    )  # fmt: skip
+    callback.on_train_begin(net)
+    try:
+        for epoch in range(1, len(distortions)):
+            history.new_epoch()
+            with torch.no_grad():
+                module.weight.fill_(epoch)
+            callback.on_epoch_end(net)
+    except KeyboardInterrupt:
+        pass
+    callback.on_train_end(net)
+    return round(module.weight.item()), history
+
+
+@pytest.mark.parametrize(
+    ("distortions", "best"),
+    [([0.5, 0.4, 0.3], 2), ([0.5, 0.2, 0.3], 1), ([0.1, 0.2, 0.3], 0), ([0.5, 0.4, 0.4], 1)],
+)
+def test_the_best_epoch_stays_the_start_included(distortions, best):
+    assert train(distortions)[0] == best
+
+
+def test_patience_counts_epochs_without_improvement():
+    best, history = train([0.5, 0.4, 0.45, 0.46, 0.1], patience=2)
+    assert (best, len(history)) == (1, 3)
+    # An improvement in the fifth digit is none, but its weights are kept.
+    best, history = train([0.5, 0.499999, 0.499998, 0.1], patience=2)
+    assert (best, len(history)) == (2, 2)
+
+
+def test_every_other_epoch_and_the_last_are_measured():
+    _, history = train([0.5, 0.4, 0.3, 0.2], every=2)
+    assert ["distortion" in epoch for epoch in history] == [False, True, True]
