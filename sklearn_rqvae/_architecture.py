@@ -39,7 +39,16 @@ def build_module(
     -------
     module : RqVae
         The module, its weights drawn.
+
+    Raises
+    ------
+    TypeError
+        If `module` is another class.
     """
+    if module is not None and not issubclass(module, RqVae):
+        raise TypeError(
+            f"module={module!r} should be a subclass of sklearn_rqvae.nn.RqVae, or None for that."
+        )
     return (module or RqVae)(**architecture, generator=generator)
 
 

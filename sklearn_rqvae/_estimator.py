@@ -509,7 +509,7 @@ class RQVAETransformer(
         y : Ignored
             Not used, present for API consistency.
         sample_weight : array-like of shape (n_samples,), optional
-            Weights of the rows.
+            Non-negative weights of the rows.
 
         Returns
         -------
@@ -519,7 +519,9 @@ class RQVAETransformer(
         source = self._row_source(X)
         weights: Any = None
         if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, source.array, dtype=np.float64)
+            weights = _check_sample_weight(
+                sample_weight, source.array, dtype=np.float64, ensure_non_negative=True
+            )
             if not weights.sum():  # newer versions of scikit-learn say so themselves
                 raise ValueError("sample_weight sums to zero; give at least one positive weight.")
         total = 0.0

@@ -22,6 +22,7 @@ from sklearn_rqvae._validation import (
     as_array,
     check_codebook_size,
     check_codes,
+    check_squares,
     padded_chunks,
 )
 from sklearn_rqvae.quantize._additive import fit_codebooks
@@ -320,5 +321,6 @@ def _centered_rows(
     """Return distinct rows minus their mean, their weights (1 on average), and the mean."""
     index, weight = canonical_rows(source, sample_weight, max_rows)
     rows, weight = source.take(index), weight / weight.mean()
+    check_squares(rows)
     mean = np.average(rows, axis=0, weights=weight).astype(np.float32)
     return torch.from_numpy(rows - mean), torch.from_numpy(weight.astype(np.float32)), mean

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sklearn_rqvae._distinct_rows import canonical_rows
 from sklearn_rqvae._row_source import RowSource
+from sklearn_rqvae._validation import check_squares
 
 __all__ = ["Rows", "closed_form_rows", "first_rows", "gradient_rows", "training_rows"]
 
@@ -90,7 +91,8 @@ def training_rows(
     Raises
     ------
     ValueError
-        If a row isn't finite, or there are too few distinct rows to hold any out.
+        If a row isn't finite or squares overflow, or there are too few distinct rows to hold any
+        out.
     """
     index, weight = canonical_rows(source, sample_weight, max_rows)
     if validation_fraction is None:
@@ -120,5 +122,6 @@ def first_rows(rows: Rows, n_rows: int) -> Rows:
 
 
 def _rows(X: NDArray[np.float32], weight: NDArray[np.float64], device: torch.device) -> Rows:
+    check_squares(X)
     weight = (weight / weight.mean()).astype(np.float32)
     return Rows(torch.from_numpy(X).to(device), torch.from_numpy(weight).to(device))

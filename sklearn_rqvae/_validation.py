@@ -14,6 +14,7 @@ __all__ = [
     "as_array",
     "check_codebook_size",
     "check_codes",
+    "check_squares",
     "padded_chunks",
 ]
 
@@ -51,7 +52,7 @@ def check_codebook_size(codebook_size: int | Sequence[int], n_layers: int) -> li
     ValueError
         If a size isn't a positive integer or the number of sizes isn't `n_layers`.
     """
-    if isinstance(codebook_size, Integral) and not isinstance(codebook_size, bool):
+    if isinstance(codebook_size, Integral):
         sizes = [codebook_size] * n_layers
     else:
         sizes = list(codebook_size)  # type: ignore[arg-type]
@@ -67,6 +68,28 @@ def check_codebook_size(codebook_size: int | Sequence[int], n_layers: int) -> li
                 "every level needs a positive integer number of codewords."
             )
     return [int(size) for size in sizes]
+
+
+def check_squares(rows: NDArray[np.float32]) -> None:
+    """Check that the sum of the squares of all numbers is finite in float32.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_samples, n_features)
+        Finite rows, at least one.
+
+    Raises
+    ------
+    ValueError
+        If it may overflow; errors and variances would be infinite, and all codes equal.
+    """
+    largest = max(float(rows.max()), -float(rows.min()))
+    limit = float(np.sqrt(np.finfo(np.float32).max / rows.size))
+    if largest > limit:
+        raise ValueError(
+            f"X has a value of size {largest:.1e}, but with {rows.size} values in X squares "
+            f"overflow above {limit:.1e}; divide X by a constant first."
+        )
 
 
 def check_codes(codes: Any, codebook_sizes: Sequence[int]) -> NDArray[np.int64]:

@@ -484,3 +484,12 @@ def test_pipelines_and_search_with_routing():
 def test_codes_can_be_one_hot_encoded():
     encoded = make_pipeline(RQVAETransformer(**SMALL), OneHotEncoder()).fit_transform(X)
     assert encoded.shape[0] == len(X)
+
+
+def test_other_modules_and_negative_weights_are_refused():
+    X = make_rows()
+    with pytest.raises(TypeError, match=r"subclass of sklearn_rqvae\.nn\.RqVae"):
+        RQVAETransformer(**SMALL, module=dict).fit(X)
+    fitted = RQVAETransformer(**SMALL).fit(X)
+    with pytest.raises(ValueError, match="Negative values"):
+        fitted.score(X, sample_weight=np.r_[-1.0, np.ones(len(X) - 1)])

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sklearn_rqvae import ResidualKMeans, RQVAETransformer
 from sklearn_rqvae._validation import (
     as_array,
     check_codebook_size,
@@ -24,6 +25,20 @@ def test_codebook_sizes_are_one_or_one_per_level():
         check_codebook_size([4, 0], 2)
     with pytest.raises(ValueError, match="entry True"):
         check_codebook_size([True, 2], 2)
+
+
+def test_a_boolean_is_no_codebook_size():
+    with pytest.raises(ValueError, match="has the entry True; every level needs a positive"):
+        check_codebook_size(True, 2)
+
+
+@pytest.mark.parametrize("estimator", [RQVAETransformer, ResidualKMeans])
+def test_rows_whose_squares_overflow_are_refused(estimator):
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    quantizer = estimator(n_layers=2, codebook_size=4, random_state=0)
+    with pytest.raises(ValueError, match=r"size .*e\+20.* overflow .*; divide X by a constant"):
+        quantizer.fit(X * 1e20)
+    assert np.isfinite(quantizer.fit(X * 1e15).score(X * 1e15))
 
 
 def test_codes_come_back_as_integers():
