@@ -320,8 +320,8 @@ class RQVAETransformer(
 
         `X` may be a memory map larger than memory: it is read in blocks and never copied. Of very
         many distinct rows a sample is used, which depends on the set of rows alone: in closed form
-        at most 2**24 numbers (43,690 rows of 384), but 256 rows for each codeword of the largest
-        codebook; in gradient training at most 2**28 numbers (1 GiB).
+        65,536 rows, or 256 for each codeword of the largest codebook if that is more; in gradient
+        training 2**28 numbers (1 GiB).
 
         Parameters
         ----------
@@ -353,7 +353,7 @@ class RQVAETransformer(
         device = resolve_device(self.device) if parallel is None else parallel.device
         generator = _generator(self.random_state, parallel)
         held_out = self.validation_fraction if self.early_stopping else None
-        n_start = closed_form_rows(source.shape[1], architecture["codebook_size"])
+        n_start = closed_form_rows(architecture["codebook_size"])
         with tasks.stage("rows"):
             training, validation = training_rows(
                 source,
@@ -632,7 +632,7 @@ class RQVAETransformer(
         """Return how many distinct rows a fit takes into account."""
         if not self._is_closed_form():
             return gradient_rows(n_features)
-        return closed_form_rows(n_features, check_codebook_size(self.codebook_size, self.n_layers))
+        return closed_form_rows(check_codebook_size(self.codebook_size, self.n_layers))
 
     def _validate_fit_data(
         self, X: Any, sample_weight: Any, reset: bool = True

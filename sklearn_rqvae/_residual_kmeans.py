@@ -115,8 +115,8 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         is repeated or has twice the weight matters.
 
         `X` may be a memory map larger than memory: it is read in blocks and never copied. Of very
-        many distinct rows a sample is used, which depends on the set of rows alone: at most 2**24
-        numbers (43,690 rows of 384), but 256 rows for each codeword of the largest codebook.
+        many distinct rows a sample is used, which depends on the set of rows alone: 65,536 rows, or
+        256 for each codeword of the largest codebook if that is more.
 
         Parameters
         ----------
@@ -269,7 +269,7 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def _max_training_rows(self, n_features: int) -> int:
         """Return how many distinct rows a fit takes into account."""
-        return closed_form_rows(n_features, check_codebook_size(self.codebook_size, self.n_layers))
+        return closed_form_rows(check_codebook_size(self.codebook_size, self.n_layers))
 
     def _row_source(self, X: ArrayLike) -> RowSource:
         check_is_fitted(self)

@@ -16,9 +16,10 @@ from sklearn_rqvae._validation import check_squares
 
 __all__ = ["Rows", "closed_form_rows", "first_rows", "gradient_rows", "training_rows"]
 
-# Numbers in the rows that the closed form is fitted to: it takes about ten times their memory.
-_CLOSED_FORM_FLOATS = 2**24
-# But no fewer rows per codeword than k-means takes into account.
+# Rows that the closed form is fitted to, for codebooks up to 256 codewords. It takes about ten times
+# their memory.
+_CLOSED_FORM_ROWS = 2**16
+# Rows per codeword of larger codebooks: as many as k-means takes into account.
 _ROWS_PER_CODEWORD = 256
 # Numbers in the rows that training by gradients keeps at hand, on the device: 1 GiB.
 _GRADIENT_FLOATS = 2**28
@@ -31,22 +32,20 @@ class Rows(NamedTuple):
     weight: Tensor
 
 
-def closed_form_rows(n_features: int, codebook_sizes: Sequence[int]) -> int:
+def closed_form_rows(codebook_sizes: Sequence[int]) -> int:
     """Return how many distinct rows the closed form takes into account.
 
     Parameters
     ----------
-    n_features : int
-        Length of a row.
     codebook_sizes : sequence of int
         Number of codewords at each level.
 
     Returns
     -------
     max_rows : int
-        2**24 numbers in all, but at least 256 rows for each codeword of the largest codebook.
+        65,536, or 256 for each codeword of the largest codebook if that is more.
     """
-    return max(_CLOSED_FORM_FLOATS // n_features, _ROWS_PER_CODEWORD * max(codebook_sizes))
+    return max(_CLOSED_FORM_ROWS, _ROWS_PER_CODEWORD * max(codebook_sizes))
 
 
 def gradient_rows(n_features: int) -> int:

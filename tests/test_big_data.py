@@ -128,7 +128,7 @@ def test_rows_are_gathered_in_the_order_asked_for(on_disk):
 
 @pytest.mark.parametrize("estimator", ESTIMATORS[::2], ids=["closed form", "kmeans"])
 def test_a_fit_to_a_sample_depends_on_the_set_of_rows_only(estimator, monkeypatch, on_disk):
-    monkeypatch.setattr("sklearn_rqvae._rows._CLOSED_FORM_FLOATS", 600 * 6)
+    monkeypatch.setattr("sklearn_rqvae._rows._CLOSED_FORM_ROWS", 600)
     monkeypatch.setattr("sklearn_rqvae._rows._ROWS_PER_CODEWORD", 1)
     monkeypatch.setattr("sklearn_rqvae._distinct_rows._LEAST_PENDING", 300)
     rng = np.random.default_rng(0)
@@ -156,7 +156,7 @@ def test_gradient_training_starts_from_a_sample_and_sees_all_rows(monkeypatch):
 
     original = _estimator.start_module
     monkeypatch.setattr(_estimator, "start_module", start)
-    monkeypatch.setattr("sklearn_rqvae._rows._CLOSED_FORM_FLOATS", 600 * 6)
+    monkeypatch.setattr("sklearn_rqvae._rows._CLOSED_FORM_ROWS", 600)
     monkeypatch.setattr("sklearn_rqvae._rows._ROWS_PER_CODEWORD", 1)
     estimator = RQVAETransformer(**SMALL, codebook_mode="STE", max_epochs=1).fit(X)
     assert seen == [600]
@@ -168,7 +168,7 @@ def test_gradient_training_starts_from_a_sample_and_sees_all_rows(monkeypatch):
 
 @pytest.mark.parametrize("cap", [10**6, 500])
 def test_a_stream_in_any_order_gives_one_fit(cap, monkeypatch):
-    monkeypatch.setattr("sklearn_rqvae._rows._CLOSED_FORM_FLOATS", cap * 6)
+    monkeypatch.setattr("sklearn_rqvae._rows._CLOSED_FORM_ROWS", cap)
     monkeypatch.setattr("sklearn_rqvae._rows._ROWS_PER_CODEWORD", 1)
     weight = np.random.default_rng(0).integers(0, 3, len(X))
     whole = RQVAETransformer(**SMALL).fit(X, sample_weight=weight)
