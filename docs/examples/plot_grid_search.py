@@ -32,7 +32,7 @@ with tempfile.TemporaryDirectory() as folder:
             ("emb", TextEmbedder(n_components=64, random_state=0)),
             (
                 "rq",
-                RQVAETransformer(codebook_size=32, hidden_dims=[64], max_epochs=10, random_state=0),
+                RQVAETransformer(codebook_size=32, hidden_dims=[64], max_epochs=8, random_state=0),
             ),
         ],
         memory=folder,
@@ -48,7 +48,7 @@ print("best:", search.best_params_["rq__codebook_mode"] or "None, the closed for
 
 # %%
 # Every row of ``cv_results_`` is a mode. The left panel is the fraction of variance unexplained on
-# items that weren't seen, lower is better; the right one the seconds of a fit. Ten epochs are a
+# items that weren't seen, lower is better; the right one the seconds of a fit. Eight epochs are a
 # short training: given more, the modes come nearer.
 
 results = search.cv_results_

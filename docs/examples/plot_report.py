@@ -35,7 +35,7 @@ for contender, color, marker in zip(judged.comparison.contenders, colors, marker
     codes = range(1, len(contender.curve) + 1)
     ax.plot(codes, contender.curve, color=color, marker=marker, label=contender.name)
 ax.set(xlabel="codes", ylabel="unexplained, held out", xticks=list(codes), ylim=(0, 1))
-ax.set_title(judged.comparison.outcome)
+ax.set_title(f"At equal bits, the model is {judged.comparison.outcome}")
 ax.legend()
 plt.show()
 
