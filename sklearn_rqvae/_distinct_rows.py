@@ -21,7 +21,7 @@ class _List(NamedTuple):
     """Rows by position, with their hashes and weights."""
 
     key: NDArray[np.uint64]
-    index: NDArray[np.intp]
+    position: NDArray[np.intp]
     weight: NDArray[np.float64]
 
 
@@ -77,7 +77,7 @@ def canonical_rows(
             if n_pending == max_rows:
                 largest = merged.key[-1]
     merged = _merge(pending, source, max_rows)
-    return merged.index, merged.weight
+    return merged.position, merged.weight
 
 
 class Reservoir:
@@ -183,7 +183,7 @@ def _merge(pending: list[_List], source: RowSource, max_rows: int | None) -> _Li
         starts[mixed] |= np.diff(run[mixed], prepend=-1) != 0
     group = np.cumsum(starts) - 1
     n_groups = int(group[-1]) + 1 if len(group) else 0
-    total = np.bincount(group, weights=weight[order], minlength=n_groups)
+    total = np.bincount(group, weights=weight[order], minlength=n_groups).astype(np.float64)
     first = np.minimum.reduceat(index[order], np.flatnonzero(starts)) if n_groups else index
     return _List(key[order][starts][:max_rows], first[:max_rows], total[:max_rows])
 

@@ -40,12 +40,13 @@ def learn_from_more(estimator: Any, X: Any, sample_weight: Any) -> None:
         reservoir.add(known["rows"], known["weight"])
     for rows, block in source.blocks():
         reservoir.add(block, None if weight is None else weight[rows])
-    names = getattr(estimator, "feature_names_in_", None)
     kept, total = reservoir.merge()
-    estimator.fit(kept, sample_weight=total)
-    if names is not None:
-        estimator.feature_names_in_ = names
-    estimator.reservoir_ = {"rows": kept, "weight": total}
+    worker = copy.copy(estimator)  # an interrupted fit leaves the estimator and its rows alone
+    worker.fit(kept, sample_weight=total)
+    if hasattr(estimator, "feature_names_in_"):
+        worker.feature_names_in_ = estimator.feature_names_in_
+    worker.reservoir_ = {"rows": kept, "weight": total}
+    _take_over(estimator, worker)
 
 
 def pass_once(estimator: Any, X: Any, sample_weight: Any) -> None:
@@ -68,6 +69,11 @@ def pass_once(estimator: Any, X: Any, sample_weight: Any) -> None:
     worker.fit(X, sample_weight=sample_weight)
     worker.history_ = estimator.history_ + worker.history_
     worker.n_iter_ = len(worker.history_)
+    _take_over(estimator, worker)
+
+
+def _take_over(estimator: Any, worker: Any) -> None:
+    """Give the estimator what its copy has learned."""
     for name, value in vars(worker).items():
         if name.endswith("_") or name == "_holder":
             setattr(estimator, name, value)
