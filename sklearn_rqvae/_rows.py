@@ -16,8 +16,7 @@ from sklearn_rqvae._validation import check_squares
 
 __all__ = ["Rows", "closed_form_rows", "first_rows", "gradient_rows", "training_rows"]
 
-# Rows that the closed form is fitted to, for codebooks up to 256 codewords. It takes about ten times
-# their memory.
+# Rows that the closed form is fitted to, for codebooks of up to 256 codewords.
 _CLOSED_FORM_ROWS = 2**16
 # Rows per codeword of larger codebooks: as many as k-means takes into account.
 _ROWS_PER_CODEWORD = 256
