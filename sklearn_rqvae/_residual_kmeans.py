@@ -26,7 +26,8 @@ from sklearn_rqvae._validation import (
     padded_chunks,
 )
 from sklearn_rqvae.quantize._additive import fit_codebooks
-from sklearn_rqvae.quantize._beam import SearchTables, beam_search, sum_codewords
+from sklearn_rqvae.quantize._beam import SearchTables, beam_search
+from sklearn_rqvae.quantize._residual import sum_codewords
 
 __all__ = ["ResidualKMeans"]
 

@@ -191,6 +191,22 @@ def test_a_stream_does_not_go_on_from_a_fit():
     assert not hasattr(stream, "reservoir_")
 
 
+def test_an_interrupted_stream_keeps_its_rows(monkeypatch):
+    stream = RQVAETransformer(**SMALL).partial_fit(X[:700])
+    codes = stream.transform(X)
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sklearn_rqvae._estimator.start_module", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            stream.partial_fit(X[700:])
+    np.testing.assert_array_equal(stream.transform(X), codes)
+    whole = RQVAETransformer(**SMALL).fit(X)
+    np.testing.assert_array_equal(stream.partial_fit(X[700:]).transform(X), whole.transform(X))
+
+
 def test_a_stream_survives_saving(tmp_path):
     stream = RQVAETransformer(**SMALL).partial_fit(X[:700])
     stream.save(tmp_path / "model")

@@ -330,10 +330,17 @@ def test_early_stopping_holds_out_rows_and_keeps_the_best_epoch():
 
 @ARCHITECTURES
 def test_training_never_ends_worse_than_it_started(params):
-    params = {**params, "codebook_mode": "STE", "lr": 10.0}
+    params = {**params, "codebook_mode": "STE", "lr": 0.5}
     start = RQVAETransformer(**{**params, "max_epochs": 0}).fit(X)
     trained = RQVAETransformer(**{**params, "max_epochs": 5}).fit(X)
     assert trained.score(X) >= start.score(X) - 1e-6
+
+
+@ARCHITECTURES
+def test_a_diverged_training_says_so(params):
+    settings = {**params, "codebook_mode": "STE", "lr": 1e12, "max_epochs": 20, "batch_size": 16}
+    with pytest.raises(ValueError, match=r"diverged.* Lower the learning rate"):
+        RQVAETransformer(**settings, net_params={"callbacks__clip": None}).fit(X)
 
 
 def test_own_module_and_its_loss_are_used():

@@ -51,5 +51,10 @@ class EpochLosses(Callback):
         net.history.record("lr", self.lr_)
         parts = torch.stack(self.parts_).double()
         means = (parts[:, :-1] * parts[:, -1:]).sum(0) / parts[:, -1].sum()
+        if not torch.isfinite(means).all():
+            raise ValueError(
+                f"the training has diverged in epoch {len(net.history)}: its losses are not "
+                f"finite. Lower the learning rate, lr={net.lr}."
+            )
         for name, mean in zip(self.names, means.tolist(), strict=True):
             net.history.record(name, mean)

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from sklearn_rqvae.quantize._beam import beam_search, sum_codewords
+from sklearn_rqvae.quantize._beam import beam_search
 from sklearn_rqvae.quantize._kmeans import progressive_kmeans
 from sklearn_rqvae.quantize._refine import (
     center_codebooks,
     refit_codebooks,
     shrink_codebooks,
 )
+from sklearn_rqvae.quantize._residual import sum_codewords
 
 # Rows per codeword that k-means sees; more of them change codewords little.
 _ROWS_PER_CODEWORD = 256

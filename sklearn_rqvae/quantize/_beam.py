@@ -132,30 +132,6 @@ def search_scores(scores: Tensor, tables: SearchTables, n_beams: int) -> tuple[T
     return torch.cat(codes), torch.cat(totals)
 
 
-def sum_codewords(codes: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
-    """Sum the codewords of each row of codes.
-
-    Parameters
-    ----------
-    codes : Tensor of int64 of shape (..., n_levels)
-        Codes of the first `n_levels` levels; `n_levels` may be smaller than the number of
-        codebooks.
-    codebooks : sequence of Tensor of shape (codebook_size, n_dims)
-        One codebook per level.
-
-    Returns
-    -------
-    quantized : Tensor of shape (..., n_dims)
-        Sums, in order of the levels.
-    """
-    quantized = torch.zeros(
-        *codes.shape[:-1], codebooks[0].shape[1], dtype=codebooks[0].dtype, device=codes.device
-    )
-    for level in range(codes.shape[-1]):
-        quantized += codebooks[level][codes[..., level]]
-    return quantized
-
-
 def n_kept_beams(codebook_sizes: Sequence[int], n_beams: int) -> int:
     """Return how many choices a search ends with: `n_beams`, or all code tuples if fewer."""
     n_kept = 1

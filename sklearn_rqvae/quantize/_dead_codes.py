@@ -60,6 +60,11 @@ def draw_rows_by_error(
     rows : Tensor of int64 of shape (at most n_rows,)
         Indices into `error`.
 
+    Raises
+    ------
+    ValueError
+        If an error is not finite.
+
     Examples
     --------
     >>> import torch
@@ -67,6 +72,11 @@ def draw_rows_by_error(
     >>> draw_rows_by_error(torch.tensor([0.0, 2.0, 0.0]), 2)
     tensor([1])
     """
+    if not torch.isfinite(error).all():
+        raise ValueError(
+            "the training has diverged: errors of the batch are not finite. "
+            "Lower the learning rate."
+        )
     n_rows = min(n_rows, int(torch.count_nonzero(error)))
     if n_rows == 0:
         return torch.empty(0, dtype=torch.int64, device=error.device)

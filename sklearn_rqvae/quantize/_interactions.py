@@ -21,6 +21,7 @@ from torch import Tensor
 
 from sklearn_rqvae.quantize._beam import beam_search
 from sklearn_rqvae.quantize._pairs import PairKeys, find
+from sklearn_rqvae.quantize._residual import sum_codewords
 
 __all__ = ["Interactions", "fit_interactions"]
 
@@ -126,7 +127,7 @@ def _regress(
     n_dims = z.shape[1]
     row, slot = (soft.weight > 0).nonzero(as_tuple=True)
     codes, weight = soft.codes[row, slot], soft.weight[row, slot]
-    residual = z[row] - _sum_codewords(codes, codebooks)
+    residual = z[row] - sum_codewords(codes, codebooks)
     keys, dim = _choose_pairs(codes, row, residual, weight, codebooks, max_floats)
 
     design, n_codewords = _one_hot(codes, codebooks, keys)
@@ -313,15 +314,10 @@ def _pair_positions(codes: Tensor, keys: Tensor, pair_keys: PairKeys) -> Tensor:
 def _reconstruct(codes: Tensor, fitted: Interactions, pair_keys: PairKeys) -> Tensor:
     """Sum codewords and vectors of codes of shape (n_rows, n_codes, n_layers)."""
     flat = codes.flatten(0, 1)
-    sums = _sum_codewords(flat, fitted.codebooks)
+    sums = sum_codewords(flat, fitted.codebooks)
     pairs = find(fitted.keys, pair_keys(flat))
     if pairs.shape[1] and len(fitted.vectors):
         padded = F.pad(fitted.vectors, (0, 0, 1, 0))
         dim = fitted.vectors.shape[1]
         sums[:, :dim] += F.embedding_bag(pairs + 1, padded, mode="sum")
     return sums.unflatten(0, codes.shape[:2])
-
-
-def _sum_codewords(codes: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
-    starts = torch.tensor([0, *np.cumsum([len(codebook) for codebook in codebooks])[:-1]])
-    return F.embedding_bag(codes + starts.to(codes.device), torch.cat(list(codebooks)), mode="sum")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sklearn_rqvae.quantize._beam import sum_codewords
 from sklearn_rqvae.quantize._kmeans import cluster_sums, principal_axes
+from sklearn_rqvae.quantize._residual import sum_codewords
 
 
 def refit_codebooks(

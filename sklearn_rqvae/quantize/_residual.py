@@ -59,14 +59,14 @@ def sum_codewords(codes: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
 
     Parameters
     ----------
-    codes : Tensor of int64 of shape (n_samples, n_levels)
+    codes : Tensor of int64 of shape (..., n_levels)
         Codes of the first ``n_levels`` levels.
     codebooks : sequence of Tensor of shape (codebook_size, embed_dim)
         The codewords of each level, at least ``n_levels`` of them.
 
     Returns
     -------
-    quantized : Tensor of shape (n_samples, embed_dim)
+    quantized : Tensor of shape (..., embed_dim)
         Sum of the codewords; differentiable in the codebooks.
 
     Examples
@@ -77,7 +77,7 @@ def sum_codewords(codes: Tensor, codebooks: Sequence[Tensor]) -> Tensor:
     >>> sum_codewords(torch.tensor([[1, 0]]), codebooks)
     tensor([[9.]])
     """
-    quantized = F.embedding(codes[:, 0], codebooks[0])
-    for level in range(1, codes.shape[1]):
-        quantized = quantized + F.embedding(codes[:, level], codebooks[level])
+    quantized = F.embedding(codes[..., 0], codebooks[0])
+    for level in range(1, codes.shape[-1]):
+        quantized = quantized + F.embedding(codes[..., level], codebooks[level])
     return quantized

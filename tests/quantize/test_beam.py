@@ -11,9 +11,9 @@ from sklearn_rqvae.quantize._beam import (
     SearchTables,
     beam_search,
     n_kept_beams,
-    sum_codewords,
 )
 from sklearn_rqvae.quantize._distance import nearest_codewords
+from sklearn_rqvae.quantize._residual import sum_codewords
 
 
 def generator(seed=0):

@@ -5,13 +5,13 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sklearn_rqvae.quantize._beam import sum_codewords
 from sklearn_rqvae.quantize._refine import (
     center_codebooks,
     normal_equations,
     refit_codebooks,
     shrink_codebooks,
 )
+from sklearn_rqvae.quantize._residual import sum_codewords
 
 
 def generator(seed=0):
