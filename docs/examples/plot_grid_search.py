@@ -18,7 +18,7 @@ from sklearn_rqvae.datasets import load_api_docs
 from sklearn_rqvae.metrics import get_scorers
 from sklearn_rqvae.nn import QuantizeForwardMode
 
-texts = load_api_docs().data[::3]
+texts = load_api_docs().data[::4]
 
 # %%
 # All candidates share their vectors: ``memory`` keeps what the embedder returns for each fold.

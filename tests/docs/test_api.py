@@ -8,7 +8,17 @@ import pytest
 
 API = Path(__file__).resolve().parents[2] / "docs" / "api.rst"
 # Their names are listed under the package's own.
-SUBPACKAGES = ["callbacks", "datasets", "exceptions", "io", "metrics", "nn", "plotting", "report", "semantic_id"]
+SUBPACKAGES = [
+    "callbacks",
+    "datasets",
+    "exceptions",
+    "io",
+    "metrics",
+    "nn",
+    "plotting",
+    "report",
+    "semantic_id",
+]
 
 
 def listed_names():
