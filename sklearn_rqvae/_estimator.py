@@ -791,7 +791,8 @@ class RQVAETransformer(
             np.bincount(codes[:, level], weight, len(codebook)).astype(np.float64)
             for level, codebook in enumerate(self.codebooks_)
         ]
-        warn_of_collapse(self.code_usage_, len(codes), len(np.unique(codes, axis=0)))
+        n_distinct_ids = len(np.unique(codes, axis=0))
+        warn_of_collapse(self.code_usage_, len(codes), n_distinct_ids, self._is_closed_form())
 
 
 class _ModuleHolder:

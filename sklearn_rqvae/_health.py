@@ -37,7 +37,10 @@ def utilization_and_perplexity(usage: NDArray[np.float64]) -> tuple[float, float
 
 
 def warn_of_collapse(
-    usage: Sequence[NDArray[np.float64]], n_distinct_rows: int, n_distinct_ids: int
+    usage: Sequence[NDArray[np.float64]],
+    n_distinct_rows: int,
+    n_distinct_ids: int,
+    closed_form: bool,
 ) -> None:
     """Warn once if levels have collapsed, with the level, its numbers and the ways out.
 
@@ -50,6 +53,8 @@ def warn_of_collapse(
         Total weight of the training rows with each code, for each level.
     n_distinct_rows, n_distinct_ids : int
         Distinct training rows, and distinct semantic IDs among them.
+    closed_form : bool
+        Whether the model was fitted without gradients, where other ways lead out.
     """
     if n_distinct_ids == n_distinct_rows:
         return
@@ -66,12 +71,16 @@ def warn_of_collapse(
                 f"{possible})"
             )
     if collapsed:
+        ways_out = (
+            "features and rows of similar scale (StandardScaler, Normalizer), a smaller "
+            "codebook_size, fewer levels"
+            if closed_form
+            else "a larger commitment_weight, another codebook_mode ('ROTATION_TRICK'), a smaller "
+            "lr, a smaller codebook_size, or the closed form (codebook_mode=None, linear_path=True)"
+        )
         warnings.warn(
             f"Codebook collapse: {', '.join(collapsed)}. The semantic IDs tell fewer items apart "
-            "than their length "
-            "promises. Ways out: a larger commitment_weight, another codebook_mode "
-            "('ROTATION_TRICK'), a "
-            "smaller lr, a smaller codebook_size, or the default linear_path=True.",
+            f"than their length promises. Ways out: {ways_out}.",
             CodebookCollapseWarning,
             stacklevel=3,
         )
