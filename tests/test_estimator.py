@@ -388,10 +388,10 @@ def test_collapse_is_said_once_with_level_numbers_and_ways_out():
 
 def test_collapse_of_the_closed_form_has_other_ways_out():
     # Rows of wildly different lengths: the few longest take all codewords.
-    lengths = np.exp(4 * np.random.default_rng(0).normal(size=(400, 1)))
-    rows = make_rows(400) * lengths
+    lengths = np.exp(8 * np.random.default_rng(0).normal(size=(2000, 1)))
+    rows = make_rows(2000) * lengths
     with pytest.warns(CodebookCollapseWarning, match="StandardScaler") as record:
-        RQVAETransformer(codebook_size=16, n_layers=2, random_state=0).fit(rows)
+        RQVAETransformer(codebook_size=32, n_layers=2, random_state=0).fit(rows)
     assert "commitment_weight" not in str(record[0].message)
 
 
