@@ -18,18 +18,19 @@ from sklearn_rqvae._distinct_rows import canonical_rows
 from sklearn_rqvae._row_source import RowSource, blocks_of, validated_rows
 from sklearn_rqvae._rows import closed_form_rows
 from sklearn_rqvae._validation import (
-    CHUNK_ROWS,
     as_array,
     check_codebook_size,
     check_codes,
     check_squares,
-    padded_chunks,
 )
 from sklearn_rqvae.quantize._additive import fit_codebooks
 from sklearn_rqvae.quantize._beam import SearchTables, beam_search
 from sklearn_rqvae.quantize._residual import sum_codewords
 
 __all__ = ["ResidualKMeans"]
+
+# Rows searched at a time.
+_CHUNK_ROWS = 1024
 
 
 class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -286,14 +287,13 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def _search(
         self, X: NDArray[np.float32], n_beams: int
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Yield candidates and their errors, chunk by chunk of equal numbers of rows."""
+        """Yield candidates and their errors, chunk by chunk."""
         codebooks = self._codebook_tensors()
         tables = SearchTables(codebooks)
-        for rows, chunk in padded_chunks(X, CHUNK_ROWS):
-            centered = torch.from_numpy(chunk - self.mean_)
+        for start in range(0, len(X), _CHUNK_ROWS):
+            centered = torch.from_numpy(X[start : start + _CHUNK_ROWS] - self.mean_)
             codes, errors = beam_search(centered, codebooks, n_beams, tables=tables)
-            size = rows.stop - rows.start
-            yield codes[:size].numpy(), errors[:size].numpy()
+            yield codes.numpy(), errors.numpy()
 
     def _decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
         quantized = sum_codewords(torch.from_numpy(codes), self._codebook_tensors())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -10,18 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "CHUNK_ROWS",
     "as_array",
     "check_codebook_size",
     "check_codes",
     "check_squares",
-    "padded_chunks",
 ]
-
-# Rows of one inference step. A matrix product's rounding depends on its number of rows, so every
-# step has the same: codes then don't depend on the batch that a row comes in. 256 costs 3 % against
-# the fastest size, and a single row 4 ms.
-CHUNK_ROWS = 256
 
 
 def as_array(X: Any) -> Any:
@@ -150,29 +143,3 @@ def check_codes(codes: Any, codebook_sizes: Sequence[int]) -> NDArray[np.int64]:
                 "model returned (semantic IDs with a suffix: drop the suffix column first)."
             )
     return array.astype(np.int64)
-
-
-def padded_chunks(
-    X: NDArray[Any], chunk_rows: int = CHUNK_ROWS
-) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """Cut `X` into chunks of exactly `chunk_rows` rows; the last one is filled up with zeros.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Rows, possibly a read-only memory map; each chunk is a copy.
-    chunk_rows : int
-        Rows of each chunk.
-
-    Yields
-    ------
-    rows : slice
-        The rows of `X` in the chunk.
-    chunk : ndarray of shape (chunk_rows, n_features)
-        The chunk; the row ``rows.stop - rows.start`` and those below are zero.
-    """
-    for start in range(0, len(X), chunk_rows):
-        rows = slice(start, min(start + chunk_rows, len(X)))
-        chunk = np.zeros((chunk_rows, X.shape[1]), dtype=X.dtype)
-        chunk[: rows.stop - rows.start] = X[rows]
-        yield rows, chunk

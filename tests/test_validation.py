@@ -3,15 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer
 from sklearn_rqvae._validation import (
     as_array,
     check_codebook_size,
     check_codes,
-    padded_chunks,
 )
 
 
@@ -65,18 +62,6 @@ def test_codes_come_back_as_integers():
 def test_bad_codes_are_named(codes, message):
     with pytest.raises(ValueError, match=message):
         check_codes(codes, [2, 3])
-
-
-@given(n=st.integers(1, 20), chunk=st.integers(1, 7))
-def test_padded_chunks_cover_all_rows_once(n, chunk):
-    X = np.arange(2 * n, dtype=np.float32).reshape(n, 2) + 1
-    seen = np.zeros_like(X)
-    for part, values in padded_chunks(X, chunk):
-        assert values.shape == (chunk, 2)
-        size = part.stop - part.start
-        seen[part] = values[:size]
-        assert not values[size:].any()
-    np.testing.assert_array_equal(seen, X)
 
 
 def test_tensors_become_arrays_whatever_their_dtype():
