@@ -299,9 +299,7 @@ def _demo(args: argparse.Namespace) -> None:
     docs = load_api_docs()
     _say(f"embedding {len(docs.data)} texts")
     vectors = TextEmbedder(n_components=128, random_state=args.seed).fit_transform(docs.data)
-    quantizer = RQVAETransformer(
-        n_layers=4, codebook_size=64, max_epochs=20, random_state=args.seed
-    )
+    quantizer = RQVAETransformer(n_layers=4, codebook_size=64, random_state=args.seed)
     _fit_quantizer(quantizer, vectors)
     codes = _in_batches(quantizer.transform, vectors, "encoding")
     print(show_items(docs, codes, args.items, args.seed))
@@ -331,15 +329,20 @@ def _quantizer(args: argparse.Namespace) -> Any:
 
 
 def _fit_quantizer(quantizer: Any, vectors: NDArray[Any]) -> None:
-    """Fit with a bar for the epochs."""
+    """Fit with a bar for the epochs or, where scikit-learn has callbacks, the stages."""
     _say(f"finding codebooks for {len(vectors)} vectors of length {vectors.shape[1]}")
     if not hasattr(quantizer, "callbacks"):
         quantizer.fit(vectors)
         return
-    from sklearn_rqvae._cli_progress import EpochBar
+    from sklearn_rqvae._cli_progress import EpochBar, StageBar
 
-    quantizer.set_params(callbacks=[EpochBar()]).fit(vectors)
+    quantizer.set_params(callbacks=[EpochBar()])
+    if quantizer.codebook_mode is None and hasattr(quantizer, "set_callbacks"):
+        quantizer.set_callbacks(StageBar())
+    quantizer.fit(vectors)
     quantizer.set_params(callbacks=None)  # the saved model has no bar
+    if hasattr(quantizer, "set_callbacks"):
+        quantizer.set_callbacks()
 
 
 def _quality(quantizer: Any, vectors: NDArray[Any], codes: NDArray[np.int64]) -> dict[str, Any]:

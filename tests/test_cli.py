@@ -314,6 +314,18 @@ def test_outputs_are_looked_at_before_the_work(tmp_path, array, capsys, monkeypa
     assert model.read_bytes() == before
 
 
+def test_a_fit_without_epochs_shows_its_stages(tmp_path, array, capsys):
+    pytest.importorskip("sklearn.callback", reason="scikit-learn < 1.9 has no callbacks")
+    model = tmp_path / "m.joblib"
+    run("fit", array, "--out", model, "--n-layers", 2, "--codebook-size", 4)
+    said = capsys.readouterr().err
+    assert "codebooks: " in said
+    assert "100%" in said
+    quantizer = joblib.load(model)["pipeline"]
+    assert quantizer.callbacks is None
+    assert not getattr(quantizer, "_skl_callbacks", None)
+
+
 def test_epochs_that_would_not_be_run_are_refused(tmp_path, array, capsys):
     said = fails(capsys, "fit", array, "--out", tmp_path / "m.joblib", "--max-epochs", 3)
     assert "--max-epochs needs --mode" in said
