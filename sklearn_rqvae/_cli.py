@@ -202,7 +202,13 @@ def _encode(args: argparse.Namespace) -> None:
 def _decode(args: argparse.Namespace) -> None:
     model = _load_model(args.model)
     check_table(args.out)
-    codes = read_matrix(args.input, "semantic_id")[:, : args.levels]
+    codes = read_matrix(args.input, "semantic_id")
+    if args.levels is not None and not 1 <= args.levels <= codes.shape[1]:
+        raise ValueError(
+            f"--levels {args.levels} should be between 1 and {codes.shape[1]}, the number of codes "
+            f"in {args.input}."
+        )
+    codes = codes[:, : args.levels]
     if Path(args.input).suffix == ".npy":
         ids: Sequence[Any] = range(len(codes))
     else:
@@ -217,6 +223,8 @@ def _decode(args: argparse.Namespace) -> None:
 def _report(args: argparse.Namespace) -> None:
     if args.html:
         check_place(args.html)
+    elif not args.full and (args.name or args.label or args.no_compare):
+        raise ValueError("--name, --label and --no-compare belong to --full or --html.")
     model = _load_model(args.model)
     items, ids = _read_model_items(args, model)
     texts = items if model["text"] else None

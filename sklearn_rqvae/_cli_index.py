@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sklearn_rqvae._cli_io import load_array
 from sklearn_rqvae.semantic_id import SemanticIDIndex
 from sklearn_rqvae.semantic_id._formats import FORMATS, read, typed_items
 
@@ -100,7 +101,7 @@ def _add_codes(parser: argparse.ArgumentParser) -> None:
 def _read_input(args: argparse.Namespace) -> _Input:
     """Read codes, item ids and, from an .npz file, candidates."""
     path = Path(args.codes)
-    formats = {".npy": "npy", ".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl"}
+    formats = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl"}
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             if "codes" not in arrays:
@@ -113,6 +114,8 @@ def _read_input(args: argparse.Namespace) -> _Input:
             content = _Input(
                 arrays["codes"], arrays.get("item_ids"), candidates, arrays.get("vectors")
             )
+    elif path.suffix == ".npy":
+        content = _Input(np.array(load_array(path)), None)
     elif path.suffix in formats:
         table = read(path, formats[path.suffix], args.item_type)
         content = _Input(table.ids, table.item_ids)
@@ -127,7 +130,7 @@ def _read_input(args: argparse.Namespace) -> _Input:
 
 def _read_item_ids(path: Path, item_type: str | None) -> Any:
     if path.suffix == ".npy":
-        return np.load(path, allow_pickle=False)
+        return np.array(load_array(path))
     names = path.read_text(encoding="utf-8").split("\n")
     if names[-1] == "":
         # The line break at the end of the file, not an empty id.

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 
 from sklearn_rqvae._files import check_place, replace_file
 
-__all__ = ["FORMATS", "check_table", "matrix_of", "read_matrix", "read_table", "write_table"]
+__all__ = [
+    "FORMATS",
+    "check_table",
+    "load_array",
+    "matrix_of",
+    "read_matrix",
+    "read_table",
+    "write_table",
+]
 
 FORMATS = ".jsonl, .csv, .tsv, .parquet or .npy (.jsonl, .csv and .tsv also with .gz)"
 
@@ -89,7 +97,7 @@ def read_matrix(path: str | os.PathLike[str], column: str | None) -> NDArray[Any
     """
     path = Path(path)
     if _format(path) == ".npy":
-        matrix = _load_array(path)
+        matrix = load_array(path)
     elif column is None:
         raise ValueError(f"{path} is a table; name its column of vectors with --vector.")
     else:
@@ -210,7 +218,8 @@ def _from_json(value: Any, column: str, path: str | os.PathLike[str]) -> Any:
         ) from error
 
 
-def _load_array(path: Path) -> NDArray[Any]:
+def load_array(path: Path) -> NDArray[Any]:
+    """Open a file of numpy.save, and say which one it is if that fails."""
     try:
         return np.load(path, allow_pickle=False, mmap_mode="r")
     except (ValueError, EOFError) as error:

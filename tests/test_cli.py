@@ -326,6 +326,16 @@ def test_a_fit_without_epochs_shows_its_stages(tmp_path, array, capsys):
     assert not getattr(quantizer, "_skl_callbacks", None)
 
 
+def test_options_that_would_do_nothing_are_refused(tmp_path, array, capsys):
+    run("fit", array, "--out", tmp_path / "m.joblib", *SMALL)
+    said = fails(capsys, "report", tmp_path / "m.joblib", array, "--label", "brand")
+    assert "--label and --no-compare belong to --full" in said
+    np.save(tmp_path / "codes.npy", np.zeros((3, 2), dtype=int))
+    codes = tmp_path / "codes.npy"
+    said = fails(capsys, "decode", tmp_path / "m.joblib", codes, "--levels", 9)
+    assert "--levels 9 should be between 1 and 2" in said
+
+
 def test_epochs_that_would_not_be_run_are_refused(tmp_path, array, capsys):
     said = fails(capsys, "fit", array, "--out", tmp_path / "m.joblib", "--max-epochs", 3)
     assert "--max-epochs needs --mode" in said

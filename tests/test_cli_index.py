@@ -162,3 +162,10 @@ def test_malformed_archives_are_errors(inputs, content, match):
             "build", inputs / "codes.csv", "--item-ids", inputs / "items.txt",
             "--out", inputs / "catalog",
         )  # fmt: skip
+
+
+def test_a_damaged_array_is_named(tmp_path):
+    empty = tmp_path / "empty.npy"
+    empty.touch()
+    with pytest.raises(ValueError, match=r"empty\.npy is no array"):
+        run("build", empty, "--out", tmp_path / "catalog")
