@@ -113,8 +113,8 @@ def judge(quantizer: Any, X: np.ndarray, seed: int) -> dict[str, Any]:
     """Fit a quantizer to the training rows and say how it does on these and the held-out ones."""
     training, held_out = (np.ascontiguousarray(X[rows]) for rows in split(len(X), seed))
     memory = peak_mib()
-    # CPU seconds: other work on the machine doesn't count. On one thread, they are what the clock on
-    # the wall says when there is none.
+    # CPU seconds: other work on the machine doesn't count. On one thread, they are what the clock
+    # on the wall says when there is none.
     start = time.process_time()
     quantizer.fit(training)
     result: dict[str, Any] = {
