@@ -20,6 +20,9 @@ __all__ = ["build_module", "start_module"]
 # Half of the numbers in the training rows is a limit, too.
 _MAX_SIZE = 6
 
+# Rows whose squares or latents are computed at a time.
+_BLOCK_ROWS = 4096
+
 
 def build_module(
     module: type | None, architecture: dict[str, Any], generator: torch.Generator
@@ -80,9 +83,10 @@ def start_module(
     stage : callable
         Called with the name of each stage; returns a context that the stage runs in.
     """
-    mean = (rows.x * rows.weight[:, None]).sum(0) / rows.weight.sum()
-    deviation = rows.x - mean
-    variance = (deviation.square() * rows.weight[:, None]).sum(0) / rows.weight.sum()
+    parts = list(zip(rows.x.split(_BLOCK_ROWS), rows.weight.split(_BLOCK_ROWS), strict=True))
+    total_weight = rows.weight.sum()
+    mean = sum(weight @ x for x, weight in parts) / total_weight
+    variance = sum(weight @ (x - mean).square_() for x, weight in parts) / total_weight
     n_numeric = module.input_dim - module.n_cat_features
     scale = float(variance[:n_numeric].mean().sqrt()) if n_numeric else 0.0
     module.set_scaling(mean, scale if scale > 0 else 1.0)
@@ -103,7 +107,10 @@ def _start_linear_path(
         deviation[:, module.input_dim - module.n_cat_features :] = 0
         axes = principal_axes(deviation, rows.weight).T[: module.embed_dim]
         module.set_linear_path(mean, axes)
-        latent = torch.cat([module.encode(x) for x in rows.x.split(4096)])
+        del deviation  # as large as the rows; so are the latents
+        latent = rows.x.new_empty(len(rows.x), module.embed_dim)
+        for x, z in zip(rows.x.split(_BLOCK_ROWS), latent.split(_BLOCK_ROWS), strict=True):
+            z.copy_(module.encode(x))
     sizes = [len(codebook) for codebook in module.codebooks]
     with stage("codebooks"):
         codebooks = fit_codebooks(latent, sizes, sample_weight=rows.weight, generator=generator)

@@ -12,7 +12,6 @@ from sklearn_rqvae.quantize._refine import (
     refit_codebooks,
     shrink_codebooks,
 )
-from sklearn_rqvae.quantize._residual import sum_codewords
 
 # Rows per codeword that k-means sees; more of them change codewords little.
 _ROWS_PER_CODEWORD = 256
@@ -89,16 +88,18 @@ def initialize_codebooks(
     codes, held out: 5 % less error than with the best choices alone).
     """
     weight = torch.ones_like(x[:, 0]) if sample_weight is None else sample_weight
-    rows, row_weight = x, weight
+    row, row_weight = torch.arange(len(x), device=x.device), weight
     codebooks: list[Tensor] = []
     for codebook_size in codebook_sizes:
         if codebooks:
             codes, errors = beam_search(x, codebooks, n_beams)
-            rows, row_codes, row_weight = _good_choices(x, codes, errors, weight, share=1.0)
-            rows = rows - sum_codewords(row_codes, codebooks)
-        sample = _subsample(len(rows), _ROWS_PER_CODEWORD * codebook_size, generator).to(x.device)
+            row, row_codes, row_weight = _good_choices(codes, errors, weight, share=1.0)
+        sample = _subsample(len(row), _ROWS_PER_CODEWORD * codebook_size, generator).to(x.device)
+        rows = x[row[sample]]
+        for level, codebook in enumerate(codebooks):
+            rows -= codebook[row_codes[sample, level]]
         codebook = progressive_kmeans(
-            rows[sample], codebook_size, sample_weight=row_weight[sample], generator=generator
+            rows, codebook_size, sample_weight=row_weight[sample], generator=generator
         )
         codebooks.append(codebook)
     return codebooks
@@ -132,8 +133,8 @@ def refine_codebooks(
     lowest = _weighted_sum(errors[:, 0], weight)
     for progress in torch.linspace(0.0, 1.0, n_iter).tolist():
         share = (1.0 - progress) * _FIRST_SHARE + progress * _LAST_SHARE
-        rows, row_codes, row_weight = _good_choices(x, codes, errors, weight, share)
-        current = refit_codebooks(rows, row_codes, current, sample_weight=row_weight)
+        row, row_codes, row_weight = _good_choices(codes, errors, weight, share)
+        current = refit_codebooks(x, row_codes, current, sample_weight=row_weight, row=row)
         current = center_codebooks(current, row_codes, sample_weight=row_weight)
         codes, errors = beam_search(x, current, n_beams)
         error = _weighted_sum(errors[:, 0], weight)
@@ -156,13 +157,13 @@ def shrink_to_generalize(
     """
     weight = torch.ones_like(x[:, 0]) if sample_weight is None else sample_weight
     codes, errors = beam_search(x, codebooks, n_beams)
-    rows, row_codes, row_weight = _good_choices(x, codes, errors, weight, _LAST_SHARE)
-    shrunk = shrink_codebooks(rows, row_codes, codebooks, sample_weight=row_weight)
+    row, row_codes, row_weight = _good_choices(codes, errors, weight, _LAST_SHARE)
+    shrunk = shrink_codebooks(x, row_codes, codebooks, sample_weight=row_weight, row=row)
     return center_codebooks(shrunk, row_codes, sample_weight=row_weight)
 
 
 def _good_choices(
-    x: Tensor, codes: Tensor, errors: Tensor, weight: Tensor, share: float
+    codes: Tensor, errors: Tensor, weight: Tensor, share: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Choose beams and weigh them: one for the best, up to `share` for others.
 
@@ -171,8 +172,8 @@ def _good_choices(
 
     Returns
     -------
-    rows : Tensor of shape (n_chosen, n_dims)
-        The row of each choice.
+    row : Tensor of int64 of shape (n_chosen,)
+        Number of the row of each choice.
     row_codes : Tensor of int64 of shape (n_chosen, n_layers)
         Its codes.
     row_weight : Tensor of shape (n_chosen,)
@@ -180,10 +181,10 @@ def _good_choices(
     """
     best = errors[:, :1]
     unit = _weighted_sum(best[:, 0], weight) / float(weight.double().sum())
-    beam_weight = share * torch.exp((best - errors) / max(unit, torch.finfo(x.dtype).tiny))
+    beam_weight = share * torch.exp((best - errors) / max(unit, torch.finfo(errors.dtype).tiny))
     beam_weight[:, 0] = 1.0
     row, beam = torch.nonzero(beam_weight > _LEAST_WEIGHT, as_tuple=True)
-    return x[row], codes[row, beam], beam_weight[row, beam] * weight[row]
+    return row, codes[row, beam], beam_weight[row, beam] * weight[row]
 
 
 def _weighted_sum(errors: Tensor, weight: Tensor) -> float:

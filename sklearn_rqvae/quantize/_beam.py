@@ -14,6 +14,9 @@ from sklearn_rqvae.quantize._largest import largest
 # Rows searched at a time: 64 rows or fewer cost a tenth more per row.
 CHUNK_SIZE = 256
 
+# Rows whose scores for all codewords are in memory at a time.
+_SCORED_ROWS = 8192
+
 
 class SearchTables:
     """Hold what a search with several beams needs to know of the codebooks.
@@ -101,6 +104,13 @@ def beam_search(
     (tensor([1, 1]), tensor(0.))
     """
     tables = tables or SearchTables(codebooks)
+    found = [_search_rows(rows, tables, n_beams) for rows in x.split(_SCORED_ROWS)]
+    codes, errors = zip(*found, strict=True)
+    return torch.cat(codes), torch.cat(errors)
+
+
+def _search_rows(x: Tensor, tables: SearchTables, n_beams: int) -> tuple[Tensor, Tensor]:
+    """Return codes and errors of rows, the best choice first."""
     scores = in_blocks(tables.scores, x)
     codes, totals = search_scores(scores, tables, n_beams)
     errors = x.square().sum(1, keepdim=True).sub(totals, alpha=2.0).clamp_min_(0.0)

@@ -9,7 +9,7 @@ where they are, since the vectors of their pairs have learned them by heart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +50,12 @@ KEY_FLOATS = 2
 
 # Rows of one step; its temporaries stay in cache.
 _CHUNK_ROWS = 128
+
+# Rows whose residuals are in memory at a time.
+_BLOCK_ROWS = 16384
+
+# Coordinates in which the pairs' sums of residuals are in memory at a time.
+_BLOCK_DIMS = 64
 
 
 class Interactions(NamedTuple):
@@ -127,19 +133,24 @@ def _regress(
     n_dims = z.shape[1]
     row, slot = (soft.weight > 0).nonzero(as_tuple=True)
     codes, weight = soft.codes[row, slot], soft.weight[row, slot]
-    residual = z[row] - sum_codewords(codes, codebooks)
-    keys, dim = _choose_pairs(codes, row, residual, weight, codebooks, max_floats)
+    rows = _WeightedRows(z, row, codes, weight, codebooks)
+    keys, dim = _choose_pairs(rows, max_floats)
 
     design, n_codewords = _one_hot(codes, codebooks, keys)
-    targets, weights = residual.cpu().numpy(), weight.cpu().numpy()
+    weights = weight.cpu().numpy()
+    weighted = design.multiply(weights[:, None]).tocsr()
+    targets = rows.sums(weighted)
     ridge = np.full(design.shape[1], PAIR_RIDGE, dtype=np.float32)
     ridge[:n_codewords] = CODEWORD_RIDGE
-    solution = _ridge(design, weights, targets[:, :dim], ridge)
+    solution = _ridge(weighted, design, targets[:, :dim], ridge)
     change = np.zeros((n_codewords, n_dims), dtype=np.float32)
     change[:, :dim] = solution[:n_codewords]
     if dim < n_dims:  # pairs don't act here, so neither do they disturb the codewords
         change[:, dim:] = _ridge(
-            design[:, :n_codewords], weights, targets[:, dim:], ridge[:n_codewords]
+            weighted[:, :n_codewords],
+            design[:, :n_codewords],
+            targets[:n_codewords, dim:],
+            ridge[:n_codewords],
         )
     changes = torch.from_numpy(change).to(z.device).split([len(book) for book in codebooks])
     vectors = torch.from_numpy(solution[n_codewords:]).to(z.device)
@@ -147,32 +158,57 @@ def _regress(
     return Interactions(changed, keys, vectors)
 
 
-def _choose_pairs(
-    codes: Tensor,
-    row: Tensor,
-    residual: Tensor,
-    weight: Tensor,
-    codebooks: Sequence[Tensor],
-    max_floats: int,
-) -> tuple[Tensor, int]:
+class _WeightedRows(NamedTuple):
+    """Rows with codes and weights; their residuals are never in memory all at once."""
+
+    z: Tensor  # (n_samples, n_dims)
+    row: Tensor  # (n_codes,): the row that each entry of codes and weight belongs to
+    codes: Tensor  # (n_codes, n_layers)
+    weight: Tensor  # (n_codes,)
+    codebooks: Sequence[Tensor]
+
+    def residuals(self, dims: slice = slice(None)) -> Iterator[tuple[slice, Tensor]]:
+        """Yield what the codewords leave of a block of rows, in some coordinates."""
+        z, codebooks = self.z[:, dims], [codebook[:, dims] for codebook in self.codebooks]
+        for start in range(0, len(self.row), _BLOCK_ROWS):
+            part = slice(start, start + _BLOCK_ROWS)
+            yield part, z[self.row[part]] - sum_codewords(self.codes[part], codebooks)
+
+    def sums(self, weighted: sp.csr_matrix) -> NDArray[np.float32]:
+        """Return the sums of residuals by column of a matrix of weights."""
+        total = np.zeros((weighted.shape[1], self.z.shape[1]), dtype=np.float32)
+        for part, residual in self.residuals():
+            block = weighted[part]
+            columns = np.unique(block.indices)
+            total[columns] += block[:, columns].T @ residual.cpu().numpy()
+        return total
+
+
+def _choose_pairs(rows: _WeightedRows, max_floats: int) -> tuple[Tensor, int]:
     """Return the keys of the most useful pairs, and the number of coordinates that they act on."""
+    z, row, codes, weight, codebooks = rows
     keys, inverse = torch.unique(PairKeys([len(c) for c in codebooks])(codes), return_inverse=True)
     n_rows = int(row.max()) + 1
     met_by = torch.unique(inverse * n_rows + row[:, None]) // n_rows
     often = torch.bincount(met_by, minlength=len(keys)) >= MIN_ROWS
     n_often = int(often.sum())
-    n_dims = residual.shape[1]
+    n_dims = z.shape[1]
     affordable = max_floats // max(n_often, 1) - KEY_FLOATS
     dim = int(min(n_dims, max(MIN_DIM_SHARE * n_dims, affordable, 1)))
     n_pairs = max_floats // (dim + KEY_FLOATS)
     if n_often > n_pairs:
-        total = residual.new_zeros(len(keys), dim)
-        count = residual.new_zeros(len(keys))
-        weighted = residual[:, :dim] * weight[:, None]
+        count, size = z.new_zeros(len(keys)), z.new_zeros(len(keys))
         for column in inverse.T:
-            total.index_add_(0, column, weighted)
             count.index_add_(0, column, weight)
-        gain = total.square().sum(1) / (count + PAIR_RIDGE)
+        for first in range(0, dim, _BLOCK_DIMS):  # there may be 100 times more pairs than codewords
+            dims = slice(first, min(first + _BLOCK_DIMS, dim))
+            total = z.new_zeros(len(keys), dims.stop - first)
+            for part, residual in rows.residuals(dims):
+                weighted = residual.mul_(weight[part, None])
+                for column in inverse[part].T:
+                    total.index_add_(0, column, weighted)
+            size += total.square_().sum(1)
+        gain = size / (count + PAIR_RIDGE)
         gain[~often] = -1
         often = torch.zeros_like(often)
         often[gain.topk(n_pairs).indices] = True
@@ -193,21 +229,21 @@ def _one_hot(codes: Tensor, codebooks: Sequence[Tensor], keys: Tensor) -> tuple[
 
 
 def _ridge(
+    weighted: sp.csr_matrix,
     design: sp.csr_matrix,
-    weight: NDArray[np.float32],
     targets: NDArray[np.float32],
     ridge: NDArray[np.float32],
     n_iter: int = 8,
     tol: float = 1e-3,
 ) -> NDArray[np.float32]:
-    r"""Solve :math:`(Z^\top w Z + \mathrm{diag}(\lambda)) B = Z^\top w T` by conjugate gradients.
+    r"""Solve :math:`(Z^\top w Z + \mathrm{diag}(\lambda)) B = S` by conjugate gradients.
 
+    :math:`w Z` and :math:`Z` are the matrices given, :math:`S = Z^\top w T` the targets.
     Early iterations hold most of the solution and little of the noise, so few are enough.
     """
-    weighted = design.multiply(weight[:, None]).tocsr()
     normal = (weighted.T @ design + sp.diags(ridge)).tocsr()
     scale = 1 / normal.diagonal()[:, None]
-    residual = weighted.T @ targets
+    residual = targets.copy()
     solution = np.zeros_like(residual)
     step = scale * residual
     direction = step.copy()

@@ -164,19 +164,20 @@ def _lloyd(
 
 
 def cluster_sums(
-    x: Tensor, codes: Tensor, n_clusters: int, weight: Tensor
+    x: Tensor, codes: Tensor, n_clusters: int, weight: Tensor, row: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Sum weights and weighted rows per cluster, in an order that no number of threads changes.
 
     Returns the weights (n_clusters,) and the sums (n_clusters, n_dims). Rows are sorted by cluster
     and added bag by bag: as quick as `index_add_` on CPU, and without its atomic additions, whose
-    order varies, on a GPU.
+    order varies, on a GPU. With `row`, entry i of `codes` and `weight` belongs to ``x[row[i]]``.
     """
     order = torch.argsort(codes, stable=True)
     counts = torch.bincount(codes, minlength=n_clusters)
     offsets = counts.cumsum(0) - counts
     sorted_weight = weight[order]
-    sums = F.embedding_bag(order, x, offsets, mode="sum", per_sample_weights=sorted_weight)
+    members = order if row is None else row[order]
+    sums = F.embedding_bag(members, x, offsets, mode="sum", per_sample_weights=sorted_weight)
     ones = F.embedding_bag(order, weight[:, None], offsets, mode="sum")[:, 0]
     return ones, sums
 

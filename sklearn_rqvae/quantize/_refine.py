@@ -8,6 +8,9 @@ from torch import Tensor
 from sklearn_rqvae.quantize._kmeans import cluster_sums, principal_axes
 from sklearn_rqvae.quantize._residual import sum_codewords
 
+# Rows whose residuals are in memory at a time.
+_BLOCK_SIZE = 8192
+
 
 def refit_codebooks(
     x: Tensor,
@@ -15,6 +18,7 @@ def refit_codebooks(
     codebooks: Sequence[Tensor],
     *,
     sample_weight: Tensor | None = None,
+    row: Tensor | None = None,
     ridge: float = 3.0,
 ) -> list[Tensor]:
     r"""Fit the codewords of all levels jointly to rows whose codes are known.
@@ -39,6 +43,9 @@ def refit_codebooks(
         Previous codewords, one codebook per level.
     sample_weight : Tensor of shape (n_samples,), default=None
         Weights; None weighs all rows alike.
+    row : Tensor of int64, default=None
+        Row of `x` that each entry of `codes` and `sample_weight` belongs to, where they are not
+        one for each row.
     ridge : float, default=3.0
         Pull to the previous value, in rows of weight one; positive.
 
@@ -64,7 +71,7 @@ def refit_codebooks(
     sizes = [len(codebook) for codebook in codebooks]
     previous = torch.cat(list(codebooks)).double()
     # The normal equations square the condition number: they are formed and solved in float64.
-    gram, moment = normal_equations(x, codes, sizes, sample_weight)
+    gram, moment = normal_equations(x, codes, sizes, sample_weight, row)
     gram.diagonal().add_(ridge)
     # The unknown is the change of the codewords: its right-hand side is small, and so is its
     # rounding.
@@ -80,6 +87,7 @@ def shrink_codebooks(
     codebooks: Sequence[Tensor],
     *,
     sample_weight: Tensor | None = None,
+    row: Tensor | None = None,
     strength: float = 0.5,
 ) -> list[Tensor]:
     r"""Refit the codewords with a ridge toward zero, stronger in coordinates that carry more noise.
@@ -99,6 +107,9 @@ def shrink_codebooks(
         Codewords fitted to the rows, one codebook per level.
     sample_weight : Tensor of shape (n_samples,), default=None
         Weights; None weighs all rows alike.
+    row : Tensor of int64, default=None
+        Row of `x` that each entry of `codes` and `sample_weight` belongs to, where they are not
+        one for each row.
     strength : float, default=0.5
         Factor on the ridge. Less than one, since the rows themselves are to be reconstructed as
         well as new ones.
@@ -115,13 +126,15 @@ def shrink_codebooks(
            approach". Journal of the American Statistical Association 68(341), 1973.
     """
     sizes = [len(codebook) for codebook in codebooks]
-    axes = principal_axes(x, sample_weight)
-    gram, moment = normal_equations(x @ axes, codes, sizes, sample_weight)
+    weight = torch.ones_like(codes[:, 0], dtype=x.dtype) if sample_weight is None else sample_weight
+    of_rows = weight if row is None else weight.new_zeros(len(x)).index_add_(0, row, weight)
+    axes = principal_axes(x, of_rows)
+    gram, moment = normal_equations(x, codes, sizes, sample_weight, row)
+    moment = moment @ axes.double()
     previous = torch.cat(list(codebooks)).double() @ axes.double()
     usage = gram.diagonal().clone()
     signal = usage @ previous.square() / usage.sum()
-    deviation = ((x - sum_codewords(codes, codebooks)) @ axes).square().double()
-    noise = deviation.mean(0) if sample_weight is None else _mean(deviation, sample_weight.double())
+    noise = _residual_variance(x, codes, codebooks, weight, row, axes)
     ridges = strength * noise / signal.clamp_min(torch.finfo(torch.float64).tiny)
     # Powers of two: a handful of factorizations for all coordinates. The lower bound keeps them
     # definite.
@@ -135,8 +148,23 @@ def shrink_codebooks(
     return list((shrunk @ axes.T.double()).to(x.dtype).split(sizes))
 
 
-def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    return weight @ values / weight.sum()
+def _residual_variance(
+    x: Tensor,
+    codes: Tensor,
+    codebooks: Sequence[Tensor],
+    weight: Tensor,
+    row: Tensor | None,
+    axes: Tensor,
+) -> Tensor:
+    """Return the mean squared residual along each axis, in float64."""
+    total = torch.zeros(axes.shape[1], dtype=torch.float64, device=x.device)
+    for start in range(0, len(codes), _BLOCK_SIZE):
+        part = slice(start, start + _BLOCK_SIZE)
+        residual = (x[part] if row is None else x[row[part]]) - sum_codewords(
+            codes[part], codebooks
+        )
+        total += weight[part].double() @ (residual @ axes).square().double()
+    return total / weight.double().sum()
 
 
 def center_codebooks(
@@ -174,7 +202,11 @@ def center_codebooks(
 
 
 def normal_equations(
-    x: Tensor, codes: Tensor, sizes: Sequence[int], sample_weight: Tensor | None = None
+    x: Tensor,
+    codes: Tensor,
+    sizes: Sequence[int],
+    sample_weight: Tensor | None = None,
+    row: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the weighted counts of code pairs and sums of rows per code, both in float64.
 
@@ -190,7 +222,7 @@ def normal_equations(
     """
     n_codewords = sum(sizes)
     weight = (
-        torch.ones(len(x), dtype=torch.float64, device=x.device)
+        torch.ones(len(codes), dtype=torch.float64, device=x.device)
         if sample_weight is None
         else sample_weight.double()
     )
@@ -199,7 +231,7 @@ def normal_equations(
     gram = torch.zeros(n_codewords * n_codewords, dtype=torch.float64, device=x.device)
     moments = []
     for level, size in enumerate(sizes):
-        moments.append(cluster_sums(x, codes[:, level], size, weight.to(x.dtype))[1].double())
+        moments.append(cluster_sums(x, codes[:, level], size, weight.to(x.dtype), row)[1].double())
         for other in range(level, len(sizes)):
             pair = stacked_codes[:, level] * n_codewords + stacked_codes[:, other]
             gram.index_add_(0, pair, weight)

@@ -48,9 +48,10 @@ def test_conjugate_gradients_solve_the_ridge_regression(seed, n_columns):
     targets = rng.normal(size=(30, 3)).astype(np.float32)
     ridge = rng.uniform(0.5, 3, n_columns).astype(np.float32)
     dense = design.toarray().astype(np.float64)
+    weighted = design.multiply(weight[:, None]).tocsr()
     normal = dense.T @ (weight[:, None] * dense) + np.diag(ridge)
     expected = np.linalg.solve(normal, dense.T @ (weight[:, None] * targets))
-    solution = _ridge(design, weight, targets, ridge, n_iter=50, tol=1e-8)
+    solution = _ridge(weighted, design, weighted.T @ targets, ridge, n_iter=50, tol=1e-8)
     np.testing.assert_allclose(solution, expected, rtol=1e-3, atol=1e-4)
 
 
