@@ -30,6 +30,9 @@ from sklearn_rqvae._version import __version__
 __all__ = ["main"]
 
 _MODEL_FORMAT = 1
+# A joblib file is a pickle.
+_MODEL_HELP = "what fit saved; loading it runs code in it, so take only files that you trust"
+
 # Rows between two steps of a progress bar.
 _BATCH_ROWS = 1024
 _MODES = ("STE", "ROTATION_TRICK", "GUMBEL_SOFTMAX", "SINKHORN")
@@ -94,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.set_defaults(run=_fit)
 
     encode = commands.add_parser("encode", help="write the IDs of items")
-    encode.add_argument("model", metavar="MODEL")
+    encode.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
     _add_input(encode)
     encode.add_argument(
         "--out", default="-", metavar="FILE", help=f"{FORMATS}, or a directory; '-' prints"
@@ -104,14 +107,14 @@ def _parser() -> argparse.ArgumentParser:
     decode = commands.add_parser(
         "decode", help="write the vectors that IDs, or prefixes, stand for"
     )
-    decode.add_argument("model", metavar="MODEL")
+    decode.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
     decode.add_argument("input", metavar="IDS", help="what encode wrote, or an array of codes")
     decode.add_argument("--levels", type=int, help="decode the first codes only")
     decode.add_argument("--out", default="-", metavar="FILE", help=f"{FORMATS}; '-' prints")
     decode.set_defaults(run=_decode)
 
     report = commands.add_parser("report", help="tell how good a model's IDs are for items")
-    report.add_argument("model", metavar="MODEL")
+    report.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
     _add_input(report)
     report.add_argument("--json", action="store_true", help="print one JSON object")
     report.add_argument("--full", action="store_true", help="print findings and a verdict too")
