@@ -4,7 +4,8 @@ A row is reconstructed as :math:`\hat z = \sum_l W_l[c_l] + \sum_{l<m} V_{lm}[c_
 codewords, plus a vector for each pair of its codes that enough other rows have too. Given the
 codes, :math:`W` and :math:`V` are a ridge regression; given these, each row moves to the codes that
 would reconstruct it best had it not taken part in the regression. Without that exception rows stay
-where they are, since the vectors of their pairs have learned them by heart.
+where they are, since the vectors of their pairs have learned them by heart. Rows that would share
+all their codes move apart where that costs little: two rows with one ID have one reconstruction.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sklearn_rqvae.quantize._beam import beam_search
+from sklearn_rqvae.quantize._distinct import distinct_choices, number_tuples
 from sklearn_rqvae.quantize._pairs import PairKeys, find
 from sklearn_rqvae.quantize._residual import sum_codewords
 
@@ -40,6 +42,10 @@ SOFT_CODES = 4
 SOFT_WEIGHT = 0.2
 SOFT_TEMPERATURE = 0.4
 MIN_WEIGHT = 0.02
+
+# What it may cost a row to have codes of its own, in units of the mean error. Without a limit the
+# error of 10,000 rows in 65,536 IDs (2 x 256) rises by 15 %; in 3 x 256 it makes no difference.
+MAX_MOVE_COST = 0.2
 
 # Leading coordinates that pairs act on: at least this share of all. The last principal coordinates
 # hold little.
@@ -67,7 +73,7 @@ class Interactions(NamedTuple):
 
 
 class _SoftCodes(NamedTuple):
-    """Some codes of each row, by rising error, and their weights, the row's own included."""
+    """Some codes of each row, its own first, and their weights, the row's own included."""
 
     codes: Tensor  # (n_samples, n_soft, n_layers)
     weight: Tensor  # (n_samples, n_soft)
@@ -108,18 +114,23 @@ def fit_interactions(
     """
     row_weight = torch.ones(len(z), device=z.device) if sample_weight is None else sample_weight
     candidates, errors = beam_search(z, codebooks, n_beams)
+    ids = number_tuples(candidates, [len(codebook) for codebook in codebooks])
     for _ in range(n_rounds - 1):
-        soft = _soft_codes(candidates, errors, row_weight)
+        soft = _soft_codes(candidates, ids, errors, row_weight)
         fitted = _regress(z, codebooks, soft, max_floats)
         errors = _leave_one_out_errors(z, fitted, candidates, soft)
-    return _regress(z, codebooks, _soft_codes(candidates, errors, row_weight), max_floats)
+    return _regress(z, codebooks, _soft_codes(candidates, ids, errors, row_weight), max_floats)
 
 
-def _soft_codes(candidates: Tensor, errors: Tensor, row_weight: Tensor) -> _SoftCodes:
-    """Choose each row's best codes, and weigh the next ones by how much worse they are."""
-    errors, order = errors.topk(min(SOFT_CODES, errors.shape[1]), largest=False)
-    mean_error = errors[:, 0].mean().clamp(min=torch.finfo(errors.dtype).tiny)
-    weight = SOFT_WEIGHT * torch.exp((errors[:, :1] - errors) / (SOFT_TEMPERATURE * mean_error))
+def _soft_codes(candidates: Tensor, ids: Tensor, errors: Tensor, row_weight: Tensor) -> _SoftCodes:
+    """Choose each row's codes, and weigh the next best ones by how much worse they are."""
+    smallest = errors.amin(1, keepdim=True)
+    mean_error = smallest.mean().clamp(min=torch.finfo(errors.dtype).tiny)
+    choice = distinct_choices(ids, errors, row_weight, MAX_MOVE_COST * mean_error)
+    ranks = errors.scatter(1, choice[:, None], -torch.inf)
+    order = ranks.topk(min(SOFT_CODES, errors.shape[1]), largest=False).indices
+    excess = errors.gather(1, order) - smallest
+    weight = SOFT_WEIGHT * torch.exp(-excess / (SOFT_TEMPERATURE * mean_error))
     weight[weight < MIN_WEIGHT] = 0
     weight[:, 0] = 1
     codes = candidates.gather(1, order[..., None].expand(-1, -1, candidates.shape[2]))

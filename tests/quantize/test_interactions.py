@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sklearn_rqvae.quantize import _interactions
 from sklearn_rqvae.quantize._beam import beam_search
+from sklearn_rqvae.quantize._distinct import number_tuples
 from sklearn_rqvae.quantize._interactions import (
     CODEWORD_RIDGE,
     PAIR_RIDGE,
@@ -92,7 +93,8 @@ def test_leaving_a_row_out_costs_most_where_it_is_alone():
     z = interacting_rows(60)
     codebooks = [torch.randn(4, 6, generator=generator(level)) for level in range(2)]
     candidates, errors = beam_search(z, codebooks, 16)
-    soft = _soft_codes(candidates, errors, torch.ones(60))
+    ids = number_tuples(candidates, [4, 4])
+    soft = _soft_codes(candidates, ids, errors, torch.ones(60))
     fitted = _regress(z, codebooks, soft, max_floats=1000)
     pair_keys = PairKeys([4, 4])
     inside = (z[:, None] - _reconstruct(soft.codes[:, :1], fitted, pair_keys)).square().sum(-1)
@@ -124,7 +126,8 @@ def test_no_pair_of_a_single_row_is_stored_and_the_size_is_bounded(n, max_floats
     z = torch.randn(n, 3, generator=generator(seed))
     codebooks = [torch.randn(size, 3, generator=generator(seed + size)) for size in (3, 2, 4)]
     candidates, errors = beam_search(z, codebooks, 8)
-    soft = _soft_codes(candidates, errors, torch.ones(n))
+    ids = number_tuples(candidates, [3, 2, 4])
+    soft = _soft_codes(candidates, ids, errors, torch.ones(n))
     fitted = _regress(z, codebooks, soft, max_floats)
     assert fitted.vectors.numel() <= max_floats
     assert fitted.vectors.shape[0] == len(fitted.keys)
@@ -154,9 +157,42 @@ def test_reconstruction_is_the_sum_of_its_parts():
 def test_soft_weights_fall_with_the_error_and_carry_the_row_weight():
     codes = torch.arange(6).reshape(1, 3, 2)
     errors = torch.tensor([[2.0, 1.0, 100.0]])
-    soft = _soft_codes(codes, errors, torch.tensor([3.0]))
+    soft = _soft_codes(codes, torch.arange(3)[None], errors, torch.tensor([3.0]))
     assert soft.codes[0, 0].tolist() == [2, 3]
     assert soft.weight[0, 0] == 3.0
     expected = 3.0 * _interactions.SOFT_WEIGHT * np.exp(-1.0 / _interactions.SOFT_TEMPERATURE)
     assert float(soft.weight[0, 1]) == pytest.approx(expected if expected >= 3 * 0.02 else 0.0)
     assert soft.weight[0, 2] == 0.0
+
+
+def test_rows_with_one_favorite_take_different_codes_where_it_costs_little():
+    codes = torch.tensor([[0, 0], [0, 1], [1, 1]]).expand(2, 3, 2)
+    ids = number_tuples(codes, [2, 2])
+    for second_best, n_own in ((1.1, 2), (1.5, 1)):
+        errors = torch.tensor([[1.0, second_best, 9.0], [1.0, second_best + 0.01, 9.0]])
+        soft = _soft_codes(codes, ids, errors, torch.ones(2))
+        own = {tuple(row) for row in soft.codes[:, 0].tolist()}
+        assert len(own) == n_own
+        assert (soft.weight[:, 0] == 1).all()
+    assert {(0, 0), (0, 1)} > own  # the limit is a share of the mean error, here 1
+    # The row that moved still counts, with less weight, in the codes that it likes best.
+    errors = torch.tensor([[1.0, 1.1, 9.0], [1.0, 1.2, 9.0]])
+    soft = _soft_codes(codes, ids, errors, torch.ones(2))
+    assert soft.codes[0, :2].tolist() == [[0, 1], [0, 0]]
+    assert float(soft.weight[0, 1]) == pytest.approx(_interactions.SOFT_WEIGHT)
+
+
+def test_a_fit_gives_more_rows_codes_of_their_own_than_it_would_without_trying(monkeypatch):
+    z = torch.randn(300, 6, generator=generator())
+    codebooks = [torch.randn(16, 6, generator=generator(level)) for level in range(2)]
+
+    def n_distinct():
+        fitted = fit_interactions(z, codebooks, max_floats=3000)
+        candidates, _ = beam_search(z, fitted.codebooks, 16)
+        decoded = _reconstruct(candidates, fitted, PairKeys([16, 16]))
+        best = (z[:, None] - decoded).square().sum(-1).argmin(1)
+        return len(candidates[torch.arange(300), best].unique(dim=0))
+
+    with_distinct_choices = n_distinct()
+    monkeypatch.setattr(_interactions, "MAX_MOVE_COST", 0.0)
+    assert with_distinct_choices > 1.05 * n_distinct()

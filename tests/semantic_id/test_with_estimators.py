@@ -55,3 +55,16 @@ def test_drift_of_a_refit_and_shift_of_new_items(fitted):
     assert index.drift(index).codeword_shift == [0.0, 0.0, 0.0]
     assert fit_shift(estimator, X, X).ratio_by_depth == [1.0, 1.0, 1.0]
     assert fit_shift(estimator, X, X + 2).beyond_95 > 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("catalog", ["beauty", "scientific"])
+def test_the_default_model_reaches_unique_ids_for_at_most_two_percent_of_its_error(
+    load_catalog, catalog
+):
+    X = load_catalog(catalog)
+    index = SemanticIDIndex.from_estimator(
+        RQVAETransformer(random_state=0).fit(X), X, collisions="reassign"
+    )
+    assert len(np.unique(index.ids_, axis=0)) == len(X)
+    assert 0.0 < index.report_.added_error <= 0.02
