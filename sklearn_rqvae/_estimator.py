@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -10,23 +9,18 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_rqvae._architecture import build_module, start_module
-from sklearn_rqvae._compat import (
-    CallbackSupportMixin,
-    Interval,
-    StrOptions,
-    fit_context,
-)
+from sklearn_rqvae._codec import SemanticIDMixin
+from sklearn_rqvae._compat import CallbackSupportMixin, Interval, StrOptions, fit_context
 from sklearn_rqvae._device import resolve_device
 from sklearn_rqvae._distributed import DataParallel
 from sklearn_rqvae._encode import Search
 from sklearn_rqvae._health import warn_of_collapse
-from sklearn_rqvae._persistence import read_state, write_state
-from sklearn_rqvae._row_source import RowSource, blocks_of, validated_rows
+from sklearn_rqvae._row_source import RowSource, validated_rows, validated_weight
 from sklearn_rqvae._rows import (
     Rows,
     closed_form_rows,
@@ -37,11 +31,7 @@ from sklearn_rqvae._rows import (
 from sklearn_rqvae._schedule import SCHEDULES
 from sklearn_rqvae._stream import learn_from_more, pass_once
 from sklearn_rqvae._training import TrainingSettings, plain_history, train
-from sklearn_rqvae._validation import (
-    as_array,
-    check_codebook_size,
-    check_codes,
-)
+from sklearn_rqvae._validation import as_array, check_codebook_size
 from sklearn_rqvae.callbacks._sklearn_bridge import FitTasks, ReportEpochs
 from sklearn_rqvae.nn import QuantizeForwardMode
 from sklearn_rqvae.quantize._blocks import in_blocks
@@ -69,9 +59,7 @@ _HIDDEN_DIMS = [512, 256, 128]
 _NET_PREFIXES = ("callbacks__", "compile__", "iterator_train__", "optimizer__")
 
 
-class RQVAETransformer(
-    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
-):
+class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     r"""Learn semantic IDs for items: a few discrete codes that decode back to the item's vector.
 
     A row :math:`x` is encoded to a latent :math:`z`, which `n_layers` codebooks quantize one after
@@ -421,154 +409,10 @@ class RQVAETransformer(
             self.fit(X, sample_weight=sample_weight)
         return self
 
-    def transform(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Return the semantic ID of each row.
-
-        A row's codes depend on the row alone, not on the rows beside it, their order or number.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Item vectors.
-
-        Returns
-        -------
-        codes : ndarray of shape (n_samples, n_layers), dtype=int64
-            Code of each row at each level.
-        """
-        source = self._row_source(X)
-        codes = np.empty((len(source), len(self.codebooks_)), dtype=np.int64)
-        for rows, block in source.blocks():
-            codes[rows] = self._encode(block)
-        return codes
-
-    def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Reconstruct rows from their codes, or coarsely from those of the first levels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_levels)
-            Codes of the first ``n_levels`` levels, at least one, as `transform` returns them.
-
-        Returns
-        -------
-        reconstruction : ndarray of shape (n_samples, n_features), dtype=float32
-            Decoded rows in the units of the input; probabilities in the categorical columns.
-        """
-        check_is_fitted(self)
-        sizes = [len(codebook) for codebook in self.codebooks_]
-        codes = np.asarray(as_array(X))
-        if codes.ndim != 2 or not len(codes):
-            check_codes(codes, sizes)  # says what is wrong
-        reconstruction = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
-        for rows in blocks_of(len(codes), self.n_features_in_):
-            reconstruction[rows] = self._decode(check_codes(codes[rows], sizes))
-        return reconstruction
-
-    def candidate_codes(
-        self, X: ArrayLike, n_candidates: int = 16
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return several semantic IDs for each row, the best one first.
-
-        The first one is what `transform` returns when ``n_candidates`` is `n_beams`. Use it to give
-        colliding items different IDs at the least cost.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Item vectors.
-        n_candidates : int, default=16
-            Candidates for each row, at least 1.
-
-        Returns
-        -------
-        codes : ndarray of shape (n_samples, n_found, n_layers), dtype=int64
-            Candidates by rising error; `n_found` is `n_candidates`, or the number of code tuples if
-            that is less.
-        errors : ndarray of shape (n_samples, n_found), dtype=float32
-            Squared errors of their reconstructions, summed over the features.
-        """
-        if not isinstance(n_candidates, Integral) or n_candidates < 1:
-            raise ValueError(f"n_candidates={n_candidates!r} should be an integer of at least 1.")
-        X = self._validate_rows(X)
-        search = self._search()
-        parts = [
-            [found.cpu().numpy() for found in search.candidates(chunk, n_candidates)]
-            for chunk in self._chunks(X)
-        ]
-        codes, errors = zip(*parts, strict=True)
-        return np.concatenate(codes), np.concatenate(errors)
-
-    def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
-        """Return the negative mean squared reconstruction error: higher is better, 0 is perfect.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Item vectors.
-        y : Ignored
-            Not used, present for API consistency.
-        sample_weight : array-like of shape (n_samples,), optional
-            Non-negative weights of the rows.
-
-        Returns
-        -------
-        score : float
-            Mean over rows and features, in squared units of the input, with a minus sign.
-        """
-        source = self._row_source(X)
-        weights: Any = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(
-                sample_weight, source.array, dtype=np.float64, ensure_non_negative=True
-            )
-            if not weights.sum():  # newer versions of scikit-learn say so themselves
-                raise ValueError("sample_weight sums to zero; give at least one positive weight.")
-        total = 0.0
-        for rows, block in source.blocks():
-            difference = block - self._decode(self._encode(block))
-            errors = np.square(difference, out=difference).mean(1, dtype=np.float64)
-            total += errors.sum() if weights is None else errors @ weights[rows]
-        return -float(total / (len(source) if weights is None else weights.sum()))
-
     @property
     def net_(self) -> Any:
         """The fitted torch module in evaluation mode, rebuilt from the arrays on first use."""
         return self._module()
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the fitted estimator to a file that holds arrays and plain values only.
-
-        Parameters
-        ----------
-        path : str or path-like
-            File to write; it appears complete or not at all.
-        """
-        check_is_fitted(self)
-        state = self.__getstate__()
-        state.pop("_skl_callbacks", None)  # they belong to the process, not to the model
-        if self.codebook_mode is not None:
-            modes = QuantizeForwardMode.parse_modes(self.codebook_mode, self.n_layers)
-            state["codebook_mode"] = [mode.name for mode in modes]
-        write_state(path, type(self).__name__, state)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> Any:
-        """Read a fitted estimator that `save` wrote; no code from the file is run.
-
-        Parameters
-        ----------
-        path : str or path-like
-            File to read.
-
-        Returns
-        -------
-        estimator : RQVAETransformer
-            The fitted estimator.
-        """
-        estimator = cls()
-        estimator.__setstate__(read_state(path, cls.__name__))
-        return estimator
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters; with `deep` also those in `net_params` under names of their own.
@@ -609,15 +453,6 @@ class RQVAETransformer(
             self.net_params = {**(self.net_params or {}), **for_net}
         return self
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []  # codes are integers whatever the input
-        return tags
-
-    @property
-    def _n_features_out(self) -> int:
-        return len(self.codebooks_)
-
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         state.pop("_holder", None)
@@ -627,6 +462,14 @@ class RQVAETransformer(
         super().__setstate__(state)
         if "codebooks_" in self.__dict__:
             self._holder = _ModuleHolder()
+
+    def _plain_state(self) -> dict[str, Any]:
+        state = super()._plain_state()
+        state.pop("_skl_callbacks", None)  # they belong to the process, not to the model
+        if self.codebook_mode is not None:
+            modes = QuantizeForwardMode.parse_modes(self.codebook_mode, self.n_layers)
+            state["codebook_mode"] = [mode.name for mode in modes]
+        return state
 
     def _max_training_rows(self, n_features: int) -> int:
         """Return how many distinct rows a fit takes into account."""
@@ -638,14 +481,7 @@ class RQVAETransformer(
         self, X: Any, sample_weight: Any, reset: bool = True
     ) -> tuple[RowSource, NDArray[np.float64] | None]:
         source = validated_rows(self, as_array(X), reset=reset)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, source.array, dtype=np.float64, ensure_non_negative=True
-            )
-            if not sample_weight.any():
-                raise ValueError(
-                    "sample_weight is zero for all rows; at least one needs a positive weight."
-                )
+        weight = validated_weight(sample_weight, source)
         n_features = source.shape[1]
         if self.n_cat_features > n_features:
             raise ValueError(
@@ -655,7 +491,7 @@ class RQVAETransformer(
             )
         if self.n_cat_features:
             self._check_categories(source)
-        return source, sample_weight
+        return source, weight
 
     def _check_categories(self, source: RowSource) -> None:
         for _, block in source.blocks():
@@ -667,14 +503,6 @@ class RQVAETransformer(
                     f"range from {categories.min()} to {categories.max()}; encode them with "
                     "OneHotEncoder."
                 )
-
-    def _row_source(self, X: Any) -> RowSource:
-        check_is_fitted(self)
-        return validated_rows(self, as_array(X), reset=False)
-
-    def _validate_rows(self, X: Any) -> NDArray[np.float32]:
-        check_is_fitted(self)
-        return validate_data(self, as_array(X), dtype=np.float32, order="C", reset=False)
 
     def _search(self) -> Search:
         check_is_fitted(self)
@@ -693,6 +521,14 @@ class RQVAETransformer(
         search = self._search()
         codes = [search.encode(chunk, self.n_beams) for chunk in self._chunks(X)]
         return torch.cat(codes).cpu().numpy()
+
+    def _candidates(
+        self, X: NDArray[np.float32], n_candidates: int
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        search = self._search()
+        for chunk in self._chunks(X):
+            codes, errors = search.candidates(chunk, n_candidates)
+            yield codes.cpu().numpy(), errors.cpu().numpy()
 
     @torch.no_grad()
     def _decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -9,20 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from sklearn_rqvae._codec import SemanticIDMixin
 from sklearn_rqvae._compat import Interval, fit_context
 from sklearn_rqvae._distinct_rows import canonical_rows
-from sklearn_rqvae._row_source import RowSource, blocks_of, validated_rows
+from sklearn_rqvae._row_source import RowSource, validated_rows, validated_weight
 from sklearn_rqvae._rows import closed_form_rows
-from sklearn_rqvae._validation import (
-    as_array,
-    check_codebook_size,
-    check_codes,
-    check_squares,
-)
+from sklearn_rqvae._validation import as_array, check_codebook_size, check_squares
 from sklearn_rqvae.quantize._additive import fit_codebooks
 from sklearn_rqvae.quantize._beam import SearchTables, beam_search
 from sklearn_rqvae.quantize._residual import sum_codewords
@@ -33,7 +28,7 @@ __all__ = ["ResidualKMeans"]
 _CHUNK_ROWS = 1024
 
 
-class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class ResidualKMeans(SemanticIDMixin, BaseEstimator):
     r"""Learn semantic IDs by residual k-means, refined by least squares.
 
     A row is approximated by the mean plus a sum of codewords, one from each of `n_layers`
@@ -142,7 +137,7 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         source = validated_rows(self, as_array(X), reset=True)
         sizes = check_codebook_size(self.codebook_size, self.n_layers)
         n_rows = self._max_training_rows(source.shape[1])
-        rows, weight, mean = _centered_rows(source, _check_weight(sample_weight, source), n_rows)
+        rows, weight, mean = _centered_rows(source, validated_weight(sample_weight, source), n_rows)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         generator = torch.Generator().manual_seed(int(seed))
         codebooks = fit_codebooks(
@@ -157,142 +152,21 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.codebooks_ = [codebook.numpy().copy() for codebook in codebooks]
         return self
 
-    def transform(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Return the semantic ID of each row.
-
-        A row's codes depend on the row alone, not on the rows beside it, their order or number.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Item vectors.
-
-        Returns
-        -------
-        codes : ndarray of shape (n_samples, n_layers), dtype=int64
-            Code of each row at each level.
-        """
-        source = self._row_source(X)
-        codes = np.empty((len(source), len(self.codebooks_)), dtype=np.int64)
-        for rows, block in source.blocks():
-            codes[rows] = self._encode(block)
-        return codes
-
-    def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:
-        """Reconstruct rows from their codes, or coarsely from those of the first levels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_levels)
-            Codes of the first ``n_levels`` levels, at least one, as `transform` returns them.
-
-        Returns
-        -------
-        reconstruction : ndarray of shape (n_samples, n_features), dtype=float32
-            The mean plus the codewords.
-
-        Raises
-        ------
-        ValueError
-            If `X` holds a value that is not a code, or has too many columns.
-        """
-        check_is_fitted(self)
-        sizes = [len(codebook) for codebook in self.codebooks_]
-        codes = np.asarray(as_array(X))
-        if codes.ndim != 2 or not len(codes):
-            check_codes(codes, sizes)  # says what is wrong
-        reconstruction = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
-        for rows in blocks_of(len(codes), self.n_features_in_):
-            reconstruction[rows] = self._decode(check_codes(codes[rows], sizes))
-        return reconstruction
-
-    def candidate_codes(
-        self, X: ArrayLike, n_candidates: int = 16
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return several semantic IDs for each row, the best one first.
-
-        Use it to give colliding items different IDs at the least cost.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Item vectors.
-        n_candidates : int, default=16
-            Candidates for each row, at least 1.
-
-        Returns
-        -------
-        codes : ndarray of shape (n_samples, n_found, n_layers), dtype=int64
-            Candidates by rising error; `n_found` is `n_candidates`, or the number of code tuples if
-            that is less.
-        errors : ndarray of shape (n_samples, n_found), dtype=float32
-            Squared errors of their reconstructions, summed over the features.
-        """
-        if not isinstance(n_candidates, Integral) or n_candidates < 1:
-            raise ValueError(f"n_candidates={n_candidates!r} should be an integer of at least 1.")
-        parts = list(self._search(self._validate_rows(X), int(n_candidates)))
-        codes, errors = zip(*parts, strict=True)
-        return np.concatenate(codes), np.concatenate(errors)
-
-    def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
-        """Return the negative mean squared reconstruction error: higher is better, 0 is perfect.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Item vectors.
-        y : Ignored
-            Not used, present for API consistency.
-        sample_weight : array-like of shape (n_samples,), optional
-            Non-negative weights of the rows.
-
-        Returns
-        -------
-        score : float
-            Mean over rows and features, in squared units of the input, with a minus sign.
-        """
-        source = self._row_source(X)
-        weight = _check_weight(sample_weight, source)
-        total = 0.0
-        for rows, block in source.blocks():
-            difference = block - self._decode(self._encode(block))
-            errors = np.square(difference, out=difference).mean(1, dtype=np.float64)
-            total += errors.sum() if weight is None else errors @ weight[rows]
-        return -float(total / (len(source) if weight is None else weight.sum()))
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []  # codes are integers whatever the input
-        return tags
-
-    @property
-    def _n_features_out(self) -> int:
-        return len(self.codebooks_)
-
     def _max_training_rows(self, n_features: int) -> int:
         """Return how many distinct rows a fit takes into account."""
         return closed_form_rows(check_codebook_size(self.codebook_size, self.n_layers))
 
-    def _row_source(self, X: ArrayLike) -> RowSource:
-        check_is_fitted(self)
-        return validated_rows(self, as_array(X), reset=False)
-
-    def _validate_rows(self, X: ArrayLike) -> NDArray[np.float32]:
-        check_is_fitted(self)
-        return validate_data(self, as_array(X), dtype=np.float32, order="C", reset=False)
-
     def _encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
-        return np.concatenate([codes[:, 0] for codes, _ in self._search(X, self.n_beams)])
+        return np.concatenate([codes[:, 0] for codes, _ in self._candidates(X, self.n_beams)])
 
-    def _search(
-        self, X: NDArray[np.float32], n_beams: int
+    def _candidates(
+        self, X: NDArray[np.float32], n_candidates: int
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Yield candidates and their errors, chunk by chunk."""
         codebooks = self._codebook_tensors()
         tables = SearchTables(codebooks)
         for start in range(0, len(X), _CHUNK_ROWS):
             centered = torch.from_numpy(X[start : start + _CHUNK_ROWS] - self.mean_)
-            codes, errors = beam_search(centered, codebooks, n_beams, tables=tables)
+            codes, errors = beam_search(centered, codebooks, n_candidates, tables=tables)
             yield codes.numpy(), errors.numpy()
 
     def _decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -302,18 +176,6 @@ class ResidualKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def _codebook_tensors(self) -> list[torch.Tensor]:
         # Copies: arrays loaded as memory maps are read-only, which torch warns of.
         return [torch.tensor(codebook) for codebook in self.codebooks_]
-
-
-def _check_weight(sample_weight: ArrayLike | None, source: RowSource) -> NDArray[np.float64] | None:
-    """Return weights that are finite, non-negative and not all zero; None stays None."""
-    if sample_weight is None:
-        return None
-    weight = _check_sample_weight(
-        sample_weight, source.array, dtype=np.float64, ensure_non_negative=True
-    )
-    if not weight.any():  # newer versions of scikit-learn say so themselves
-        raise ValueError("sample_weight is zero for all rows; give at least one non-zero weight.")
-    return weight
 
 
 def _centered_rows(

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
-__all__ = ["RowSource", "blocks_of", "validated_rows"]
+__all__ = ["RowSource", "blocks_of", "validated_rows", "validated_weight"]
 
 # Numbers in a block: small beside any matrix that is worth cutting up, large beside what cutting
 # costs.
@@ -126,6 +126,40 @@ def validated_rows(estimator: Any, X: Any, *, reset: bool) -> RowSource:
         return RowSource(X)
     validate_data(estimator, X[:1], dtype=np.float32, order="C", reset=reset)
     return RowSource(X, estimator)
+
+
+def validated_weight(
+    sample_weight: ArrayLike | None, source: RowSource
+) -> NDArray[np.float64] | None:
+    """Check the weights of rows; None, for equal ones, stays None.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,) or None
+        Weights.
+    source : RowSource
+        The rows.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_samples,), dtype=float64, or None
+        The weights: finite, non-negative and not all zero.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    if sample_weight is None:
+        return None
+    weight = _check_sample_weight(
+        sample_weight, source.array, dtype=np.float64, ensure_non_negative=True
+    )
+    if not weight.any():  # newer versions of scikit-learn say so themselves
+        raise ValueError(
+            "sample_weight is zero for all rows; give at least one of them a positive weight."
+        )
+    return weight
 
 
 def blocks_of(n_samples: int, n_features: int) -> Iterator[slice]:

@@ -38,10 +38,15 @@ def public_names():
             if not of_fields:
                 yield f"{package}.{name}"
             if inspect.isclass(value):
-                for method in vars(value):
-                    public = not method.startswith(("_", "on_"))
-                    if public and inspect.isfunction(inspect.unwrap(getattr(value, method))):
-                        yield f"{package}.{name}.{method}"
+                for method in methods_of(value):
+                    yield f"{package}.{name}.{method}"
+
+
+def methods_of(cls):
+    """Return the public methods that a class has from this package, inherited ones too."""
+    ours = [base for base in cls.__mro__ if base.__module__.startswith("sklearn_rqvae")]
+    names = {name for base in ours for name in vars(base) if not name.startswith(("_", "on_"))}
+    return [name for name in names if inspect.isroutine(inspect.unwrap(getattr(cls, name)))]
 
 
 @pytest.mark.parametrize("name", sorted(set(public_names())))

@@ -41,6 +41,7 @@ FLOORS = [
         "_training",
         "_architecture",
         "_persistence",
+        "_codec",
     },
     {"_estimator", "_residual_kmeans", "embedding"},
     {"plotting", "persistence", "report", "_report", "io"},

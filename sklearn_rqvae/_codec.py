@@ -1,0 +1,221 @@
+"""From rows to codes and back: what every estimator of semantic IDs does once it is fitted."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklearn_rqvae._persistence import read_state, write_state
+from sklearn_rqvae._row_source import RowSource, blocks_of, validated_rows, validated_weight
+from sklearn_rqvae._validation import as_array, check_codes
+
+__all__ = ["SemanticIDMixin"]
+
+
+class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
+    """Give an estimator with codebooks its public methods: transform, score, save and the like.
+
+    The estimator's `fit` sets `codebooks_`, `n_features_in_` and whatever `_encode`, `_decode` and
+    `_candidates`, which it defines, need. It stands left of ``BaseEstimator``.
+
+    Attributes
+    ----------
+    codebooks_ : list of ndarray of shape (codebook_size, embed_dim)
+        The codewords of each level.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    """
+
+    codebooks_: list[NDArray[np.float32]]
+    n_features_in_: int
+
+    @abstractmethod
+    def _encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the codes of checked rows, of shape (n_samples, n_layers)."""
+
+    @abstractmethod
+    def _decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return rows, of shape (n_samples, n_features), from checked codes of the first levels."""
+
+    @abstractmethod
+    def _candidates(
+        self, X: NDArray[np.float32], n_candidates: int
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield candidates of consecutive checked rows, and their errors, the best ones first."""
+
+    def transform(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return the semantic ID of each row.
+
+        A row's codes depend on the row alone, not on the rows beside it, their order or number.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_layers), dtype=int64
+            Code of each row at each level.
+        """
+        source = self._row_source(X)
+        codes = np.empty((len(source), len(self.codebooks_)), dtype=np.int64)
+        for rows, block in source.blocks():
+            codes[rows] = self._encode(block)
+        return codes
+
+    def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Reconstruct rows from their codes, or coarsely from those of the first levels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_levels)
+            Codes of the first ``n_levels`` levels, at least one, as `transform` returns them.
+
+        Returns
+        -------
+        reconstruction : ndarray of shape (n_samples, n_features), dtype=float32
+            Decoded rows in the units of the input; probabilities in the columns that were given to
+            `fit` as categories.
+
+        Raises
+        ------
+        ValueError
+            If `X` holds a value that is not a code, or has too many columns.
+        """
+        check_is_fitted(self)
+        sizes = [len(codebook) for codebook in self.codebooks_]
+        codes = np.asarray(as_array(X))
+        if codes.ndim != 2 or not len(codes):
+            check_codes(codes, sizes)  # says what is wrong
+        reconstruction = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
+        for rows in blocks_of(len(codes), self.n_features_in_):
+            reconstruction[rows] = self._decode(check_codes(codes[rows], sizes))
+        return reconstruction
+
+    def candidate_codes(
+        self, X: ArrayLike, n_candidates: int = 16
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return several semantic IDs for each row, the best one first.
+
+        The first one is what `transform` returns when ``n_candidates`` is `n_beams`. Use it to give
+        colliding items different IDs at the least cost.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+        n_candidates : int, default=16
+            Candidates for each row, at least 1.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_found, n_layers), dtype=int64
+            Candidates by rising error; `n_found` is `n_candidates`, or the number of code tuples if
+            that is less.
+        errors : ndarray of shape (n_samples, n_found), dtype=float32
+            Squared errors of their reconstructions, summed over the features.
+
+        Raises
+        ------
+        ValueError
+            If `n_candidates` isn't a positive integer.
+        """
+        if not isinstance(n_candidates, Integral) or n_candidates < 1:
+            raise ValueError(f"n_candidates={n_candidates!r} should be an integer of at least 1.")
+        check_is_fitted(self)
+        X = validate_data(self, as_array(X), dtype=np.float32, order="C", reset=False)
+        codes, errors = zip(*self._candidates(X, int(n_candidates)), strict=True)
+        return np.concatenate(codes), np.concatenate(errors)
+
+    def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
+        """Return the negative mean squared reconstruction error: higher is better, 0 is perfect.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+        y : Ignored
+            Not used, present for API consistency.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative weights of the rows.
+
+        Returns
+        -------
+        score : float
+            Mean over rows and features, in squared units of the input, with a minus sign.
+        """
+        source = self._row_source(X)
+        weight = validated_weight(sample_weight, source)
+        total = 0.0
+        for rows, block in source.blocks():
+            difference = block - self._decode(self._encode(block))
+            errors = np.square(difference, out=difference).mean(1, dtype=np.float64)
+            total += errors.sum() if weight is None else errors @ weight[rows]
+        return -float(total / (len(source) if weight is None else weight.sum()))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the fitted estimator to a file that holds arrays and plain values only.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write; it appears complete or not at all.
+
+        Raises
+        ------
+        TypeError
+            If a parameter has a value that is neither a number, a string, None, nor made of these,
+            such as a ``RandomState``.
+        """
+        check_is_fitted(self)
+        write_state(path, type(self).__name__, self._plain_state())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Any:
+        """Read a fitted estimator that `save` wrote; no code from the file is run.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to read.
+
+        Returns
+        -------
+        estimator : object
+            The fitted estimator, of the class that `load` is called on.
+
+        Raises
+        ------
+        CheckpointError
+            If the file isn't of `save`, holds another estimator, is damaged, or comes from a later
+            version of the format.
+        """
+        estimator: Any = cls()
+        estimator.__setstate__(read_state(path, cls.__name__))
+        return estimator
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # codes are integers whatever the input
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.codebooks_)
+
+    def _plain_state(self) -> dict[str, Any]:
+        """Return what `save` writes: parameters and fitted attributes as plain values."""
+        return dict(self.__getstate__())  # type: ignore[call-overload]
+
+    def _row_source(self, X: Any) -> RowSource:
+        check_is_fitted(self)
+        return validated_rows(self, as_array(X), reset=False)
