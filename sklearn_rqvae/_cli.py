@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import pickle
 import sys
 import time
 import warnings
@@ -24,14 +23,11 @@ from sklearn_rqvae._cli_io import (
     read_table,
     write_table,
 )
+from sklearn_rqvae._cli_model import MODEL_HELP, load_model, quantizer_of, save_model
 from sklearn_rqvae._files import check_place, replace_file
 from sklearn_rqvae._version import __version__
 
 __all__ = ["main"]
-
-_MODEL_FORMAT = 1
-# A joblib file is a pickle.
-_MODEL_HELP = "what fit saved; loading it runs code in it, so take only files that you trust"
 
 # Rows between two steps of a progress bar.
 _BATCH_ROWS = 1024
@@ -97,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.set_defaults(run=_fit)
 
     encode = commands.add_parser("encode", help="write the IDs of items")
-    encode.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    encode.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     _add_input(encode)
     encode.add_argument(
         "--out", default="-", metavar="FILE", help=f"{FORMATS}, or a directory; '-' prints"
@@ -107,14 +103,14 @@ def _parser() -> argparse.ArgumentParser:
     decode = commands.add_parser(
         "decode", help="write the vectors that IDs, or prefixes, stand for"
     )
-    decode.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    decode.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     decode.add_argument("input", metavar="IDS", help="what encode wrote, or an array of codes")
     decode.add_argument("--levels", type=int, help="decode the first codes only")
     decode.add_argument("--out", default="-", metavar="FILE", help=f"{FORMATS}; '-' prints")
     decode.set_defaults(run=_decode)
 
     report = commands.add_parser("report", help="tell how good a model's IDs are for items")
-    report.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    report.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     _add_input(report)
     report.add_argument("--json", action="store_true", help="print one JSON object")
     report.add_argument("--full", action="store_true", help="print findings and a verdict too")
@@ -158,7 +154,7 @@ def _fit(args: argparse.Namespace) -> None:
     if Path(args.input).is_dir():
         from sklearn_rqvae._cli_directory import fit_directory
 
-        print(fit_directory(args, quantizer, _save_model))
+        print(fit_directory(args, quantizer, save_model))
         return
     check_place(args.out)
     if args.ids:
@@ -178,7 +174,7 @@ def _fit(args: argparse.Namespace) -> None:
     _fit_quantizer(quantizer, vectors)
     codes = _in_batches(quantizer.transform, vectors, "encoding")
     quality = _quality(quantizer, vectors, codes)
-    _save_model(args, pipeline)
+    save_model(args, pipeline)
     if args.ids:
         write_table(args.ids, ids, "semantic_id", codes)
     print(
@@ -188,7 +184,7 @@ def _fit(args: argparse.Namespace) -> None:
 
 
 def _encode(args: argparse.Namespace) -> None:
-    model = _load_model(args.model)
+    model = load_model(args.model)
     if Path(args.input).is_dir():
         from sklearn_rqvae._cli_directory import encode_directory
 
@@ -203,7 +199,7 @@ def _encode(args: argparse.Namespace) -> None:
 
 
 def _decode(args: argparse.Namespace) -> None:
-    model = _load_model(args.model)
+    model = load_model(args.model)
     check_table(args.out)
     codes = read_matrix(args.input, "semantic_id")
     if args.levels is not None and not 1 <= args.levels <= codes.shape[1]:
@@ -217,7 +213,7 @@ def _decode(args: argparse.Namespace) -> None:
     else:
         table = read_table(args.input)
         ids = table.get("item_id") or table.get("id") or range(len(codes))
-    vectors = _in_batches(_quantizer_of(model).inverse_transform, codes, "decoding")
+    vectors = _in_batches(quantizer_of(model).inverse_transform, codes, "decoding")
     write_table(args.out, ids, "vector", vectors)
     if args.out != "-":
         print(f"Wrote {len(vectors)} vectors of length {vectors.shape[1]} to {args.out}.")
@@ -228,12 +224,12 @@ def _report(args: argparse.Namespace) -> None:
         check_place(args.html)
     elif not args.full and (args.name or args.label or args.no_compare):
         raise ValueError("--name, --label and --no-compare belong to --full or --html.")
-    model = _load_model(args.model)
+    model = load_model(args.model)
     items, ids = _read_model_items(args, model)
     texts = items if model["text"] else None
     if texts is not None:
         items = _in_batches(model["pipeline"].named_steps["emb"].transform, items, "embedding")
-    quantizer = _quantizer_of(model)
+    quantizer = quantizer_of(model)
     if args.full or args.html:
         _full_report(args, quantizer, items, texts, ids)
         return
@@ -432,38 +428,6 @@ def _read_model_items(args: argparse.Namespace, model: dict[str, Any]) -> tuple[
     if not text and not vector and Path(args.input).suffix != ".npy":
         raise ValueError(f"name the column of {args.input} that holds the vectors with --vector.")
     return _read_items(args, text, None if text else vector, args.id or model["id"])
-
-
-def _save_model(args: argparse.Namespace, pipeline: Any) -> None:
-    import joblib
-
-    model = {
-        "sklearn_rqvae": _MODEL_FORMAT,
-        "pipeline": pipeline,
-        "text": args.text,
-        "vector": args.vector,
-        "id": args.id,
-    }
-    with replace_file(args.out) as file:
-        joblib.dump(model, file)
-
-
-def _load_model(path: str) -> dict[str, Any]:
-    import joblib
-
-    try:
-        model = joblib.load(path)
-    except (ValueError, EOFError, LookupError, AttributeError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path} is no model of sklearn-rqvae fit, or is damaged.") from error
-    if not isinstance(model, dict) or "sklearn_rqvae" not in model:
-        raise ValueError(f"{path} is no model of sklearn-rqvae fit.")
-    if model["sklearn_rqvae"] != _MODEL_FORMAT:
-        raise ValueError(f"{path} was saved by a newer version; run pip install -U sklearn-rqvae.")
-    return model
-
-
-def _quantizer_of(model: dict[str, Any]) -> Any:
-    return model["pipeline"].named_steps["rq"] if model["text"] else model["pipeline"]
 
 
 def _in_batches(function: Any, rows: Any, what: str) -> NDArray[Any]:

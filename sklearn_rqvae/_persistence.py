@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ import numpy as np
 from sklearn_rqvae._files import replace_file
 from sklearn_rqvae.exceptions import CheckpointError
 
-__all__ = ["FORMAT_VERSION", "read_state", "write_state"]
+__all__ = ["FORMAT_VERSION", "read_kind", "read_state", "write_state"]
 
 FORMAT_VERSION = 1
 _HEADER = "header.json"
@@ -69,21 +71,49 @@ def read_state(path: str | os.PathLike, kind: str) -> dict[str, Any]:
     CheckpointError
         If the file isn't such a file, is of a later format, or holds another class's state.
     """
+    with _opened(path) as (header, archive):
+        if header["kind"] != kind:
+            raise CheckpointError(
+                f"{os.fspath(path)!r} holds a {header['kind']}, not a {kind}; call "
+                f"{header['kind']}.load."
+            )
+        return _restore(header["state"], archive)
+
+
+def read_kind(path: str | os.PathLike) -> str:
+    """Return the name of the class whose state is in a file that `write_state` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File to read.
+
+    Returns
+    -------
+    kind : str
+        The name.
+
+    Raises
+    ------
+    CheckpointError
+        If the file isn't such a file, or is of a later format.
+    """
+    with _opened(path) as (header, _):
+        return header["kind"]
+
+
+@contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[tuple[dict[str, Any], zipfile.ZipFile]]:
+    """Yield a file's header and the file; whatever is wrong with it becomes a CheckpointError."""
     try:
         with zipfile.ZipFile(path) as archive:
             header = json.loads(archive.read(_HEADER))
             if header["format"] > FORMAT_VERSION:
                 raise CheckpointError(
                     f"{os.fspath(path)!r} has format {header['format']}, but this version reads up "
-                    "to "
-                    f"{FORMAT_VERSION}; upgrade sklearn-rqvae."
+                    f"to {FORMAT_VERSION}; upgrade sklearn-rqvae."
                 )
-            if header["kind"] != kind:
-                raise CheckpointError(
-                    f"{os.fspath(path)!r} holds a {header['kind']}, not a {kind}; call "
-                    f"{header['kind']}.load."
-                )
-            return _restore(header["state"], archive)
+            yield header, archive
     except (
         zipfile.BadZipFile,
         KeyError,
@@ -93,8 +123,7 @@ def read_state(path: str | os.PathLike, kind: str) -> dict[str, Any]:
     ) as error:
         raise CheckpointError(
             f"{os.fspath(path)!r} is not a file that save wrote, or it is damaged ({error}). Files "
-            "of joblib.dump "
-            "are read by joblib.load, torch checkpoints by "
+            "of joblib.dump are read by joblib.load, torch checkpoints by "
             "sklearn_rqvae.nn.RqVae.load_from_checkpoint."
         ) from error
 
@@ -125,8 +154,8 @@ def _flatten(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return value
     raise TypeError(
         f"{name} is of type {type(value).__name__}, which is not saved: only numbers, strings, "
-        "None, lists, "
-        "dictionaries and arrays are. Set that parameter to a plain value, or use joblib.dump."
+        "None, lists, dictionaries and arrays are. Set that parameter to a plain value, or use "
+        "joblib.dump."
     )
 
 

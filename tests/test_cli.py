@@ -14,6 +14,7 @@ import pytest
 import sklearn_rqvae
 from sklearn_rqvae import ResidualKMeans, _cli
 from sklearn_rqvae._cli import main
+from sklearn_rqvae._persistence import write_state
 from sklearn_rqvae.datasets import make_residual_blobs
 
 SMALL = ["--method", "kmeans", "--n-layers", "2", "--codebook-size", "4"]
@@ -353,6 +354,27 @@ def test_a_model_of_vectors_takes_no_texts(tmp_path, array, texts, capsys):
     assert "--vector" in fails(capsys, "encode", model, texts)
     run("fit", texts, "--text", "title", "--out", model, *SMALL)
     assert "fitted on texts" in fails(capsys, "encode", model, array)
+
+
+@pytest.mark.parametrize("kind", ["RQVAETransformer", "ResidualKMeans"])
+def test_a_model_that_python_saved_without_pickle_encodes_and_decodes(
+    tmp_path, array, vectors, kind
+):
+    quantizer = getattr(sklearn_rqvae, kind)(n_layers=2, codebook_size=4, random_state=0)
+    quantizer.fit(vectors).save(tmp_path / "m.plain")
+    codes, decoded = tmp_path / "codes.npy", tmp_path / "back.npy"
+    run("encode", tmp_path / "m.plain", array, "--out", codes)
+    run("decode", tmp_path / "m.plain", codes, "--out", decoded)
+    np.testing.assert_array_equal(np.load(codes), quantizer.transform(vectors))
+    np.testing.assert_array_equal(np.load(decoded), quantizer.inverse_transform(np.load(codes)))
+
+
+def test_a_zip_file_that_is_no_model_is_refused(tmp_path, array, vectors, capsys):
+    path = tmp_path / "m.plain"
+    write_state(path, "Thing", {})
+    assert "holds a Thing, not a model" in fails(capsys, "encode", path, array)
+    sklearn_rqvae.SemanticIDIndex().fit([[1, 2]]).save(path)
+    assert "is not a file that save wrote" in fails(capsys, "encode", path, array)
 
 
 def test_other_files_are_no_models(tmp_path, array, capsys):

@@ -45,7 +45,16 @@ FLOORS = [
     },
     {"_estimator", "_residual_kmeans", "embedding"},
     {"plotting", "persistence", "report", "_report", "io"},
-    {"_cli", "_cli_io", "_cli_index", "_cli_demo", "_cli_directory", "_cli_progress", "__main__"},
+    {
+        "_cli",
+        "_cli_io",
+        "_cli_index",
+        "_cli_demo",
+        "_cli_directory",
+        "_cli_model",
+        "_cli_progress",
+        "__main__",
+    },
 ]
 
 
