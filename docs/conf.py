@@ -35,6 +35,18 @@ autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc says types in words, with shapes and units
 numpydoc_show_class_members = False  # the class template lists them
 numpydoc_use_plots = False
+# Methods that a class has from others of the package, for the class template.
+autosummary_context = {
+    "methods_from_our_bases": {
+        name: sorted(
+            method
+            for base in getattr(sklearn_rqvae, name).__mro__[1:]
+            if base.__module__.startswith("sklearn_rqvae.")
+            for method in vars(base)
+        )
+        for name in ("RQVAETransformer", "ResidualKMeans", "SemanticIDIndex")
+    }
+}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 

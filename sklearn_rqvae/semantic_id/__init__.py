@@ -1,10 +1,11 @@
 """Semantic IDs as a catalog: unique, stable, searchable, ready for a generator."""
 
 from ._assignment import last_level_candidates
+from ._catalog import PrefixCapacity
 from ._drift import DriftReport, FitShift, compare_catalogs, fit_shift, match_codebooks
 from ._formats import level_letters, token_ids_to_ids, token_names, tokens_to_ids
 from ._generate import PrefixAllowedTokens, offset_token_table
-from ._index import PrefixCapacity, SemanticIDIndex
+from ._index import SemanticIDIndex
 from ._report import CollisionReport
 from ._trie import SemanticIDTrie
 

@@ -739,3 +739,20 @@ def beam(vectors, books, size):
         )
         residual = np.take_along_axis(residual, parent[..., None], 1) - book[code]
     return codes, (residual.astype(np.float64) ** 2).sum(-1)
+
+
+def test_what_fails_leaves_the_index_as_it_was():
+    codebooks = [np.eye(4), np.eye(4)]
+    index = SemanticIDIndex("raise").fit([[0, 1], [2, 3]], codebooks=codebooks)
+    for again in (
+        lambda: index.fit([[1], [1]]),  # collide
+        lambda: index.fit([[1], [2]], codebooks=codebooks),  # one level, two codebooks
+        lambda: index.append([[3, 3], [0, 1]], [7, 8]),  # the second ID is taken
+        lambda: index.append([[4, 0]], [7]),  # out of range
+    ):
+        with pytest.raises(ValueError, match=r"share their ID|codebooks have|taken|in \[0, 4\)"):
+            again()
+        assert index.ids_.tolist() == [[0, 1], [2, 3]]
+        assert index.level_sizes_ == (4, 4)
+        assert len(index.codebooks_) == 2
+    assert index.append([[3, 3]], [7]).tolist() == [[3, 3]]

@@ -1,0 +1,524 @@
+"""What can be asked of a catalog: items by ID, IDs by item, prefixes, neighbors, other forms."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import prod
+from operator import index
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _formats
+from ._drift import DriftReport, compare_catalogs
+from ._generate import PrefixAllowedTokens, offset_token_table
+from ._item_ids import hand_out
+from ._neighbors import decoded_neighbors, prefix_neighbors, sum_codewords
+from ._store import IDStore
+from ._trie import SemanticIDTrie
+
+__all__ = ["Catalog", "PrefixCapacity"]
+
+
+class PrefixCapacity(NamedTuple):
+    """How full the part of the catalog under a prefix is.
+
+    Attributes
+    ----------
+    n_items : int
+        Items whose ID begins with the prefix.
+    n_retired : int
+        IDs of removed items, kept from being used again.
+    size : int or None
+        IDs that the prefix can hold; None if suffixes are not limited.
+    n_free : int or None
+        IDs still free; None if suffixes are not limited.
+    """
+
+    n_items: int
+    n_retired: int
+    size: int | None
+    n_free: int | None
+
+
+class Catalog:
+    """Answer questions about IDs that are there already.
+
+    How they came about is not this class's business: `SemanticIDIndex`, which derives from it,
+    gives items their IDs and sets these attributes.
+
+    Attributes
+    ----------
+    collisions : str
+        What was done about equal codes; ``"suffix"`` says that the last code of an ID is one.
+    suffix_size : int or None
+        Number of codes reserved for the suffix.
+    codebooks_ : list of ndarray of shape (codebook_size, embed_dim), or None
+        Codewords, if known.
+    n_levels_ : int
+        Levels of the quantizer.
+    """
+
+    collisions: str
+    suffix_size: int | None
+    codebooks_: list[NDArray[Any]] | None
+    n_levels_: int
+    _store: IDStore
+    _sizes: list[int]
+    _n_suffixes: int
+
+    # What is in it
+
+    @property
+    def ids_(self) -> NDArray[np.int64]:
+        """Semantic IDs, in the order in which items were added."""
+        self._check_fitted()
+        return self._store.layout.unpack(self._store.keys)
+
+    @property
+    def codes_(self) -> NDArray[np.int64]:
+        """Semantic IDs without the suffix."""
+        self._check_fitted()
+        return self._store.layout.unpack(self._store.keys, self.n_levels_)
+
+    @property
+    def item_ids_(self) -> NDArray[Any]:
+        """Item ids, in the order in which items were added."""
+        self._check_fitted()
+        return hand_out(self._store.item_ids)
+
+    @property
+    def width(self) -> int:
+        """Number of codes in each ID, the suffix included."""
+        self._check_fitted()
+        return self.n_levels_ + (self.collisions == "suffix")
+
+    @property
+    def level_sizes_(self) -> tuple[int, ...]:
+        """Number of codes at each position of an ID."""
+        self._check_fitted()
+        if self.collisions != "suffix":
+            return tuple(self._sizes)
+        return (*self._sizes, self.suffix_size or self._n_suffixes)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the index arrays in bytes, without the characters of long strings."""
+        self._check_fitted()
+        return self._store.nbytes
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        self._check_fitted()
+        return len(self._store)
+
+    def __contains__(self, item_id: object) -> bool:
+        """Tell whether an item is in the index."""
+        self._check_fitted()
+        return self._store.row_of(item_id) is not None
+
+    def __getitem__(self, item_id: Any) -> tuple[int, ...]:
+        """Return the semantic ID of an item."""
+        self._check_fitted()
+        return tuple(self._id_at(self._row(item_id)))
+
+    def __repr__(self) -> str:
+        """Say what it is and how much is in it."""
+        if not hasattr(self, "_store"):
+            return f"SemanticIDIndex(collisions={self.collisions!r})"
+        return (
+            f"SemanticIDIndex(collisions={self.collisions!r}, n_items={len(self)}, "
+            f"level_sizes={self.level_sizes_})"
+        )
+
+    # Lookups
+
+    def ids_of(self, item_ids: Any) -> NDArray[np.int64]:
+        """Return the semantic IDs of items.
+
+        Parameters
+        ----------
+        item_ids : array-like of int or str of shape (n,)
+            Items, repeated if you like.
+
+        Returns
+        -------
+        ids : ndarray of int of shape (n, width)
+            Their IDs.
+
+        Raises
+        ------
+        KeyError
+            If an item isn't in the index.
+        """
+        self._check_fitted()
+        return self._store.layout.unpack(self._store.keys[self._store.rows_of(item_ids)])
+
+    def item(self, semantic_id: Sequence[int]) -> int | str:
+        """Return the item that has a semantic ID.
+
+        Parameters
+        ----------
+        semantic_id : sequence of int of length width
+            The ID.
+
+        Returns
+        -------
+        item_id : int or str
+            The item.
+
+        Raises
+        ------
+        KeyError
+            If no item has this ID, or several do (``collisions="none"``); then use `items`.
+        """
+        prefix = self._check_prefix(semantic_id)
+        if len(prefix) != self.width:
+            raise KeyError(f"{prefix} has {len(prefix)} codes, an ID has {self.width}; see items.")
+        start, stop = self._store.range(prefix)
+        if stop - start != 1:
+            found = "no item has" if start == stop else f"{stop - start} items share"
+            raise KeyError(f"{found} the ID {prefix}")
+        return self._store.item_ids.item(self._store.order.item(start))
+
+    def items(self, prefix: Sequence[int] = ()) -> NDArray[Any]:
+        """Return the items whose ID begins with a prefix.
+
+        Parameters
+        ----------
+        prefix : sequence of int
+            Codes of the first levels; a whole ID; or nothing, for all items.
+
+        Returns
+        -------
+        item_ids : ndarray of shape (n,)
+            Items in the order of their IDs; empty if there are none.
+        """
+        start, stop = self._store.range(self._check_prefix(prefix))
+        return self._store.items_at(slice(start, stop))
+
+    def children(self, prefix: Sequence[int] = ()) -> NDArray[np.int64]:
+        """Return the codes that can follow a prefix.
+
+        Parameters
+        ----------
+        prefix : sequence of int
+            Codes of the first levels.
+
+        Returns
+        -------
+        codes : ndarray of int of shape (n,)
+            Next codes for which there are items, ascending; empty after a whole ID or an unused
+            prefix. For many lookups in a row, as in generation, use `trie`.
+        """
+        prefix = self._check_prefix(prefix)
+        if len(prefix) == self.width:
+            return np.empty(0, dtype=np.int64)
+        return self._store.children(prefix, self.level_sizes_[len(prefix)])
+
+    def prefix_counts(self, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Count the items under every prefix of a length.
+
+        Parameters
+        ----------
+        depth : int
+            Length of the prefixes, from 1 to the width of an ID.
+
+        Returns
+        -------
+        prefixes : ndarray of int of shape (n, depth)
+            Prefixes in use, in order.
+        counts : ndarray of int of shape (n,)
+            Items under each.
+        """
+        if not 1 <= depth <= self.width:
+            raise ValueError(f"depth={depth} should be in [1, {self.width}], the width of an ID.")
+        return self._store.prefix_counts(depth)
+
+    def capacity(self, prefix: Sequence[int] = ()) -> PrefixCapacity:
+        """Tell how many IDs under a prefix are in use, and how many are left.
+
+        Parameters
+        ----------
+        prefix : sequence of int
+            Codes of the first levels.
+
+        Returns
+        -------
+        capacity : PrefixCapacity
+            Items, retired IDs, and the number of IDs in all and still free.
+        """
+        prefix = self._check_prefix(prefix)
+        start, stop = self._store.range(prefix)
+        n_retired = self._store.count_retired(prefix)
+        unlimited = self.collisions == "none" or (
+            self.collisions == "suffix" and self.suffix_size is None and len(prefix) < self.width
+        )
+        if unlimited:
+            return PrefixCapacity(stop - start, n_retired, None, None)
+        size = prod(self.level_sizes_[len(prefix) :])
+        return PrefixCapacity(stop - start, n_retired, size, size - (stop - start) - n_retired)
+
+    def prefix_neighbors(
+        self, item_id: Any, n_neighbors: int = 10
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Find the items that share the longest prefix with an item.
+
+        Parameters
+        ----------
+        item_id : int or str
+            The item.
+        n_neighbors : int, default=10
+            Number of items to return, fewer if the catalog is smaller.
+
+        Returns
+        -------
+        item_ids : ndarray of shape (n_neighbors,)
+            Other items, those with the longest shared prefix first, and among these in the order
+            of IDs.
+        n_shared : ndarray of int of shape (n_neighbors,)
+            Number of leading codes in common.
+        """
+        self._check_fitted()
+        _check_n_neighbors(n_neighbors)
+        places, n_shared = prefix_neighbors(self._store, self._row(item_id), n_neighbors)
+        return self._store.items_at(places), n_shared
+
+    def decoded_neighbors(
+        self,
+        item_id: Any,
+        n_neighbors: int = 10,
+        *,
+        decode: Callable[[NDArray[np.int64]], Any] | None = None,
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Find the items whose decoded vectors are nearest to that of an item.
+
+        Parameters
+        ----------
+        item_id : int or str
+            The item.
+        n_neighbors : int, default=10
+            Number of items to return, fewer if the catalog is smaller.
+        decode : callable, optional
+            Maps codes of shape (n, n_levels) to vectors of shape (n, n_features), as an estimator's
+            ``inverse_transform`` does. By default the sum of the codewords, if codebooks are known.
+
+        Returns
+        -------
+        item_ids : ndarray of shape (n_neighbors,)
+            Other items, the nearest first; among equally near ones in the order of IDs.
+        distances : ndarray of shape (n_neighbors,)
+            Euclidean distances of the decoded vectors; 0 for items with the same codes. All items
+            are decoded and compared, in chunks.
+        """
+        self._check_fitted()
+        _check_n_neighbors(n_neighbors)
+        row = self._row(item_id)
+        if decode is None:
+            if self.codebooks_ is None:
+                raise ValueError(
+                    "the codebooks aren't known; pass decode=estimator.inverse_transform, or "
+                    "codebooks to fit."
+                )
+            decode = partial(sum_codewords, self.codebooks_)
+        places, distances = decoded_neighbors(self._store, row, n_neighbors, self.n_levels_, decode)
+        return self._store.items_at(places), distances
+
+    def trie(self) -> SemanticIDTrie:
+        """Return the IDs as a trie in numpy arrays, for constrained decoding.
+
+        Returns
+        -------
+        trie : SemanticIDTrie
+            A copy of the IDs as they are now; it doesn't follow later changes.
+        """
+        self._check_fitted()
+        keys = self._store.sorted_keys()
+        return SemanticIDTrie(self._store.layout.unpack(keys), self.level_sizes_)
+
+    def drift(
+        self,
+        other: Catalog,
+        *,
+        codebooks: Sequence[Any] | None = None,
+        other_codebooks: Sequence[Any] | None = None,
+    ) -> DriftReport:
+        """Compare this catalog with a later one.
+
+        Parameters
+        ----------
+        other : SemanticIDIndex
+            The later catalog.
+        codebooks, other_codebooks : sequence of array-like, optional
+            Codewords of this and the later catalog, (codebook_size, embed_dim) for each level; by
+            default those that the indexes know.
+
+        Returns
+        -------
+        report : DriftReport
+            Which items came, went and changed their codes; see `compare_catalogs`.
+        """
+        self._check_fitted()
+        other._check_fitted()
+        return compare_catalogs(
+            self.codes_,
+            self.item_ids_,
+            other.codes_,
+            other.item_ids_,
+            codebooks=self.codebooks_ if codebooks is None else codebooks,
+            other_codebooks=other.codebooks_ if other_codebooks is None else other_codebooks,
+        )
+
+    # In other forms
+
+    def to_tokens(self, template: str = _formats.TOKEN_TEMPLATE) -> list[list[str]]:
+        """Return IDs as tokens such as ``["<a_12>", "<b_5>"]``.
+
+        Parameters
+        ----------
+        template : str, default="<{letter}_{code}>"
+            Format of a token; ``{letter}`` is a, b, …, z, aa, … by level.
+
+        Returns
+        -------
+        tokens : list of list of str
+            Tokens of each item, in the order in which items were added.
+        """
+        return _formats.ids_to_tokens(self.ids_, template)
+
+    def token_names(self, template: str = _formats.TOKEN_TEMPLATE) -> list[list[str]]:
+        """Return all tokens that a tokenizer needs, by level.
+
+        Parameters
+        ----------
+        template : str, default="<{letter}_{code}>"
+            Format of a token.
+
+        Returns
+        -------
+        names : list of list of str
+            ``names[level][code]``, also for codes that no item has.
+        """
+        return _formats.token_names(self.level_sizes_, template)
+
+    def to_token_ids(self, offset: int = 0) -> NDArray[np.int64]:
+        """Return IDs as integers that tell the level: each level has a range of its own.
+
+        Parameters
+        ----------
+        offset : int, default=0
+            First number of the first level.
+
+        Returns
+        -------
+        token_ids : ndarray of int of shape (n_items, width)
+            ``offset``, plus the sizes of all levels before, plus the code.
+        """
+        return _formats.ids_to_token_ids(self.ids_, self.level_sizes_, offset)
+
+    def prefix_allowed_tokens_fn(
+        self,
+        token_ids: int | Sequence[Sequence[int]] = 0,
+        *,
+        eos_token_id: int,
+        prompt_length: int | None = None,
+        begin_token_id: int | None = None,
+    ) -> PrefixAllowedTokens:
+        """Return what keeps ``generate`` of Hugging Face transformers on IDs of the catalog.
+
+        Parameters
+        ----------
+        token_ids : int or sequence of sequences of int, default=0
+            ``token_ids[level][code]`` is the number of a token in the tokenizer; an integer is the
+            offset of `to_token_ids`.
+        eos_token_id : int
+            Token that ends the output.
+        prompt_length : int, optional
+            Number of tokens before the ID: 1 for encoder-decoder models, the padded length of the
+            prompt for decoder-only models.
+        begin_token_id : int, optional
+            Token before the ID, instead of `prompt_length`; the last occurrence counts.
+
+        Returns
+        -------
+        function : PrefixAllowedTokens
+            Pass it as ``prefix_allowed_tokens_fn``.
+        """
+        sizes = self.level_sizes_
+        table = offset_token_table(sizes, token_ids) if isinstance(token_ids, int) else token_ids
+        return PrefixAllowedTokens(
+            self.trie(),
+            table,
+            eos_token_id=eos_token_id,
+            prompt_length=prompt_length,
+            begin_token_id=begin_token_id,
+        )
+
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame: ``item_id``, ``code_0``, …, and ``suffix`` if there is one.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            One row per item, in the order in which items were added.
+        """
+        return _formats.to_frame(self.ids_, self.item_ids_, self.collisions == "suffix")
+
+    def export(self, path: str | os.PathLike[str], format: str) -> None:
+        """Write the IDs in a format that others read.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write, replaced as a whole.
+        format : {"index.json", "flashrec", "npy", "parquet", "csv", "jsonl"}
+            - ``"index.json"``: LC-Rec, LETTER, MiniOneRec: an object of item id → list of tokens;
+            - ``"flashrec"``: a catalog of ``"a,b,c"`` → items;
+            - ``"npy"``: an integer array (n_items, width), as TIGER-style trainers read it, in the
+              order of items;
+            - ``"parquet"``: columns ``item_id`` and ``semantic_id``, a list;
+            - ``"csv"``, ``"jsonl"``: the same as text.
+        """
+        self._check_fitted()
+        _formats.export(path, format, self.ids_, self.item_ids_, self.level_sizes_, self.collisions)
+
+    # Inside
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "_store"):
+            raise ValueError(
+                f"This {type(self).__name__} is empty; call fit, or use from_estimator."
+            )
+
+    def _row(self, item_id: Any) -> int:
+        row = self._store.row_of(item_id)
+        if row is None:
+            raise KeyError(item_id)
+        return row
+
+    def _id_at(self, row: int) -> list[int]:
+        return self._store.layout.unpack(self._store.keys[row : row + 1])[0].tolist()
+
+    def _check_prefix(self, prefix: Sequence[int]) -> tuple[int, ...]:
+        """Return a prefix as integers; a code outside its level is an error."""
+        self._check_fitted()
+        if isinstance(prefix, (int, np.integer, str)):
+            raise TypeError(
+                f"prefix={prefix!r} should be a sequence of codes, such as ({prefix!r},)."
+            )
+        codes = tuple(index(code) for code in prefix)
+        if len(codes) > self.width:
+            raise ValueError(f"prefix {codes} has {len(codes)} codes, an ID has {self.width}.")
+        # Fields rather than sizes: a suffix beyond the largest is a valid question.
+        for level, (code, size) in enumerate(zip(codes, self._store.layout.sizes, strict=False)):
+            if not 0 <= code < size:
+                raise ValueError(f"prefix {codes} at level {level} should be in [0, {size}).")
+        return codes
+
+
+def _check_n_neighbors(n_neighbors: int) -> None:
+    if not isinstance(n_neighbors, (int, np.integer)) or n_neighbors < 1:
+        raise ValueError(f"n_neighbors={n_neighbors!r} should be a positive integer.")
