@@ -32,6 +32,7 @@ from sklearn_rqvae._schedule import SCHEDULES
 from sklearn_rqvae._stream import learn_from_more, pass_once
 from sklearn_rqvae._training import TrainingSettings, plain_history, train
 from sklearn_rqvae._validation import as_array, check_codebook_size
+from sklearn_rqvae.callbacks._given import check_callbacks
 from sklearn_rqvae.callbacks._sklearn_bridge import FitTasks, ReportEpochs
 from sklearn_rqvae.nn import QuantizeForwardMode
 from sklearn_rqvae.quantize._blocks import in_blocks
@@ -131,7 +132,8 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     n_iter_no_change : int, default=10
         Epochs without improvement after which `early_stopping` stops.
     callbacks : list or None, default=None
-        Callbacks of skorch for the gradient training; copies of them are used.
+        Callbacks of skorch for the gradient training, alone or as (name, callback); copies of them
+        are used.
     module : type or None, default=None
         Subclass of :class:`sklearn_rqvae.nn.RqVae` to train, for a loss of your own.
     net_params : dict or None, default=None
@@ -325,6 +327,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         self : RQVAETransformer
             The fitted transformer.
         """
+        check_callbacks(self.callbacks)
         source, sample_weight = self._validate_fit_data(X, sample_weight)
         self.__dict__.pop("reservoir_", None)
         architecture = self._architecture(source.shape[1])
