@@ -160,6 +160,7 @@ def _fit(args: argparse.Namespace) -> None:
     if args.ids:
         check_table(args.ids)
     items, ids = _read_items(args, args.text, args.vector, args.id)
+    _check_different(items, args.input)
     if args.text:
         from sklearn_rqvae.embedding import TextEmbedder
 
@@ -181,6 +182,18 @@ def _fit(args: argparse.Namespace) -> None:
         f"Fitted {len(codes)} items in {time.monotonic() - started:.0f} s and saved {args.out}: "
         f"{_summary(quality)}."
     )
+
+
+def _check_different(items: Any, path: str) -> None:
+    """Refuse items that no IDs could tell apart, before they are fitted."""
+    if isinstance(items, list):
+        differ = any(item != items[0] for item in items)
+    else:
+        starts = range(0, len(items), _BATCH_ROWS)
+        differ = any((items[i : i + _BATCH_ROWS] != items[0]).any() for i in starts)
+    if not differ:
+        found = "one item" if len(items) == 1 else f"{len(items)} items, all equal"
+        raise ValueError(f"{path} holds {found}; a fit needs at least two different ones.")
 
 
 def _encode(args: argparse.Namespace) -> None:

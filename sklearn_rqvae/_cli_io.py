@@ -8,7 +8,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
@@ -93,15 +93,14 @@ def read_matrix(path: str | os.PathLike[str], column: str | None) -> NDArray[Any
     Raises
     ------
     ValueError
-        If the numbers don't form a matrix.
+        If the numbers don't form a matrix, or aren't finite.
     """
     path = Path(path)
-    if _format(path) == ".npy":
-        matrix = load_array(path)
-    elif column is None:
-        raise ValueError(f"{path} is a table; name its column of vectors with --vector.")
-    else:
-        matrix = matrix_of(read_table(path), column, path)
+    if _format(path) != ".npy":
+        if column is None:
+            raise ValueError(f"{path} is a table; name its column of vectors with --vector.")
+        return matrix_of(read_table(path), column, path)
+    matrix = load_array(path)
     if matrix.ndim != 2 or not matrix.size:
         raise ValueError(
             f"{path} holds an array of shape {matrix.shape}; it should be 2-dimensional and not "
@@ -111,29 +110,90 @@ def read_matrix(path: str | os.PathLike[str], column: str | None) -> NDArray[Any
         raise ValueError(
             f"{path} holds values of dtype {matrix.dtype}; save real numbers, as float32 say."
         )
+    _check_finite(matrix, path, lambda entry: f"column {entry}")
     return matrix
 
 
 def matrix_of(table: Table, column: str, path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Return a column of lists, or the columns ``<column>_0``, …, as rows of numbers."""
+    """Return a column of lists, or the columns ``<column>_0``, …, as rows of finite numbers."""
     if column in table:
-        rows = [_from_json(row, column, path) for row in table[column]]
+        rows = _parsed(table[column], column, path)
+        names = None
     elif f"{column}_0" in table:
-        n_columns = sum(f"{column}_{number}" in table for number in range(len(table)))
-        parts = [table[f"{column}_{number}"] for number in range(n_columns)]
-        rows = [
-            [_from_json(value, f"{column}_{i}", path) for i, value in enumerate(row)]
-            for row in zip(*parts, strict=True)
-        ]
+        ends = (name.removeprefix(f"{column}_") for name in table if name.startswith(f"{column}_"))
+        n_columns = sum(end.isdigit() for end in ends)
+        names = [f"{column}_{number}" for number in range(n_columns)]
+        for name in names:
+            if name not in table:
+                raise ValueError(
+                    f"{path} has {n_columns} columns {column}_0, ..., but no {name!r}."
+                )
+        parts = [_parsed(table[name], name, path) for name in names]
+        rows = [list(row) for row in zip(*parts, strict=True)]
     else:
         raise ValueError(
             f"{path} has no column {column!r} or {column + '_0'!r}; it has "
             f"{', '.join(map(repr, table))}."
         )
-    lengths = {len(row) if isinstance(row, list) else -1 for row in rows}
-    if len(lengths) > 1 or -1 in lengths:
-        raise ValueError(f"column {column!r} of {path} should hold lists of numbers of one length.")
-    return np.array(rows)
+    for number, row in enumerate(rows):
+        if not isinstance(row, list) or not row or len(row) != len(rows[0]):
+            raise ValueError(
+                f"column {column!r} of {path} should hold lists of numbers of one length, but row "
+                f"{number} (from 0) holds {_short(row)}."
+            )
+
+    def place(entry: int) -> str:
+        return f"column {names[entry]!r}" if names else f"entry {entry} of column {column!r}"
+
+    matrix = _as_numbers(rows, path, place)
+    _check_finite(matrix, path, place)
+    return matrix
+
+
+def _as_numbers(
+    rows: list[list[Any]], path: str | os.PathLike[str], place: Callable[[int], str]
+) -> NDArray[Any]:
+    """Return lists of one length as an array; what is no number in them is an error."""
+    try:
+        matrix = np.array(rows)
+    except ValueError:  # lists in lists
+        matrix = np.array(None)
+    if matrix.ndim == 2 and matrix.dtype.kind in "fiub":
+        return matrix
+    for number, row in enumerate(rows):
+        for entry, value in enumerate(row):
+            if not isinstance(value, int | float):
+                raise _refusal(number, path, _short(value), place(entry))
+    return np.array(rows, dtype=np.float64)  # integers of more than 64 bits
+
+
+def _check_finite(
+    matrix: NDArray[Any], path: str | os.PathLike[str], place: Callable[[int], str]
+) -> None:
+    """Refuse NaN, infinity and what float32 can't hold."""
+    from sklearn_rqvae._row_source import RowSource
+
+    if matrix.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore"):
+        for rows, block in RowSource(matrix).blocks():
+            finite = np.isfinite(block)
+            if not finite.all():
+                row, entry = np.argwhere(~finite)[0].tolist()
+                row += rows.start
+                raise _refusal(row, path, str(matrix[row, entry]), place(entry))
+
+
+def _refusal(row: int, path: str | os.PathLike[str], value: str, place: str) -> ValueError:
+    return ValueError(
+        f"row {row} (from 0) of {path} has {value} in {place}, which is no finite number of "
+        "float32; fill or drop such rows first."
+    )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def check_table(path: str | os.PathLike[str]) -> None:
@@ -206,16 +266,20 @@ def _write_text(
     rows.writerows([row_id, *row] for row_id, row in zip(ids, matrix.tolist(), strict=True))
 
 
-def _from_json(value: Any, column: str, path: str | os.PathLike[str]) -> Any:
-    """Return a cell's list or number: text files hold them as JSON."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"column {column!r} of {path} should hold numbers, but holds {value[:40]!r}."
-        ) from error
+def _parsed(values: Sequence[Any], column: str, path: str | os.PathLike[str]) -> list[Any]:
+    """Return a column's lists or numbers: text files hold them as JSON."""
+    parsed = []
+    for number, value in enumerate(values):
+        if isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except json.JSONDecodeError as error:
+                raise ValueError(
+                    f"column {column!r} of {path} should hold numbers, but holds {_short(value)} "
+                    f"in row {number} (from 0)."
+                ) from error
+        parsed.append(value)
+    return parsed
 
 
 def load_array(path: Path) -> NDArray[Any]:

@@ -256,7 +256,30 @@ def test_version(capsys):
         ("a.csv", "t\n", ["--text", "t"], "holds no rows"),
         ("a.jsonl", '{"v": [1, 2]}\n{"v": [1]}\n', ["--vector", "v"], "of one length"),
         ("a.jsonl", '{"v": 1}\n', ["--vector", "v"], "lists of numbers"),
+        ("a.jsonl", '{"v": [1]}\n{"v": null}\n', ["--vector", "v"], r"row 1 \(from 0\) holds None"),
+        ("a.jsonl", '{"v": []}\n', ["--vector", "v"], r"of one length, but row 0 .* holds \[\]"),
         ("a.jsonl", '{"v": [1]}\n', ["--vector", "w"], "no column 'w' or 'w_0'"),
+        (
+            "a.jsonl",
+            '{"v": [1, 2]}\n{"v": [1, NaN]}\n',
+            ["--vector", "v"],
+            r"row 1 \(from 0\) of .*a.jsonl has nan in entry 1 of column 'v'.*fill or drop",
+        ),
+        ("a.jsonl", '{"v": [1, null]}\n', ["--vector", "v"], "row 0 .* None in entry 1 of column"),
+        ("a.jsonl", '{"v": [1, 1e60]}\n', ["--vector", "v"], "row 0 .* 1e[+]60 in entry 1 of col"),
+        (
+            "a.jsonl",
+            '{"v": [1, "x"]}\n',
+            ["--vector", "v"],
+            "row 0 .* 'x' in entry 1 of column 'v'",
+        ),
+        ("a.jsonl", '{"v": [[1], 2]}\n', ["--vector", "v"], r"row 0 .* \[1\] in entry 0 of column"),
+        ("a.csv", "v_0,v_1\n1,2\n1,NaN\n", ["--vector", "v"], "row 1 .* has nan in column 'v_1'"),
+        ("a.csv", "v_0,v_1\n1,2\n1,\n", ["--vector", "v"], "'v_1' of .* holds '' in row 1"),
+        ("a.csv", "v_0,v_2\n1,2\n", ["--vector", "v"], "2 columns v_0, ..., but no 'v_1'"),
+        ("a.jsonl", '{"v": [1, 2]}\n', ["--vector", "v"], "holds one item; a fit needs .* two"),
+        ("a.jsonl", '{"t": "x"}\n', ["--text", "t"], "holds one item; a fit needs .* two"),
+        ("a.csv", "v_0\n1\n1\n1\n", ["--vector", "v"], "3 items, all equal; a fit needs .* two"),
         ("a.csv", "v\nred shirt\n", ["--vector", "v"], "column 'v' of .*, but holds 'red shirt'"),
         ("a.csv", "v_0,v_1\n1,red\n", ["--vector", "v"], "column 'v_1' of .* holds 'red'"),
         ("a.npy", "", [], "a.npy is no array of numbers"),
@@ -289,12 +312,26 @@ def test_arrays_of_other_than_real_numbers_are_refused_in_one_line(
     assert said.count("\n") == 1
 
 
-def test_an_error_of_many_lines_is_told_in_its_first(tmp_path, vectors, capsys):
-    vectors = vectors.copy()
-    vectors[3, 2] = np.nan
-    np.save(tmp_path / "nan.npy", vectors)
-    said = fails(capsys, "fit", tmp_path / "nan.npy", "--out", tmp_path / "m", *SMALL)
-    assert said == "Input X contains NaN.\n"
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_a_value_that_is_no_number_is_named_by_row_and_column(
+    tmp_path, vectors, array, capsys, value
+):
+    path, model = tmp_path / "nan.npy", tmp_path / "m"
+    run("fit", array, "--out", model, *SMALL)
+    vectors = np.tile(vectors.astype(np.float64), (5000, 1))  # more than a block
+    vectors[200_003, 2] = value
+    np.save(path, vectors)
+    for args in (["fit", path, "--out", model, *SMALL], ["encode", model, path]):
+        said = fails(capsys, *args)
+        assert f"row 200003 (from 0) of {path} has {value} in column 2" in said
+
+
+def test_an_error_of_many_lines_is_told_in_its_first(tmp_path, array, capsys, monkeypatch):
+    def fail(*args):
+        raise ValueError("wrong\nand much to explain")
+
+    monkeypatch.setattr(_cli, "_fit_quantizer", fail)
+    assert fails(capsys, "fit", array, "--out", tmp_path / "m", *SMALL) == "wrong\n"
 
 
 def test_outputs_are_looked_at_before_the_work(tmp_path, array, capsys, monkeypatch):
