@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_rqvae._equal_rows import hash_rows
 from sklearn_rqvae._row_source import RowSource
 
 __all__ = ["Reservoir", "canonical_rows"]
@@ -127,39 +128,6 @@ class Reservoir:
         if len(rows) == self.max_rows:
             self._largest = hash_rows(rows[-1:])[0]
         return rows, weight
-
-
-def hash_rows(X: NDArray[np.float32]) -> NDArray[np.uint64]:
-    """Hash each row to 64 bits: a sum of products with fixed random odd numbers, then mixed.
-
-    The sum is nearly universal [1]_; the mixing makes the leading bits, which decide the order,
-    depend on all others. Equal numbers have equal hashes, 0.0 and -0.0 among them.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features), dtype=float32
-        Rows, C-contiguous.
-
-    Returns
-    -------
-    key : ndarray of shape (n_samples,), dtype=uint64
-        The hashes.
-
-    References
-    ----------
-    .. [1] Carter, J. L. and Wegman, M. N. "Universal classes of hash functions". J. Comput. Syst.
-       Sci. 18(2), 1979.
-    """
-    factors = np.random.default_rng(0).integers(0, 2**63, X.shape[1], dtype=np.uint64)
-    factors = factors * np.uint64(2) + np.uint64(1)
-    words = (X + np.float32(0)).view(np.uint32).astype(np.uint64)  # adding zero: no -0.0
-    # Round numbers end in zero bits, which a product keeps: fold the leading bits onto them.
-    words ^= words >> np.uint64(20)
-    key = np.einsum("ij,j->i", words, factors)  # matmul of integers is ten times slower
-    key ^= key >> np.uint64(32)
-    key *= np.uint64(0x9E3779B97F4A7C15)
-    key ^= key >> np.uint64(29)
-    return key
 
 
 def _merge(pending: list[_List], source: RowSource, max_rows: int | None) -> _List:

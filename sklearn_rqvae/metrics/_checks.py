@@ -1,8 +1,8 @@
-"""Checks of codes, vectors and labels, and the way to walk through many rows in little memory."""
+"""Checks of codes, vectors and labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,16 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
 from sklearn_rqvae._validation import as_array, check_codebook_size
-
-# Small enough for a chunk and its float64 copy to stay in a core's cache.
-_CHUNK_BYTES = 1 << 19
-
-
-def row_chunks(n_rows: int, row_bytes: int) -> Iterator[slice]:
-    """Cut `n_rows` rows into slices of about half a megabyte."""
-    step = max(1, _CHUNK_BYTES // max(1, row_bytes))
-    for start in range(0, n_rows, step):
-        yield slice(start, min(start + step, n_rows))
 
 
 def check_codes(codes: ArrayLike) -> NDArray[Any]:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sklearn_rqvae._chunks import row_chunks
 from sklearn_rqvae.metrics._checks import (
     check_codes_and_size,
     check_pair,
     check_vectors,
-    row_chunks,
 )
 from sklearn_rqvae.metrics._reconstruction import checked_variance, squared_error_sum
 

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from sklearn_rqvae._chunks import row_chunks
 from sklearn_rqvae.metrics._checks import (
     check_codes,
     check_count,
     check_same_length,
     check_vectors,
-    row_chunks,
 )
 from sklearn_rqvae.metrics._sorted_rows import columns_of, sort_order
 

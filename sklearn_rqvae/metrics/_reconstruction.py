@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sklearn_rqvae.metrics._checks import check_pair, row_chunks
+from sklearn_rqvae._chunks import row_chunks
+from sklearn_rqvae.metrics._checks import check_pair
 
 
 def squared_error_sum(X: NDArray[Any], reconstruction: NDArray[Any]) -> float:

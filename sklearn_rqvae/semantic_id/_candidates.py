@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_rqvae._equal_rows import duplicate_groups
 from sklearn_rqvae._validation import as_array
 
 __all__ = ["CandidateSource", "EstimatorCandidates", "GivenCandidates", "count_duplicates"]
@@ -157,8 +158,4 @@ def count_duplicates(X: Any) -> int:
         return len(rows) - len(set(rows.tolist()))
     if rows.dtype.kind not in "fiub":
         return len(rows) - len(set(map(tuple, rows.tolist())))
-    # Adding zero turns -0.0 into 0.0: equal numbers must have equal bytes.
-    rows = np.ascontiguousarray(rows + rows.dtype.type(0)) if rows.dtype.kind == "f" else rows
-    rows = np.ascontiguousarray(rows)
-    as_bytes = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
-    return len(rows) - len(np.unique(as_bytes))
+    return len(rows) - len(duplicate_groups(rows)[0])

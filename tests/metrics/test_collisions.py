@@ -8,7 +8,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sklearn_rqvae.metrics import _duplicates as duplicates
 from sklearn_rqvae.metrics import (
     colliding_share,
     collision_floor,
@@ -82,14 +81,6 @@ def test_the_floor_counts_distinct_rows(X):
     assert collision_floor(X) == pytest.approx(1 - len(set(map(tuple, X.tolist()))) / len(X))
 
 
-@given(some_vectors)
-@example(np.array([[0.0], [1.0], [0.0]]))
-def test_duplicate_groups_index_rows_that_are_equal(X):
-    first, group = duplicates.duplicate_groups(X)
-    np.testing.assert_array_equal(X[first[group]], X)
-    assert len(np.unique(X[first], axis=0)) == len(first)
-
-
 def test_negative_zero_is_zero():
     assert collision_floor([[0.0, 1.0], [-0.0, 1.0]]) == 0.5
 
@@ -98,28 +89,6 @@ def test_rows_that_differ_in_the_last_bit_are_not_duplicates():
     X = np.ones((3, 4), dtype=np.float32)
     X[1, 2] = np.nextafter(np.float32(1), np.float32(2))
     assert collision_floor(X) == pytest.approx(1 / 3)
-
-
-@pytest.mark.parametrize("n_hashes", [1, 3])
-def test_rows_with_one_hash_are_still_told_apart(monkeypatch, n_hashes):
-    # A hash of few values puts unequal rows in one bucket; the comparison of rows has to notice.
-    def poor_hash(X):
-        return (X.sum(axis=1) % n_hashes).astype(np.uint64)
-
-    monkeypatch.setattr(duplicates, "_hash_rows", poor_hash)
-    X = np.random.default_rng(0).integers(0, 4, (200, 3)).astype(np.float64)
-    first, group = duplicates.duplicate_groups(X)
-    np.testing.assert_array_equal(X[first[group]], X)
-    assert len(first) == len(np.unique(X, axis=0))
-    assert (np.diff(np.sort(group)) <= 1).all()
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64])
-@pytest.mark.parametrize("scale", [1, 2**10])
-def test_round_numbers_hash_apart(dtype, scale):
-    # Most bits of such numbers are zero; a hash that keeps those zeros collides.
-    X = np.stack(np.meshgrid(*[np.arange(8)] * 5), axis=-1).reshape(-1, 5).astype(dtype) * scale
-    assert len(np.unique(duplicates._hash_rows(X.astype(dtype)))) == len(X)
 
 
 def test_a_function_of_the_vectors_collides_at_least_as_often_as_its_duplicates(load_catalog):

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_rqvae.metrics._checks import row_chunks
+from sklearn_rqvae._chunks import row_chunks
+
+__all__ = ["duplicate_groups", "hash_rows"]
 
 _WORD = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
@@ -30,7 +32,7 @@ def duplicate_groups(X: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp
     X = np.asarray(X)
     if X.dtype.itemsize not in _WORD:
         X = X.astype(np.float64)
-    key = _hash_rows(X)
+    key = hash_rows(X)
     order = np.argsort(key, kind="stable")
     starts = np.concatenate(([True], key[order[1:]] != key[order[:-1]]))
     run = np.cumsum(starts)
@@ -51,23 +53,40 @@ def duplicate_groups(X: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp
     return order[starts], group
 
 
-def _hash_rows(X: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return the sum of the rows' machine words times fixed random odd numbers, modulo 2**64 [1]_.
+def hash_rows(X: NDArray[Any]) -> NDArray[np.uint64]:
+    """Hash each row to 64 bits: a sum of products with fixed random odd numbers, then mixed.
+
+    The sum is nearly universal [1]_; the mixing makes the leading bits depend on all others, so
+    that rows in the order of their hashes are in a random order. Equal numbers of one type have
+    equal hashes, 0.0 and -0.0 among them.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Rows of numbers of 1, 2, 4 or 8 bytes.
+
+    Returns
+    -------
+    key : ndarray of shape (n_samples,), dtype=uint64
+        The hashes.
 
     References
     ----------
     .. [1] Carter, J. L. and Wegman, M. N. "Universal classes of hash functions". J. Comput. Syst.
        Sci. 18(2), 1979.
     """
-    factor = np.random.default_rng(0).integers(0, 2**63, X.shape[1], dtype=np.uint64) * np.uint64(2)
-    factor += np.uint64(1)
+    factors = np.random.default_rng(0).integers(0, 2**63, X.shape[1], dtype=np.uint64)
+    factors = factors * np.uint64(2) + np.uint64(1)
     key = np.empty(len(X), dtype=np.uint64)
     for rows in row_chunks(len(X), 8 * X.shape[1]):
         chunk = np.ascontiguousarray(X[rows])
         if chunk.dtype.kind == "f":
-            chunk = chunk + chunk.dtype.type(0)  # turns -0.0 into 0.0: equal numbers, equal words
+            chunk = chunk + chunk.dtype.type(0)  # no -0.0: equal numbers have equal words
         words = chunk.view(_WORD[chunk.dtype.itemsize]).astype(np.uint64)
         # Round numbers end in zero bits, which a product keeps: fold the leading bits onto them.
         words ^= words >> np.uint64(5 * chunk.dtype.itemsize)
-        key[rows] = np.einsum("ij,j->i", words, factor)  # matmul of integers is ten times slower
+        key[rows] = np.einsum("ij,j->i", words, factors)  # matmul of integers is ten times slower
+    key ^= key >> np.uint64(32)
+    key *= np.uint64(0x9E3779B97F4A7C15)
+    key ^= key >> np.uint64(29)
     return key
