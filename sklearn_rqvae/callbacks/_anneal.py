@@ -10,8 +10,17 @@ __all__ = ["AnnealTemperature"]
 
 
 class AnnealTemperature(Callback):
-    """Tell the module at each epoch how far the training has come."""
+    """Tell the module at each epoch how far the training of its quantizer has come."""
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Start counting the epochs without quantization."""
+        self.n_warm_up_ = 0
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Set the epoch's temperature."""
-        net.module_.anneal((len(net.history) - 1) / max(1, net.max_epochs - 1))
+        if not net.quantizing:
+            self.n_warm_up_ = len(net.history)
+        n_done = max(0, len(net.history) - 1 - self.n_warm_up_)
+        n_later = net.max_epochs - 1 - self.n_warm_up_
+        # A single epoch goes on with a trained model, at the temperature where its training ended.
+        net.module_.anneal(n_done / n_later if n_later > 0 else 1.0)

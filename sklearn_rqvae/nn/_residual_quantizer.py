@@ -59,11 +59,13 @@ class ResidualQuantizer(nn.Module):
       none: :math:`p_{l+1}` is a constant. The derivative of the whole sum is the identity,
       whatever the number of levels. With a straight-through step at each level and constant
       codewords it would be :math:`L` times that.
-    - Gumbel-softmax: :math:`p_{l+1} = p_l - o_l`, the derivative of the relaxed recursion.
     - Rotation: :math:`p_{l+1} = p_l - \mathrm{sg}(q_l)`, so the rotations of all levels add up.
-      One rotation of the sum, and the relaxed recursion, both ended with worse reconstructions;
-      so did the mean in place of the sum. The scales, at most one, shrink with the level, and a
-      gradient grows less than :math:`L` times.
+      One rotation of the sum, and the relaxed recursion :math:`p_{l+1} = p_l - o_l`, both ended
+      with worse reconstructions; so did the mean in place of the sum. The scales, at most one,
+      shrink with the level, and a gradient grows less than :math:`L` times.
+    - Gumbel-softmax: the same, so the softmaxes' derivatives add up. The relaxed recursion
+      multiplies them level by level; between two codewords they are far above one, and their
+      products drown the gradient of all other rows.
 
     Parameters
     ----------
@@ -80,7 +82,7 @@ class ResidualQuantizer(nn.Module):
         the length of a residual is what they have to code.
     codebook_sim_vq : bool, default=False
         Whether to freeze codewords and learn one linear map of each codebook.
-    temperature : float, default=0.3
+    temperature : float, default=1.0
         Temperature of the Gumbel-softmax.
     epsilon : float, default=0.03
         Strength of Sinkhorn's entropy, in units of the median squared distance.
@@ -107,7 +109,7 @@ class ResidualQuantizer(nn.Module):
         *,
         codebook_normalize: bool = False,
         codebook_sim_vq: bool = False,
-        temperature: float = 0.3,
+        temperature: float = 1.0,
         epsilon: float = 0.03,
         generator: torch.Generator | None = None,
     ):
@@ -226,7 +228,8 @@ class ResidualQuantizer(nn.Module):
         """Return one level's codes, its output, and what the next level's output depends on."""
         if mode is QuantizeForwardMode.GUMBEL_SOFTMAX:
             output, codes = gumbel_codewords(path, codewords, self.temperature, self.generator)
-            return codes, output, path - output
+            chosen = F.embedding(codes, codewords).detach()
+            return codes, output, path - chosen
         if mode is QuantizeForwardMode.SINKHORN:
             codes = balanced_codes(path, codewords, self.epsilon, sample_weight)
         elif codes is None:

@@ -119,8 +119,9 @@ class RqVae(nn.Module):
         Called with the quantized latents and the codes, returns standardized features of shape
         (n_samples, input_dim), logits in the categorical columns; codes may hold the first levels
         only. By default the mirror of the encoder.
-    gumbel_temperature : float, default=0.3
-        Temperature of the Gumbel-softmax at the start; `anneal` lowers it.
+    gumbel_temperature : float, default=1.0
+        Temperature of the Gumbel-softmax at the start; `anneal` lowers it. At 1 codewords are
+        sampled as from a mixture of Gaussians around them, as wide as the quantization error.
     sinkhorn_epsilon : float, default=0.03
         Strength of Sinkhorn's entropy, in units of the median squared distance.
     generator : torch.Generator, optional
@@ -173,7 +174,7 @@ class RqVae(nn.Module):
         linear_path: bool = False,
         interactions: dict[str, int] | None = None,
         decoder: nn.Module | None = None,
-        gumbel_temperature: float = 0.3,
+        gumbel_temperature: float = 1.0,
         sinkhorn_epsilon: float = 0.03,
         generator: torch.Generator | None = None,
     ):
@@ -593,10 +594,11 @@ class RqVae(nn.Module):
         start : float, optional
             Temperature at 0; the constructor's `gumbel_temperature` if not given.
         end : float, optional
-            Temperature at 1; a tenth of `start` if not given.
+            Temperature at 1; three tenths of `start` if not given. Much lower ones leave a gradient
+            to the few rows between two codewords, and make it large.
         """
         start = self._config["gumbel_temperature"] if start is None else start
-        end = start / 10 if end is None else end
+        end = 0.3 * start if end is None else end
         self.quantizer.temperature.fill_(annealed_temperature(progress, start, end))
 
     def save_checkpoint(self, path: str | os.PathLike) -> None:

@@ -72,10 +72,13 @@ def gumbel_codewords(
     r"""Sample a codeword for each row, straight-through Gumbel-softmax.
 
     With logits :math:`l` (`posterior_logits`) and Gumbel noise :math:`G`, the code is
-    :math:`\arg\max_k (l_k + G_k)`, which is a sample from the softmax of :math:`l`. Forward is the
-    codeword of that code; backward is the gradient of :math:`\sum_k y_k c_k` with :math:`y =
-    \mathrm{softmax}((l + G) / \tau)` [1]_, [2]_ and the *same* noise. Both the residual and the
-    codewords receive it.
+    :math:`\arg\max_k (l_k / \tau + G_k)`, which is a sample from the softmax of :math:`l / \tau`.
+    Forward is the codeword of that code; backward is the gradient of :math:`\sum_k y_k c_k` with
+    :math:`y = \mathrm{softmax}(l / \tau + G)` [1]_, [2]_ and the *same* noise. Both the residual
+    and the codewords receive it.
+
+    The derivative of the sum in the residual is :math:`\mathrm{Cov}_y(c) / \sigma^2 \tau`. The
+    lower the temperature, the fewer rows have a spread :math:`y`, and the larger their gradient.
 
     Parameters
     ----------
@@ -84,8 +87,8 @@ def gumbel_codewords(
     codebook : Tensor of shape (codebook_size, embed_dim)
         Codewords.
     temperature : float or scalar Tensor
-        :math:`\tau > 0`. Multiplies the noise as well: the code is a sample from the softmax of
-        :math:`l / \tau`, so the choice becomes the nearest codeword as the temperature falls.
+        :math:`\tau > 0`. At 1 the code is a sample of the mixture's posterior; as the temperature
+        falls, the choice becomes the nearest codeword.
     generator : torch.Generator, optional
         Draws the noise; torch's global generator if not given.
 
@@ -120,7 +123,7 @@ def gumbel_codewords(
     return hard.detach() + (soft - soft.detach()), codes
 
 
-def annealed_temperature(progress: float, start: float = 0.3, end: float = 0.03) -> float:
+def annealed_temperature(progress: float, start: float = 1.0, end: float = 0.3) -> float:
     r"""Compute the temperature at a point of the training, falling exponentially.
 
     Parameters
@@ -144,7 +147,7 @@ def annealed_temperature(progress: float, start: float = 0.3, end: float = 0.03)
     --------
     >>> from sklearn_rqvae.quantize._gumbel import annealed_temperature
     >>> [round(annealed_temperature(p), 3) for p in (0, 0.5, 1)]
-    [0.3, 0.095, 0.03]
+    [1.0, 0.548, 0.3]
     """
     if not 0 <= progress <= 1:
         raise ValueError(f"progress={progress!r} should be the share of training done, in [0, 1].")

@@ -178,25 +178,21 @@ def test_rotation_is_bounded_where_k_means_leaves_nothing(n_layers):
     assert float(ratio.max()) <= n_layers + 1e-4
 
 
-def test_gumbel_gradient_is_that_of_the_relaxed_recursion():
-    # The same recursion on soft codewords, whose values are moved to the hard ones by constants.
+def test_derivatives_of_the_softmaxes_of_all_levels_add_up():
     quantizer = quantizer_of("gumbel_softmax", temperature=0.5).double()
     latent, gradient = latents().double(), latents(seed=2).double()
     quantizer.generator = seeded(7)
-    actual = gradient_of_sum(quantizer, latent, gradient)
-
+    result = quantizer(latent)
     generator = seeded(7)
-    leaf = latent.clone().requires_grad_()
-    left, total = leaf, torch.zeros_like(latent)
-    for codebook in quantizer.codebooks:
-        codebook = codebook.detach()
-        logits = posterior_logits(left, codebook) / quantizer.temperature
-        noisy = logits + gumbel_noise(logits, generator)
-        soft = noisy.softmax(1) @ codebook
-        output = soft + (codebook[noisy.argmax(1)] - soft).detach()
-        left, total = left - output, total + output
-    total.backward(gradient)
-    torch.testing.assert_close(actual, leaf.grad)
+    expected = torch.zeros_like(latent)
+    for residual, codebook in zip(result.residuals, quantizer.codebooks, strict=True):
+        residual = residual.detach().requires_grad_()
+        logits = posterior_logits(residual, codebook.detach()) / quantizer.temperature
+        soft = (logits + gumbel_noise(logits, generator)).softmax(1) @ codebook.detach()
+        soft.backward(gradient)
+        expected += residual.grad
+    quantizer.generator = seeded(7)
+    torch.testing.assert_close(gradient_of_sum(quantizer, latent, gradient), expected)
 
 
 def test_gumbel_reconstruction_gradient_reaches_the_codewords():
