@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sklearn_rqvae._cli_io import load_array
+from sklearn_rqvae._files import replace_file
 from sklearn_rqvae.semantic_id import SemanticIDIndex
 from sklearn_rqvae.semantic_id._formats import FORMATS, read, typed_items
 
@@ -205,7 +206,7 @@ def _as_item(index: SemanticIDIndex, text: str) -> int | str:
 def _export(args: argparse.Namespace) -> None:
     index = SemanticIDIndex.load(args.catalog)
     if args.format == "token_ids":
-        with open(args.out, "wb") as file:
+        with replace_file(args.out) as file:
             np.save(file, index.to_token_ids(args.offset), allow_pickle=False)
     else:
         index.export(args.out, args.format)

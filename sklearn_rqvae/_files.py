@@ -57,13 +57,19 @@ def check_place(path: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def replace_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+def replace_file(
+    path: str | os.PathLike[str], *, draft: str | os.PathLike[str] | None = None
+) -> Iterator[IO[bytes]]:
     """Open a temporary file that takes the place of `path` when the block ends without error.
 
     Parameters
     ----------
     path : str or path-like
         File to write.
+    draft : str or path-like, optional
+        The temporary file, in the folder of `path`. By default a name that no other call has; with
+        a fixed one, where one process writes at a time, a later call overwrites what a killed one
+        has left.
 
     Yields
     ------
@@ -71,10 +77,13 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         The temporary file; deleted if the block fails.
     """
     path = check_place(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
+    mode = "wb"
+    if draft is None:
         # "x": a new file, with the permissions that any file of this user gets.
-        with open(temporary, "xb") as file:
+        draft, mode = path.with_name(f".{path.name}.{secrets.token_hex(8)}"), "xb"
+    temporary = Path(draft)
+    try:
+        with open(temporary, mode) as file:
             yield file
             file.flush()
             # The rename must not reach the disk before the content.

@@ -102,6 +102,21 @@ def test_export_of_token_ids_has_an_offset(inputs):
     ]  # fmt: skip
 
 
+def test_a_failed_export_of_token_ids_leaves_the_old_file(inputs, monkeypatch):
+    run("build", inputs / "codes.npz", "--out", inputs / "catalog")
+    out = inputs / "out.npy"
+    out.write_bytes(b"old")
+
+    def save(file, *args, **kwargs):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "save", save)
+    with pytest.raises(OSError, match="disk full"):
+        run("export", inputs / "catalog", "--format", "token_ids", "--out", out)
+    assert out.read_bytes() == b"old"
+
+
 def test_reassign_takes_candidates_from_the_archive(inputs, capsys):
     np.savez(
         inputs / "full.npz",

@@ -36,6 +36,16 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path, error):
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_a_draft_of_a_fixed_name_takes_over_what_a_killed_process_has_left(tmp_path):
+    path, draft = tmp_path / "a", tmp_path / ".a.part"
+    draft.write_bytes(b"more than the new one")
+    with replace_file(path, draft=draft) as file:
+        file.write(b"new")
+        assert sorted(os.listdir(tmp_path)) == [".a.part"]
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a"]
+
+
 @pytest.mark.parametrize(
     "write",
     [

@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
+from sklearn_rqvae._files import replace_file
 from sklearn_rqvae.datasets._download import fetch_gzip, read_failure
 
 __all__ = ["AMAZON_SPLITS", "fetch_amazon_items", "is_test_item"]
@@ -200,9 +201,8 @@ def _load_catalog(reviews: Path, meta: Path, cache: Path) -> dict[str, Any]:
         "records": _read_meta(meta, item_ids),
     }
     if os.access(cache.parent, os.W_OK):
-        unfinished = cache.with_name(f"{cache.name}.{os.getpid()}.part")
-        unfinished.write_bytes(gzip.compress(json.dumps(catalog).encode(), compresslevel=1))
-        os.replace(unfinished, cache)
+        with replace_file(cache) as file:
+            file.write(gzip.compress(json.dumps(catalog).encode(), compresslevel=1))
     return catalog
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from torch.utils.data import Dataset
 
+from sklearn_rqvae._files import replace_file
 from sklearn_rqvae._version import __version__
 from sklearn_rqvae.datasets._amazon import fetch_amazon_items
 
@@ -164,10 +165,8 @@ def _stored_or_computed(path: Path | None, embedder: Any, catalog: Any) -> NDArr
     )
     vectors = np.asarray(embedder.transform(catalog.data), dtype=np.float32)
     if path is not None and os.access(path.parent, os.W_OK):
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-        with open(unfinished, "wb") as file:
+        with replace_file(path) as file:
             np.save(file, vectors, allow_pickle=False)
-        os.replace(unfinished, path)
     return vectors
 
 

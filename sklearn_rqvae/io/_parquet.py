@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_rqvae._distinct_rows import Reservoir
+from sklearn_rqvae._files import replace_file
 from sklearn_rqvae.io._arrow import codes_column, import_pyarrow, vectors_of
 
 __all__ = ["fit_parquet", "transform_parquet"]
@@ -227,22 +228,18 @@ def _transform_file(
         metadata={_ORIGIN: json.dumps(origin)},
     )
     n_rows = 0
-    unfinished = target.with_name(f".{target.name}.part")
-    with open(unfinished, "wb") as file:
-        with pa.parquet.ParquetWriter(file, schema) as writer:
-            for first_row, batch in _batches(path, [id_column, vector_column], batch_size):
-                vectors = vectors_of(
-                    batch.column(vector_column), vector_column, str(path), first_row
-                )
-                _check_length(vectors, estimator.n_features_in_, path)
-                codes = codes_column(estimator.transform(vectors))
-                writer.write_batch(
-                    pa.RecordBatch.from_arrays([batch.column(id_column), codes], schema=schema)
-                )
-                n_rows += len(vectors)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, target)
+    with (
+        replace_file(target, draft=target.with_name(f".{target.name}.part")) as file,
+        pa.parquet.ParquetWriter(file, schema) as writer,
+    ):
+        for first_row, batch in _batches(path, [id_column, vector_column], batch_size):
+            vectors = vectors_of(batch.column(vector_column), vector_column, str(path), first_row)
+            _check_length(vectors, estimator.n_features_in_, path)
+            codes = codes_column(estimator.transform(vectors))
+            writer.write_batch(
+                pa.RecordBatch.from_arrays([batch.column(id_column), codes], schema=schema)
+            )
+            n_rows += len(vectors)
     return n_rows
 
 

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import os
 import sys
 import zlib
 
@@ -207,6 +208,18 @@ def test_a_damaged_file_on_disk_is_named(catalog_root):
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(OSError, match=rf"{META} is damaged .* delete it"):
         fetch(catalog_root)
+
+
+def test_a_catalog_that_could_not_be_stored_leaves_no_file(catalog_root, monkeypatch):
+    before = sorted(catalog_root.iterdir())
+
+    def sync(descriptor):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with pytest.raises(OSError, match="disk full"):
+        fetch(catalog_root)
+    assert sorted(catalog_root.iterdir()) == before
 
 
 def test_a_damaged_stored_catalog_is_named(catalog_root):

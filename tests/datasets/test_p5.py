@@ -134,6 +134,20 @@ def test_damaged_vectors_are_named(catalog_root):
         P5AmazonItemDataset(catalog_root, input_dim=8)
 
 
+def test_vectors_that_could_not_be_stored_leave_no_file(catalog_root, monkeypatch):
+    fetch_amazon_items("beauty", root=catalog_root)
+    before = sorted(catalog_root.iterdir())
+
+    def save(file, *args, **kwargs):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "save", save)
+    with pytest.raises(OSError, match="disk full"):
+        P5AmazonItemDataset(catalog_root, input_dim=8)
+    assert sorted(catalog_root.iterdir()) == before
+
+
 def test_a_part_without_items_is_refused(catalog_root, write_reviews):
     (catalog_root / "reviews_Beauty_5.json.gz").write_bytes(write_reviews([("U1", "B0001", 1)]))
     catalog = fetch_amazon_items("beauty", root=catalog_root)

@@ -153,7 +153,7 @@ def test_a_missing_vector_is_named_by_file_and_row(src, tmp_path, bad, what):
     ):
         with pytest.raises(ValueError, match=rf"row 80 of .*c\.parquet has {what} in column 'v'"):
             call()
-    assert files_in(tmp_path / "dst")[-2:] == ["a.parquet", "b.parquet"]
+    assert files_in(tmp_path / "dst") == ["a.parquet", "b.parquet"]
 
 
 def test_wrong_sources_are_named(src, tmp_path):
