@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._files import check_place, replace_file
+from sklearn_rqvae._optional import import_pyarrow
 
 __all__ = [
     "FORMATS",
@@ -60,7 +61,7 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] = ()) -> Tab
     path = Path(path)
     kind = _format(path)
     if kind == ".parquet":
-        table = _import_parquet().read_table(path).to_pydict()
+        table = import_pyarrow().parquet.read_table(path).to_pydict()
     elif kind == ".npy":
         raise ValueError(f"{path} holds an array and has no columns; give a table.")
     else:
@@ -242,11 +243,9 @@ def write_table(
         if kind == ".npy":
             np.save(file, matrix, allow_pickle=False)
         elif kind == ".parquet":
-            parquet = _import_parquet()
-            import pyarrow
-
+            pyarrow = import_pyarrow()
             columns = {"item_id": list(ids), column: list(np.asarray(matrix))}
-            parquet.write_table(pyarrow.table(columns), file)
+            pyarrow.parquet.write_table(pyarrow.table(columns), file)
         else:
             zipped = path.suffix == ".gz"
             with gzip.GzipFile(fileobj=file, mode="wb") if zipped else nullcontext(file) as packed:
@@ -340,13 +339,3 @@ def _columns(records: Sequence[dict[str, Any]]) -> Table:
 def _json_lines(ids: Sequence[Any], column: str, matrix: NDArray[Any]) -> Iterator[str]:
     for row_id, row in zip(ids, matrix, strict=True):
         yield json.dumps({"item_id": row_id, column: row.tolist()}, ensure_ascii=False) + "\n"
-
-
-def _import_parquet() -> Any:
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError(
-            'Parquet files need pyarrow: pip install "sklearn-rqvae[arrow]".'
-        ) from error
-    return pyarrow.parquet

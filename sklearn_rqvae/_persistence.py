@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from sklearn_rqvae._files import replace_file
+from sklearn_rqvae._archive import Archive, open_archive, write_archive
 from sklearn_rqvae.exceptions import CheckpointError
 
 __all__ = ["FORMAT_VERSION", "read_kind", "read_state", "write_state"]
 
 FORMAT_VERSION = 1
-_HEADER = "header.json"
+_HINT = (
+    " Files of joblib.dump are read by joblib.load, torch checkpoints by "
+    "sklearn_rqvae.nn.RqVae.load_from_checkpoint."
+)
 
 
 def write_state(path: str | os.PathLike, kind: str, state: dict[str, Any]) -> None:
     """Write a dictionary of plain values and arrays, nested in dictionaries and lists, to one file.
 
-    The file is a zip archive with a JSON header and an ``.npy`` member for each array. It appears
-    under its name only when it is complete.
+    The file appears under its name only when it is complete.
 
     Parameters
     ----------
@@ -43,12 +43,7 @@ def write_state(path: str | os.PathLike, kind: str, state: dict[str, Any]) -> No
     """
     arrays: dict[str, np.ndarray] = {}
     header = {"format": FORMAT_VERSION, "kind": kind, "state": _flatten(state, "state", arrays)}
-    text = json.dumps(header, allow_nan=True)
-    with replace_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(_HEADER, text)
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+    write_archive(path, header, arrays)
 
 
 def read_state(path: str | os.PathLike, kind: str) -> dict[str, Any]:
@@ -71,13 +66,13 @@ def read_state(path: str | os.PathLike, kind: str) -> dict[str, Any]:
     CheckpointError
         If the file isn't such a file, is of a later format, or holds another class's state.
     """
-    with _opened(path) as (header, archive):
-        if header["kind"] != kind:
+    with _opened(path) as archive:
+        found = archive.header["kind"]
+        if found != kind:
             raise CheckpointError(
-                f"{os.fspath(path)!r} holds a {header['kind']}, not a {kind}; call "
-                f"{header['kind']}.load."
+                f"{os.fspath(path)!r} holds a {found}, not a {kind}; call {found}.load."
             )
-        return _restore(header["state"], archive)
+        return _restore(archive.header["state"], archive)
 
 
 def read_kind(path: str | os.PathLike) -> str:
@@ -98,34 +93,20 @@ def read_kind(path: str | os.PathLike) -> str:
     CheckpointError
         If the file isn't such a file, or is of a later format.
     """
-    with _opened(path) as (header, _):
-        return header["kind"]
+    with _opened(path) as archive:
+        return archive.header["kind"]
 
 
 @contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[tuple[dict[str, Any], zipfile.ZipFile]]:
-    """Yield a file's header and the file; whatever is wrong with it becomes a CheckpointError."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            header = json.loads(archive.read(_HEADER))
-            if header["format"] > FORMAT_VERSION:
-                raise CheckpointError(
-                    f"{os.fspath(path)!r} has format {header['format']}, but this version reads up "
-                    f"to {FORMAT_VERSION}; upgrade sklearn-rqvae."
-                )
-            yield header, archive
-    except (
-        zipfile.BadZipFile,
-        KeyError,
-        TypeError,
-        json.JSONDecodeError,
-        UnicodeDecodeError,
-    ) as error:
-        raise CheckpointError(
-            f"{os.fspath(path)!r} is not a file that save wrote, or it is damaged ({error}). Files "
-            "of joblib.dump are read by joblib.load, torch checkpoints by "
-            "sklearn_rqvae.nn.RqVae.load_from_checkpoint."
-        ) from error
+def _opened(path: str | os.PathLike) -> Iterator[Archive]:
+    """Open a file whose format this version knows."""
+    with open_archive(path, "a file that save wrote", _HINT) as archive:
+        if archive.header["format"] > FORMAT_VERSION:
+            raise CheckpointError(
+                f"{os.fspath(path)!r} has format {archive.header['format']}, but this version "
+                f"reads up to {FORMAT_VERSION}; upgrade sklearn-rqvae."
+            )
+        yield archive
 
 
 def _flatten(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -159,14 +140,13 @@ def _flatten(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     )
 
 
-def _restore(value: Any, archive: zipfile.ZipFile) -> Any:
+def _restore(value: Any, archive: Archive) -> Any:
     if isinstance(value, list):
         return [_restore(item, archive) for item in value]
     if not isinstance(value, dict):
         return value
     if "__array__" in value:
-        with archive.open(f"{value['__array__']}.npy") as member:
-            return np.lib.format.read_array(member, allow_pickle=False)
+        return archive.read(value["__array__"])
     if "__strings__" in value:
         return np.array(value["__strings__"], dtype=object)
     if "__tuple__" in value:

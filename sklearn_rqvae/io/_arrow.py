@@ -7,25 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["codes_column", "import_pyarrow", "vectors_of"]
+from sklearn_rqvae._optional import import_pyarrow
 
-
-def import_pyarrow() -> Any:
-    """Return pyarrow, its Parquet part loaded.
-
-    Raises
-    ------
-    ImportError
-        If pyarrow isn't installed.
-    """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError(
-            'Parquet files need pyarrow: pip install "sklearn-rqvae[arrow]".'
-        ) from error
-    return pyarrow
+__all__ = ["codes_column", "vectors_of"]
 
 
 def vectors_of(column: Any, name: str, where: str, first_row: int = 0) -> NDArray[Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sklearn_rqvae.io._arrow import codes_column, import_pyarrow, vectors_of
+from sklearn_rqvae._optional import import_pyarrow
+from sklearn_rqvae.io._arrow import codes_column, vectors_of
 
 __all__ = ["transform_batches"]
 

@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_rqvae._distinct_rows import Reservoir
 from sklearn_rqvae._files import replace_file
-from sklearn_rqvae.io._arrow import codes_column, import_pyarrow, vectors_of
+from sklearn_rqvae._optional import import_pyarrow
+from sklearn_rqvae.io._arrow import codes_column, vectors_of
 
 __all__ = ["fit_parquet", "transform_parquet"]
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._files import replace_file
+from sklearn_rqvae._optional import import_pyarrow
 from sklearn_rqvae._validation import as_array
 
 from ._generate import offset_token_table
@@ -454,14 +455,6 @@ def _read_records(rows: list[Any], path: str | os.PathLike[str]) -> FileContent:
     return FileContent(np.array(ids, dtype=np.int64), None if unnamed else items)
 
 
-def _import_pyarrow() -> Any:
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError('Parquet needs pyarrow: pip install "sklearn-rqvae[arrow]"') from error
-    return pyarrow
-
-
 def _write_parquet(
     file: IO[bytes],
     ids: NDArray[np.int64],
@@ -469,7 +462,7 @@ def _write_parquet(
     level_sizes: Sequence[int],
     collisions: str,
 ) -> None:
-    pyarrow = _import_pyarrow()
+    pyarrow = import_pyarrow()
     code_type = pyarrow.int32() if max(level_sizes) <= 2**31 else pyarrow.int64()
     offsets = np.arange(0, ids.size + 1, ids.shape[1])
     lists = pyarrow.LargeListArray if ids.size >= 2**31 else pyarrow.ListArray
@@ -487,7 +480,7 @@ def _write_parquet(
 
 
 def _read_parquet(path: str | os.PathLike[str]) -> FileContent:
-    pyarrow = _import_pyarrow()
+    pyarrow = import_pyarrow()
     table = pyarrow.parquet.read_table(path)
     names = table.column_names
     item_ids = None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_rqvae._files import replace_file
+from sklearn_rqvae._archive import open_archive, write_archive
 from sklearn_rqvae.exceptions import CheckpointError
 
 from ._item_ids import STRINGS
@@ -33,7 +31,6 @@ FIELDS = {
     "n_codebooks",
     "strings",
 }
-HEADER = "header.json"
 
 
 def save(
@@ -52,20 +49,15 @@ def save(
     """
     strings = [name for name, array in arrays.items() if array.dtype.kind == "T"]
     content = {"format": FORMAT, "version": VERSION, "strings": strings, **header}
-    with (
-        replace_file(path) as file,
-        # Stored, not deflated: packed keys hardly compress, and loading is as fast as reading.
-        zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive,
-    ):
-        archive.writestr(HEADER, json.dumps(content))
-        for name, array in arrays.items():
-            if name in strings:
-                text = [item.encode() for item in array.tolist()]
-                ends = np.cumsum([len(item) for item in text], dtype=np.int64)
-                _write(archive, f"{name}.ends", ends)
-                _write(archive, f"{name}.utf8", np.frombuffer(b"".join(text), dtype=np.uint8))
-            else:
-                _write(archive, name, array)
+    members: dict[str, NDArray[Any]] = {}
+    for name, array in arrays.items():
+        if name in strings:
+            text = [item.encode() for item in array.tolist()]
+            members[f"{name}.ends"] = np.cumsum([len(item) for item in text], dtype=np.int64)
+            members[f"{name}.utf8"] = np.frombuffer(b"".join(text), dtype=np.uint8)
+        else:
+            members[name] = np.ascontiguousarray(array)
+    write_archive(path, content, members)
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -88,26 +80,16 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArra
     CheckpointError
         If the file isn't an index, is damaged, or has a later version.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            header = json.loads(archive.read(HEADER))
-            if not isinstance(header, dict) or header.get("format") != FORMAT:
-                raise CheckpointError(f"{os.fspath(path)} is not a saved SemanticIDIndex.")
-            if header["version"] > VERSION:
-                raise CheckpointError(
-                    f"{os.fspath(path)} has format version {header['version']}, this version of "
-                    "sklearn_rqvae reads "
-                    f"up to {VERSION}; update sklearn_rqvae."
-                )
-            arrays = {
-                name[:-4]: _read(archive, name)
-                for name in archive.namelist()
-                if name.endswith(".npy")
-            }
-    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, EOFError) as error:
-        raise CheckpointError(
-            f"{os.fspath(path)} is not a saved SemanticIDIndex, or is damaged: {error}."
-        ) from error
+    with open_archive(path, "a saved SemanticIDIndex") as archive:
+        header = archive.header
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise CheckpointError(f"{os.fspath(path)} is not a saved SemanticIDIndex.")
+        if header["version"] > VERSION:
+            raise CheckpointError(
+                f"{os.fspath(path)} has format version {header['version']}, this version of "
+                f"sklearn_rqvae reads up to {VERSION}; update sklearn_rqvae."
+            )
+        arrays = {name: archive.read(name) for name in archive.names}
     if FIELDS - set(header):
         missing = ", ".join(sorted(FIELDS - set(header)))
         raise CheckpointError(f"{os.fspath(path)} is damaged: its header lacks {missing}.")
@@ -118,19 +100,6 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArra
         arrays[name] = np.array(items, dtype=STRINGS)
     _check(path, header, arrays)
     return header, arrays
-
-
-def _write(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
-    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
-
-
-def _read(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    with archive.open(name) as file:
-        try:
-            return np.lib.format.read_array(file, allow_pickle=False)
-        except ValueError as error:
-            raise CheckpointError(f"{archive.filename} is damaged in {name}: {error}.") from error
 
 
 def _check(
