@@ -27,11 +27,7 @@ def fit_directory(
     ValueError
         If the arguments name texts, or no columns that are needed.
     """
-    if args.text:
-        raise ValueError(
-            f"{args.input} is a directory: vectors are read from it, not texts; embed these first, "
-            "or give a file."
-        )
+    _refuse_texts(args, args.text)
     _require_id(args, args.id, "--ids" if args.ids else None)
     started = time.monotonic()
     fit_parquet(quantizer, args.input, vector_column=args.vector)
@@ -55,11 +51,7 @@ def encode_directory(args: argparse.Namespace, model: dict[str, Any]) -> str:
     ValueError
         If the model was fitted on texts, or a column or the output isn't named.
     """
-    if model["text"] or args.text:
-        raise ValueError(
-            f"{args.input} is a directory: vectors are read from it, not texts; embed these first, "
-            "or give a file."
-        )
+    _refuse_texts(args, model["text"] or args.text)
     if args.out == "-":
         raise ValueError(f"{args.input} is a directory; name one for the IDs with --out.")
     id_column, vector_column = args.id or model["id"], args.vector or model["vector"]
@@ -67,6 +59,14 @@ def encode_directory(args: argparse.Namespace, model: dict[str, Any]) -> str:
         raise ValueError(f"name the column of {args.input} that holds the vectors with --vector.")
     _require_id(args, id_column, "a directory")
     return _encode(model["pipeline"], args.input, args.out, id_column, vector_column)
+
+
+def _refuse_texts(args: argparse.Namespace, columns: list[str] | None) -> None:
+    if columns:
+        raise ValueError(
+            f"{args.input} is a directory: vectors are read from it, not texts; embed these first, "
+            "or give a file."
+        )
 
 
 def _require_id(args: argparse.Namespace, id_column: str | None, needed_by: str | None) -> None:
