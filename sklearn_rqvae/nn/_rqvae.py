@@ -594,11 +594,10 @@ class RqVae(nn.Module):
         start : float, optional
             Temperature at 0; the constructor's `gumbel_temperature` if not given.
         end : float, optional
-            Temperature at 1; three tenths of `start` if not given. Much lower ones leave a gradient
-            to the few rows between two codewords, and make it large.
+            Temperature at 1; a tenth of `start` if not given.
         """
         start = self._config["gumbel_temperature"] if start is None else start
-        end = 0.3 * start if end is None else end
+        end = start / 10 if end is None else end
         self.quantizer.temperature.fill_(annealed_temperature(progress, start, end))
 
     def save_checkpoint(self, path: str | os.PathLike) -> None:

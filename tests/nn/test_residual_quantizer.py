@@ -187,8 +187,9 @@ def test_derivatives_of_the_softmaxes_of_all_levels_add_up():
     expected = torch.zeros_like(latent)
     for residual, codebook in zip(result.residuals, quantizer.codebooks, strict=True):
         residual = residual.detach().requires_grad_()
-        logits = posterior_logits(residual, codebook.detach()) / quantizer.temperature
-        soft = (logits + gumbel_noise(logits, generator)).softmax(1) @ codebook.detach()
+        logits = posterior_logits(residual, codebook.detach())
+        logits = logits + quantizer.temperature * gumbel_noise(logits, generator)
+        soft = (logits / 2).softmax(1) @ codebook.detach()
         soft.backward(gradient)
         expected += residual.grad
     quantizer.generator = seeded(7)

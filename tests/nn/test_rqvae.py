@@ -587,7 +587,7 @@ def test_copies_and_pickles_encode_alike():
 def test_temperature_is_annealed_and_saved():
     model = model_of(gumbel_temperature=2.0)
     model.anneal(0.5)
-    assert model.quantizer.temperature.item() == pytest.approx(2.0 * 0.3**0.5)
+    assert model.quantizer.temperature.item() == pytest.approx(2.0 * 0.1**0.5)
     model.anneal(1.0, start=1.0, end=0.5)
     assert model.state_dict()["quantizer.temperature"].item() == pytest.approx(0.5)
 

@@ -77,8 +77,8 @@ def test_gradient_is_that_of_the_softmax_with_the_same_noise():
     variance = squared_distances(residual, codebook).amin(1).mean() / 3
 
     def soft(residual, codebook):
-        logits = squared_distances(residual, codebook) / (-2 * variance * temperature)
-        return ((logits + noise).softmax(1) @ codebook * weights).sum()
+        logits = squared_distances(residual, codebook) / (-2 * variance) + temperature * noise
+        return ((logits / 2).softmax(1) @ codebook * weights).sum()
 
     leaves = residual.clone().requires_grad_(), codebook.clone().requires_grad_()
     quantized, _ = gumbel_codewords(*leaves, temperature, seeded(9))
@@ -102,6 +102,20 @@ def test_low_temperature_chooses_the_nearest_codeword():
     residual, codebook = problem(0, n_rows=200)
     _, codes = gumbel_codewords(residual, codebook, 1e-6, seeded(0))
     assert torch.equal(codes, nearest_codewords(residual, codebook))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 1e-3])
+def test_gradient_has_a_limit_where_the_noise_vanishes(temperature):
+    # One row midway between the codewords, one at a codeword: the mean least distance is 1/2.
+    # Without noise both are as likely, and Cov / (2 * 1/2) = 1. With the noise's temperature in the
+    # place of the 2 it would be 1000.
+    residual = torch.tensor([[0.0], [1.0]], dtype=torch.float64, requires_grad=True)
+    codebook = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
+    quantized, _ = gumbel_codewords(residual, codebook, temperature, seeded(0))
+    quantized[0].sum().backward()
+    assert 0 < float(residual.grad[0]) <= 1 + 1e-9
+    if temperature < 0.01:
+        assert float(residual.grad[0]) == pytest.approx(1.0, abs=1e-3)
 
 
 def test_noise_comes_from_the_given_generator_only():
