@@ -96,8 +96,8 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     codebook_mode : QuantizeForwardMode, str, list of them, or None, default=None
         None fits in closed form. "STE", "ROTATION_TRICK", "GUMBEL_SOFTMAX" and "SINKHORN" train by
         gradients and say how codewords are chosen in training, and what gradient crosses the
-        choice; at all levels or at each. Where there is no closed form, without linear path or
-        with categories, None is "STE".
+        choice; at all levels or at each. Where there is no closed form, without linear path, with
+        categories or a `module`, None is "STE".
     codebook_normalize : bool, default=False
         Whether the first level compares directions instead of positions.
     codebook_sim_vq : bool, default=False
@@ -135,7 +135,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         Callbacks of skorch for the gradient training, alone or as (name, callback); copies of them
         are used.
     module : type or None, default=None
-        Subclass of :class:`sklearn_rqvae.nn.RqVae` to train, for a loss of your own.
+        Subclass of :class:`sklearn_rqvae.nn.RqVae` to train by gradients, for a loss of your own.
     net_params : dict or None, default=None
         More parameters of the skorch net: ``{"optimizer__betas": (0.9, 0.95)}``. They can be set
         and searched under their own names, as ``set_params(optimizer__betas=...)``.
@@ -569,8 +569,9 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
 
     def _mode(self) -> Any:
         """Return the mode of gradient training, None for the closed form."""
-        if self.codebook_mode is None and (self.n_cat_features or not self.linear_path):
-            return "STE"  # neither logits of categories nor MLPs alone have a closed form
+        # Logits of categories, MLPs alone and losses of a module of one's own have no closed form.
+        if self.n_cat_features or not self.linear_path or self.module is not None:
+            return "STE" if self.codebook_mode is None else self.codebook_mode
         return self.codebook_mode
 
     def _is_closed_form(self) -> bool:

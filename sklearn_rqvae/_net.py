@@ -151,7 +151,7 @@ class RqVaeNet(NeuralNet):
         output = self.infer(rows)
         (output.loss * share).backward()
         for usage, old in zip(counted, before, strict=True):
-            usage -= old
+            usage.sub_(old).mul_(share > 0)  # a part without weight stands for no rows
         losses = {name: getattr(output, name) for name in output._fields if name.endswith("loss")}
         losses = {name: loss.detach().float() * share for name, loss in losses.items()}
         gradients = [p.grad for p in self.module_.parameters() if p.grad is not None]

@@ -242,6 +242,19 @@ def test_a_module_of_ones_own_is_not_saved_without_pickle(tmp_path):
     np.testing.assert_array_equal(again.transform(X), estimator.transform(X))
 
 
+def test_a_module_of_ones_own_is_trained_where_no_mode_is_given():
+    losses = []
+
+    class Watched(RqVae):
+        def compute_loss(self, *args, **kwargs):
+            losses.append(super().compute_loss(*args, **kwargs))
+            return losses[-1]
+
+    estimator = RQVAETransformer(codebook_size=4, max_epochs=2, module=Watched, random_state=0)
+    assert estimator.fit(X).n_iter_ == 2
+    assert losses
+
+
 def test_refit_drops_the_old_module():
     estimator = RQVAETransformer(**SMALL).fit(X)
     estimator.transform(X)

@@ -11,7 +11,7 @@ from sklearn_rqvae.callbacks import EpochUsage
 from sklearn_rqvae.nn import RqVae
 
 
-def counted(batches, weights):
+def counted(batches, weights, share=1.0):
     """Run the callback over batches of codes; return what it recorded."""
     records = {}
     net = SimpleNamespace(
@@ -22,7 +22,7 @@ def counted(batches, weights):
     callback = EpochUsage()
     callback.on_epoch_begin(net)
     for codes, weight in zip(batches, weights, strict=True):
-        batch = ({"x": None, "sample_weight": torch.tensor(weight)}, None)
+        batch = ({"x": None, "sample_weight": torch.tensor(weight)}, torch.tensor(share))
         output = SimpleNamespace(codes=torch.tensor(codes))
         callback.on_batch_end(net, batch=batch, training=True, y_pred=output)
     callback.on_epoch_end(net)
@@ -40,6 +40,10 @@ def test_weights_count():
     records = counted([[[0, 0], [1, 1]]], [[3.0, 1.0]])
     entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
     assert records["perplexity"] == pytest.approx([np.exp(entropy)] * 2)
+
+
+def test_a_part_that_stands_for_no_rows_is_not_counted():
+    assert counted([[[0, 0], [1, 1]]], [[1.0, 1.0]], share=0.0) == {}
 
 
 def test_no_codes_no_record():
