@@ -3,8 +3,10 @@
 Prints microseconds per item and ratios, for 768-dimensional rows and 3 levels of 256 codewords:
 
 - an epoch of gradient training beside a bare torch loop of the same arithmetic, and beside a loop
-  that trains vector-quantize-pytorch's ResidualVQ between the same MLPs;
-- greedy encoding beside the encoder's matrix products alone, and beside others' encoders;
+  that trains vector-quantize-pytorch's ResidualVQ between the same MLPs, both with layers that
+  multiply as ours do and with torch's own;
+- greedy encoding beside the encoder's matrix products alone, by oneDNN and by torch's operator, and
+  beside others' encoders;
 - encoding with beams beside faiss's with as many beams on the same codebooks, and what both lose.
 
 What is compared runs in turn, several times, and the fastest runs count. With one thread the clock
@@ -23,15 +25,18 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from sklearn_rqvae import RQVAETransformer
 from sklearn_rqvae._rows import Rows
 from sklearn_rqvae._schedule import lr_factor
 from sklearn_rqvae._training import TrainingSettings, training_net
 from sklearn_rqvae.nn import RqVae
+from sklearn_rqvae.quantize._linear import linear
 
 N_FEATURES, EMBED_DIM, HIDDEN_DIMS, N_LEVELS, CODEBOOK_SIZE = 768, 32, [512, 256, 128], 3, 256
 LR, WEIGHT_DECAY = 1e-3, 0.01
+MEASURED = "fit, with the distortion's measurement"
 
 
 def interleave(runs: dict[str, Callable], n_repeats: int) -> dict[str, float]:
@@ -76,8 +81,10 @@ def started_module(x: torch.Tensor) -> RqVae:
     return module
 
 
-def our_epoch(module: RqVae, rows: Rows, batch_size: int, evaluate: bool) -> Callable[[], None]:
-    """Return one epoch of the training that `fit` does."""
+def our_epochs(
+    module: RqVae, rows: Rows, batch_size: int, evaluate: bool
+) -> tuple[Callable[[], None], int]:
+    """Return the training that `fit` does from one measurement to the next, and its epochs."""
     settings = TrainingSettings(
         max_epochs=1000, n_warm_up_epochs=None, batch_size=batch_size, lr=LR,
         weight_decay=WEIGHT_DECAY, lr_schedule="cosine", n_beams=16, patience=None, callbacks=(),
@@ -87,7 +94,8 @@ def our_epoch(module: RqVae, rows: Rows, batch_size: int, evaluate: bool) -> Cal
     net.initialize()
     tensors = {"x": rows.x, "sample_weight": rows.weight}
     net.notify("on_train_begin", X=tensors, y=None)
-    return lambda: net.fit_loop(tensors, epochs=1)
+    n_epochs = dict(net.callbacks_)["best"].every if evaluate else 1
+    return lambda: net.fit_loop(tensors, epochs=n_epochs), n_epochs
 
 
 def bare_epoch(
@@ -121,9 +129,20 @@ def bare_epoch(
     return epoch
 
 
-def peer_epoch(rows: Rows, batch_size: int) -> Callable[[], None]:
-    """Return one epoch of vector-quantize-pytorch's residual quantizer between the same MLPs."""
-    module, quantizer = peer_parts(rows.x)
+def with_torchs_layers(module: RqVae) -> RqVae:
+    """Return a copy with `torch.nn.Linear` in the MLPs, as a loop of one's own would have."""
+    module = copy.deepcopy(module)
+    for mlp in (module.encoder.mlp, module.decoder.mlp):
+        for position in range(0, len(mlp), 2):
+            layer = torch.nn.Linear(mlp[position].in_features, mlp[position].out_features)
+            layer.load_state_dict(mlp[position].state_dict())
+            mlp[position] = layer
+    return module
+
+
+def peer_epoch(module: RqVae, rows: Rows, batch_size: int) -> Callable[[], None]:
+    """Return one epoch of vector-quantize-pytorch's residual quantizer between the MLPs."""
+    quantizer = peer_quantizer(module, rows.x)
     parameters = [*module.encoder.parameters(), *module.decoder.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=LR, weight_decay=WEIGHT_DECAY, fused=True)
 
@@ -141,51 +160,69 @@ def peer_epoch(rows: Rows, batch_size: int) -> Callable[[], None]:
     return epoch
 
 
-def peer_parts(x: torch.Tensor) -> tuple[RqVae, torch.nn.Module]:
-    """Return a module for its MLPs, and a quantizer of the other package, initialized."""
+def peer_quantizer(module: RqVae, x: torch.Tensor) -> torch.nn.Module:
+    """Return a quantizer of the other package, initialized with a module's latents."""
     from vector_quantize_pytorch import ResidualVQ
 
-    module = started_module(x)
     quantizer = ResidualVQ(
         dim=EMBED_DIM, num_quantizers=N_LEVELS, codebook_size=CODEBOOK_SIZE, kmeans_init=True
     )
     with torch.no_grad():
         quantizer(module.encoder(x[:2048]))
-    return module, quantizer
+    return quantizer
+
+
+def n_times(run: Callable[[], None], n: int) -> Callable[[], None]:
+    """Return `n` runs as one."""
+
+    def runs() -> None:
+        for _ in range(n):
+            run()
+
+    return runs
 
 
 def bench_training(X: np.ndarray, batch_sizes: list[int], n_repeats: int) -> None:
     """Compare epochs."""
     rows = Rows(torch.from_numpy(X), torch.ones(len(X)))
     module = started_module(rows.x)
+    torchs = with_torchs_layers(module)
     for batch_size in batch_sizes:
-        seconds = interleave(
-            {
-                "bare torch loop": bare_epoch(copy.deepcopy(module), rows, batch_size),
-                "fit": our_epoch(copy.deepcopy(module), rows, batch_size, evaluate=False),
-                "fit, with the measurement after each epoch": our_epoch(
-                    copy.deepcopy(module), rows, batch_size, evaluate=True
-                ),
-                "bare torch loop, no quantizer": bare_epoch(
-                    copy.deepcopy(module), rows, batch_size, quantizes=False
-                ),
-                "vector-quantize-pytorch, bare loop": peer_epoch(rows, batch_size),
-            },
-            n_repeats,
-        )
+        fit, _ = our_epochs(copy.deepcopy(module), rows, batch_size, evaluate=False)
+        measured, n_epochs = our_epochs(copy.deepcopy(module), rows, batch_size, evaluate=True)
+        runs = {
+            "bare torch loop": bare_epoch(copy.deepcopy(module), rows, batch_size),
+            "bare torch loop, torch.nn.Linear": bare_epoch(copy.deepcopy(torchs), rows, batch_size),
+            "fit": fit,
+            "bare torch loop, no quantizer": bare_epoch(
+                copy.deepcopy(module), rows, batch_size, quantizes=False
+            ),
+            "vector-quantize-pytorch, our layers": peer_epoch(
+                copy.deepcopy(module), rows, batch_size
+            ),
+            "vector-quantize-pytorch, torch.nn.Linear": peer_epoch(
+                copy.deepcopy(torchs), rows, batch_size
+            ),
+        }
+        # All runs take as many epochs as there are from one measurement to the next.
+        runs = {name: n_times(run, n_epochs) for name, run in runs.items()}
+        seconds = interleave({**runs, MEASURED: measured}, n_repeats)
+        seconds = {name: value / n_epochs for name, value in seconds.items()}
         show(f"An epoch in batches of {batch_size}", seconds, len(X), "bare torch loop")
 
 
 # -- Encoding --
 
 
-def products(x: torch.Tensor, matrices: list[torch.Tensor]) -> Callable[[], None]:
+def products(
+    x: torch.Tensor, weights: list[torch.Tensor], multiply: Callable = linear
+) -> Callable[[], None]:
     """Return the encoder's matrix products, and nothing else, in chunks of the best size."""
 
     def run() -> None:
         for rows in x.split(1024):
-            for matrix in matrices:
-                rows = rows @ matrix
+            for weight in weights:
+                rows = multiply(rows, weight)
 
     return run
 
@@ -198,35 +235,38 @@ def bench_greedy(X: np.ndarray, n_repeats: int) -> None:
         codebook_mode="STE", linear_path=False, max_epochs=0, n_beams=1, random_state=0
     ).fit(X)
     weights = [
-        layer.weight.T for layer in trained.net_.encoder.mlp if isinstance(layer, torch.nn.Linear)
+        layer.weight for layer in trained.net_.encoder.mlp if isinstance(layer, torch.nn.Linear)
     ]
-    module, quantizer = peer_parts(x)
-    quantizer.eval()
+    module = started_module(x)
+    torchs = with_torchs_layers(module)
+    quantizer = peer_quantizer(module, x).eval()
 
-    @torch.no_grad()
-    def peer() -> None:
+    def peer(module: RqVae) -> None:
         for rows in x.split(1024):
             quantizer(module.encoder(rows))
 
     with torch.no_grad():
         seconds = interleave(
             {
-                "encoder's products alone": products(x, weights),
+                "encoder's products alone, by oneDNN": products(x, weights),
+                "encoder's products alone, F.linear": products(x, weights, F.linear),
                 "transform": lambda: trained.transform(X),
-                "vector-quantize-pytorch, with our MLP": peer,
+                "vector-quantize-pytorch, our layers": lambda: peer(module),
+                "vector-quantize-pytorch, torch.nn.Linear": lambda: peer(torchs),
             },
             n_repeats,
         )
     show("Greedy, MLP to 32 dimensions", seconds, len(X), "transform")
 
     closed = RQVAETransformer(n_beams=1, random_state=0).fit(X)
-    matrix = torch.cat([torch.from_numpy(codebook) for codebook in closed.codebooks_]).T
+    codewords = torch.cat([torch.from_numpy(codebook) for codebook in closed.codebooks_])
     latents = closed.net_.encode(x).numpy()
     faiss_quantizer = faiss_with(closed.codebooks_, 1, lut=True)
     with torch.no_grad():
         seconds = interleave(
             {
-                "product of rows and codewords alone": products(x, [matrix.contiguous()]),
+                "product of rows and codewords, by oneDNN": products(x, [codewords]),
+                "product of rows and codewords, F.linear": products(x, [codewords], F.linear),
                 "transform": lambda: closed.transform(X),
                 "faiss, of rotated rows": lambda: faiss_quantizer.compute_codes(latents),
             },

@@ -12,11 +12,12 @@ from torch import Tensor
 from sklearn_rqvae.nn import Decoder
 from sklearn_rqvae.quantize._beam import SearchTables, search_scores
 from sklearn_rqvae.quantize._blocks import in_blocks
+from sklearn_rqvae.quantize._linear import linear
 
 __all__ = ["Search"]
 
-# Rows reranked at a time: the candidates' vectors, 64 rows x 16 x 230 numbers, stay in cache.
-_RERANK_ROWS = 64
+# Rows reranked at a time: the candidates' vectors, 128 rows x 16 x 230 numbers, stay in cache.
+_RERANK_ROWS = 128
 
 # Numbers of possible pairs of codes up to which their places are looked up in a table; a search
 # among the stored ones takes less memory and five times longer.
@@ -51,18 +52,18 @@ class Search:
         self.pairs = None
         if self.rotates and decoder.interactions is not None:
             self.pairs = _PairTables(decoder.interactions, torch.cat(codebooks))
-        self.n_scored = self.tables.directions.shape[1]
+        self.n_scored = len(self.tables.codewords)
         self.n_dims = 0 if self.pairs is None else self.pairs.vectors.shape[1]
         self.directions = self._directions() if self.rotates else None
 
     def _directions(self) -> Tensor | None:
         """Return one matrix for encoder and inner products, where one product is the less work."""
-        axes = self.module.encoder.components.T
-        n_features, n_latent = axes.shape
+        axes = self.module.encoder.components
+        n_latent, n_features = axes.shape
         n_columns = self.n_scored + self.n_dims
         if n_features * n_columns > n_latent * (n_features + self.n_scored):
             return None
-        return torch.cat([axes @ self.tables.directions, axes[:, : self.n_dims]], 1)
+        return torch.cat([linear(self.tables.codewords, axes.T), axes[: self.n_dims]])
 
     @torch.no_grad()
     def encode(self, x: Tensor, n_beams: int) -> Tensor:
@@ -137,14 +138,15 @@ class Search:
     def _scores(self, x: Tensor, n_dims: int) -> tuple[Tensor, Tensor]:
         """Return all codewords' scores, and the first coordinates of the latents."""
         module, tables = self.module, self.tables
-        n_columns = self.n_scored + n_dims
+        directions = None
+        if self.directions is not None:
+            directions = self.directions[: self.n_scored + n_dims]
+        offsets = F.pad(tables.offsets, (0, n_dims))
 
         def products(rows: Tensor) -> Tensor:
-            standardized = (rows - module.mean) / module.scale
-            if self.directions is not None:
-                found = standardized @ self.directions[:, :n_columns]
-                found[:, : self.n_scored] -= tables.offsets
-                return found
+            standardized = (rows - module.mean).div_(module.scale)
+            if directions is not None:
+                return linear(standardized, directions, offsets)
             latent = module.encoder(standardized)
             return torch.cat([tables.scores(latent), latent[:, :n_dims]], 1)
 
@@ -190,13 +192,17 @@ class _PairTables:
         latent : Tensor of shape (n_samples, dim)
             Latents.
         """
+        n_candidates = codes.shape[1]
         for some_errors, some_codes, z in _chunks(errors, codes, latent):
             flat = some_codes.flatten(0, 1)
-            vectors = F.embedding_bag(self._rows(flat), self.vectors, mode="sum")
-            difference = F.embedding_bag(flat + self.starts, self.codewords, mode="sum")
-            difference = difference.view(*some_codes.shape[:2], -1).sub_(z[:, None])
-            vectors = vectors.view_as(difference)
-            some_errors += difference.mul_(2.0).add_(vectors).mul_(vectors).sum(-1)
+            rows = self._rows(flat)
+            # Where no pair has a vector, nothing changes: a third of the candidates, as a rule.
+            changed = rows.sum(1).nonzero()[:, 0]
+            vectors = F.embedding_bag(rows[changed], self.vectors, mode="sum")
+            difference = F.embedding_bag(flat[changed] + self.starts, self.codewords, mode="sum")
+            difference.sub_(F.embedding(changed // n_candidates, z))
+            change = difference.add_(vectors, alpha=0.5).mul_(vectors).sum(1)
+            some_errors.view(-1).index_add_(0, changed, change, alpha=2.0)
 
     def _rows(self, codes: Tensor) -> Tensor:
         """Return where in the vectors each row's pairs stand."""

@@ -1,5 +1,7 @@
 """Training settings reach the optimizer and the callbacks, and leave nothing else changed."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,14 @@ from skorch.callbacks import Callback
 
 from sklearn_rqvae import RQVAETransformer
 from sklearn_rqvae._rows import Rows
-from sklearn_rqvae._training import fast_precision, relative_distortion
+from sklearn_rqvae._training import (
+    TrainingSettings,
+    _evenly_spaced,
+    _own_callbacks,
+    distortion_unit,
+    fast_precision,
+    relative_distortion,
+)
 from sklearn_rqvae.nn import RqVae
 
 X = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
@@ -102,7 +111,57 @@ def test_distortion_by_hand():
     module.quantizer.levels[0].initialize(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
     rows = Rows(torch.tensor([[1.0, 0.0], [-1.0, 1.0]]), torch.ones(2))
     # Squared error 1; the variance around (0, 0.5) is 2 * (1 + 0.25).
-    assert relative_distortion(module, rows, n_beams=1) == pytest.approx(1 / 2.5)
+    assert distortion_unit(rows) == pytest.approx(2.5)
+    assert relative_distortion(module, rows, unit=2.5) == pytest.approx(1 / 2.5)
+
+
+def test_distortion_of_weighted_rows_is_that_of_repeated_ones():
+    module = RqVae(6, 4, [8], 5, generator=torch.Generator().manual_seed(0))
+    x = torch.from_numpy(X)
+    weight = torch.arange(len(x)).remainder(3).float()
+    weighted, repeated = Rows(x, weight), x.repeat_interleave(weight.long(), 0)
+    repeated = Rows(repeated, torch.ones(len(repeated)))
+    unit = distortion_unit(weighted)
+    assert unit == pytest.approx(distortion_unit(repeated))
+    ours, theirs = (relative_distortion(module, rows, unit) for rows in (weighted, repeated))
+    assert ours == pytest.approx(theirs)
+    assert module.training
+
+
+def test_rows_that_do_not_vary_are_measured_per_row():
+    assert distortion_unit(Rows(torch.ones(3, 2), torch.tensor([1.0, 2.0, 0.0]))) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_sample", "every"), [(200, 200, 15), (3000, 1500, 8), (30_000, 2000, 1)]
+)
+def test_measuring_takes_no_more_than_a_fifteenth_of_the_rows_per_epoch(n_rows, n_sample, every):
+    rows = Rows(torch.randn(n_rows, 2), torch.ones(n_rows))
+    settings = TrainingSettings(
+        max_epochs=1, n_warm_up_epochs=None, batch_size=64, lr=1e-3, weight_decay=0.0,
+        lr_schedule="cosine", n_beams=1, patience=None, callbacks=(), net_params={},
+        compile=False, verbose=0,
+    )  # fmt: skip
+    assert len(_evenly_spaced(rows, 2048).x) == n_sample
+    best = dict(_own_callbacks(rows, None, settings))["best"]
+    assert best.every == every
+    assert n_sample / best.every <= n_rows / 15
+    held_out = dict(_own_callbacks(rows, rows, settings))["best"]
+    assert (held_out.monitor, held_out.every) == ("valid_distortion", 1)
+
+
+def test_epochs_without_a_measurement_lack_the_number_and_leave_a_gap_in_the_table(capsys):
+    fitted = RQVAETransformer(**{**TRAINED, "max_epochs": 18}, verbose=1).fit(X)
+    measured = [row["epoch"] for row in fitted.history_ if "train_distortion" in row]
+    assert measured == [15, 18]
+    printed = re.sub("\x1b\\[[0-9]+m", "", capsys.readouterr().out)  # without colors
+    lines = [line for line in printed.splitlines() if line.strip()]
+    header = next(number for number, line in enumerate(lines) if "train_distortion" in line)
+    widths = {len(line) for line in lines[header : header + 20]}
+    assert len(widths) == 1
+    start = lines[header].index("train_distortion")
+    cells = [line[start : start + 16].strip() for line in lines[header + 2 : header + 20]]
+    assert [number for number, cell in enumerate(cells, start=1) if cell] == [15, 18]
 
 
 def test_only_recent_gpus_multiply_in_half_precision():

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sklearn_rqvae.nn._interactions import PairInteractions
 from sklearn_rqvae.nn._mlp import mlp
+from sklearn_rqvae.quantize._linear import linear
 
 __all__ = ["Decoder"]
 
@@ -87,7 +88,8 @@ class Decoder(nn.Module):
         """
         parts = [] if self.mlp is None else [self.mlp(quantized)]
         if self.components is not None:
-            parts.append(self.add_interactions(quantized, codes) @ self.components)
+            latent = self.add_interactions(quantized, codes)
+            parts.append(linear(latent, self.components.T))
         return sum(parts[1:], start=parts[0])
 
     def add_interactions(self, quantized: Tensor, codes: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_rqvae.nn._mlp import mlp
+from sklearn_rqvae.quantize._linear import linear
 
 __all__ = ["Encoder"]
 
@@ -76,5 +77,5 @@ class Encoder(nn.Module):
         """
         parts = [] if self.mlp is None else [self.mlp(x)]
         if self.components is not None:
-            parts.append(x @ self.components.T)
+            parts.append(linear(x, self.components))
         return sum(parts[1:], start=parts[0])

@@ -5,14 +5,17 @@ from torch import Tensor
 
 __all__ = ["largest"]
 
+# Up to here a sort takes two thirds of the time of a partition, and then soon more.
+_SORTED_COLUMNS = 256
+
 
 def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Find the `k` largest entries of each row, in any order.
 
     On CPU every entry becomes one 64-bit float, its position in the bits that a 32-bit number
-    leaves zero, and numpy partitions these with vector instructions: 16 of 256 entries take a
-    fifth of the time of :func:`torch.topk`. It is the order of the entries that chooses among equal
-    ones, so the result is the same on every run.
+    leaves zero, and numpy sorts or partitions these with vector instructions: 16 of 256 entries
+    take a fifth of the time of :func:`torch.topk`. It is the order of the entries that chooses
+    among equal ones, so the result is the same on every run.
 
     Parameters
     ----------
@@ -37,6 +40,10 @@ def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     ([2.0, 3.0], [0, 2])
     """
     n_columns = scores.shape[1]
+    if k == 1 and scores.device.type == "cpu" and scores.dtype == torch.float32:
+        # numpy's has vector instructions: a fourth of the time of torch's maximum with positions.
+        best = torch.from_numpy(scores.detach().numpy().argmax(1)[:, None])
+        return scores.gather(1, best), best
     if k == 1:
         values, positions = scores.max(1, keepdim=True)
         return values, positions
@@ -49,7 +56,10 @@ def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     packed = (
         scores.detach().double().view(torch.int64).bitwise_or_(columns).view(torch.float64).numpy()
     )
-    packed.partition(n_columns - k, axis=1)
+    if n_columns <= _SORTED_COLUMNS:
+        packed.sort(axis=1)
+    else:
+        packed.partition(n_columns - k, axis=1)
     found = torch.from_numpy(packed[:, n_columns - k :].copy()).view(torch.int64)
     positions = found.bitwise_and_((1 << (n_columns - 1).bit_length()) - 1)
     return scores.gather(1, positions), positions
