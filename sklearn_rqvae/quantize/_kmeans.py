@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from sklearn_rqvae.quantize._distance import nearest_codewords
+from sklearn_rqvae.quantize._linear import linear
 
 # Covariances are summed in blocks of this many rows, so that a float64 copy of the data is never
 # whole in memory.
@@ -39,17 +40,15 @@ def principal_axes(x: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         Orthonormal columns; ``x @ axes`` are the principal coordinates (not centered).
     """
     n_dims = x.shape[1]
-    weight = _weight_or_ones(x, sample_weight).double()
-    moment = torch.zeros(n_dims, n_dims, dtype=torch.float64, device=x.device)
-    total = torch.zeros(n_dims, dtype=torch.float64, device=x.device)
-    for start in range(0, len(x), _BLOCK_SIZE):
-        rows = slice(start, start + _BLOCK_SIZE)
-        block = x[rows].double()
-        weighted = block * weight[rows, None]
-        moment.addmm_(weighted.T, block)
-        total += weighted.sum(0)
-    mean = total / weight.sum()
-    covariance = moment / weight.sum() - torch.outer(mean, mean)
+    weight = _weight_or_ones(x, sample_weight)
+    blocks = [slice(start, start + _BLOCK_SIZE) for start in range(0, len(x), _BLOCK_SIZE)]
+    total = sum((weight[rows, None] * x[rows]).sum(0, dtype=torch.float64) for rows in blocks)
+    mean = (total / weight.sum(dtype=torch.float64)).to(x.dtype)
+    # Deviations are small where rows are: their products need float64 for the sum of blocks only.
+    covariance = torch.zeros(n_dims, n_dims, dtype=torch.float64, device=x.device)
+    for rows in blocks:
+        deviation = x[rows] - mean
+        covariance += linear((deviation * weight[rows, None]).T, deviation.T)
     _, axes = torch.linalg.eigh(covariance)
     axes = axes.flip(1)
     # An eigenvector's sign is arbitrary; the largest entry is made positive, so that platforms
@@ -121,7 +120,7 @@ def progressive_kmeans(
         if len(distinct) <= n_clusters:
             return _fill_by_perturbed_rows(distinct, n_clusters, generator)
     axes = principal_axes(x, weight) if rotate else None
-    coordinates = x if axes is None else x @ axes
+    coordinates = x if axes is None else linear(x, axes.T)
     stages = list(dims) if dims is not None else _default_dims(n_dims)
     codebook = coordinates[_spread_rows(coordinates[:, : stages[0]], n_clusters, weight, generator)]
     for stage in stages:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sklearn_rqvae.quantize._kmeans import cluster_sums, principal_axes
+from sklearn_rqvae.quantize._linear import linear
 from sklearn_rqvae.quantize._residual import sum_codewords
 
 # Rows whose residuals are in memory at a time.
@@ -163,7 +164,7 @@ def _residual_variance(
         residual = (x[part] if row is None else x[row[part]]) - sum_codewords(
             codes[part], codebooks
         )
-        total += weight[part].double() @ (residual @ axes).square().double()
+        total += weight[part].double() @ linear(residual, axes.T).square().double()
     return total / weight.double().sum()
 
 
