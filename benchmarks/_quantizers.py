@@ -151,6 +151,14 @@ class ResidualKMeans(Estimator):
         return sum(codebook.size for codebook in estimator.codebooks_) + estimator.mean_.size
 
 
+class KMeansStart(ResidualKMeans):
+    """The same after its first step alone: greedy k-means, no rounds of least squares."""
+
+    def build(self, package: Any) -> Any:
+        """Return the transformer."""
+        return super().build(package).set_params(n_beams=1, n_iter=0)
+
+
 # -- faiss --
 
 
@@ -546,6 +554,7 @@ METHODS = {
     "ours": Method("RQVAETransformer()", Transformer),
     "plain": Method("RQVAETransformer(linear_path=False)", Plain),
     "residual-kmeans": Method("ResidualKMeans()", ResidualKMeans),
+    "kmeans-start": Method("ResidualKMeans(n_beams=1, n_iter=0)", KMeansStart),
     "faiss-rq1": Method("faiss RQ, 1 beam", FaissRQ1, "faiss"),
     "faiss-rq5": Method("faiss RQ, 5 beams", FaissRQ, "faiss"),
     "faiss-rq5-refined": Method("faiss RQ, 5 beams, refined", FaissRQRefined, "faiss"),
