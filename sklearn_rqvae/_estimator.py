@@ -515,10 +515,13 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         return self._search().module
 
     def _chunks(self, X: NDArray[Any]) -> Iterator[torch.Tensor]:
-        """Yield copies of a few rows at a time, on the device."""
+        """Yield a few rows at a time, on the device; read-only ones are copied, as torch wants."""
         device = self._module().mean.device
         for start in range(0, len(X), _CHUNK_ROWS):
-            yield torch.tensor(X[start : start + _CHUNK_ROWS], device=device)
+            rows = X[start : start + _CHUNK_ROWS]
+            yield (torch.from_numpy(rows) if rows.flags.writeable else torch.tensor(rows)).to(
+                device
+            )
 
     def _encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
         search = self._search()

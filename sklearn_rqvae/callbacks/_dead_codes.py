@@ -33,9 +33,12 @@ class ResetDeadCodes(Callback):
         if not training or not net.quantizing or len(net.history) > self.until * net.max_epochs:
             return
         if net.module_.quantizer.judges_usage(self.window):
-            rows = batch[0]
-            replaced = net.module_.reset_dead_codes(
-                rows["x"], net.optimizer_, rows["sample_weight"], window=self.window
+            # The latents of the step just made: those of the new weights hardly differ.
+            replaced = net.module_.quantizer.reset_dead_codes(
+                kwargs["y_pred"].latent.detach().float(),
+                net.optimizer_,
+                batch[0]["sample_weight"],
+                window=self.window,
             )
             self.replaced_ += sum(replaced)
             net.agree_on_codebooks()

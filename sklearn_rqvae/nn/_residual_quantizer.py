@@ -336,11 +336,16 @@ class ResidualQuantizer(nn.Module):
         n_reset : list of int
             Number of codewords replaced at each level.
         """
+        dead_of_levels = [dead_codes(level.usage, threshold, window) for level in self._levels]
+        for codebook in self._levels:
+            if codebook.usage.mean() >= window:
+                codebook.reset_usage()
+        if not any(map(len, dead_of_levels)):
+            return [0] * len(self._levels)
         n_reset: list[int] = []
         residual = self.normalize(latent)
-        for codebook in self._levels:
+        for codebook, dead in zip(self._levels, dead_of_levels, strict=True):
             codes = nearest_codewords(residual, codebook.codewords)
-            dead = dead_codes(codebook.usage, threshold, window)
             if len(dead):
                 error = (residual - codebook.lookup(codes)).square().sum(1)
                 if sample_weight is not None:
@@ -351,8 +356,6 @@ class ResidualQuantizer(nn.Module):
                 if optimizer is not None and isinstance(codebook.weight, nn.Parameter):
                     reset_moments(optimizer, codebook.weight, dead)
                 codes = nearest_codewords(residual, codebook.codewords)
-            if codebook.usage.mean() >= window:
-                codebook.reset_usage()
             n_reset.append(len(dead))
             residual = residual - codebook.lookup(codes)
         return n_reset

@@ -32,7 +32,8 @@ def after_a_batch(net, training=True):
     callback.on_epoch_begin(net)
     rows = torch.randn(30, 4, generator=torch.Generator().manual_seed(1))
     batch = ({"x": rows, "sample_weight": torch.ones(30)}, None)
-    callback.on_batch_end(net, batch=batch, training=training)
+    output = net.module_(rows)
+    callback.on_batch_end(net, batch=batch, training=training, y_pred=output)
     callback.on_epoch_end(net)
     return net.history[-1, "codes_reset"]
 
