@@ -117,8 +117,8 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         autoencoder without quantization.
     batch_size : int, default=512
         Rows of a training step.
-    lr : float, default=2e-3
-        Largest learning rate of AdamW.
+    lr : float, default=4e-3
+        Largest learning rate of AdamW. Batches of 64 rather want half of it.
     weight_decay : float, default=0.01
         Decoupled weight decay.
     lr_schedule : {"cosine", "one_cycle", "step", "constant"}, default="cosine"
@@ -255,7 +255,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         n_beams: int = 16,
         max_epochs: int = 100,
         batch_size: int = 512,
-        lr: float = 2e-3,
+        lr: float = 4e-3,
         weight_decay: float = 0.01,
         lr_schedule: str = "cosine",
         early_stopping: bool = False,
