@@ -601,7 +601,6 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
             lr=self.lr,
             weight_decay=self.weight_decay,
             lr_schedule=self.lr_schedule,
-            n_beams=self.n_beams,
             patience=self.n_iter_no_change if self.early_stopping else None,
             callbacks=self.callbacks or (),
             net_params=self.net_params or {},

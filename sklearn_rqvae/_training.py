@@ -69,7 +69,6 @@ class TrainingSettings(NamedTuple):
     lr: float
     weight_decay: float
     lr_schedule: str
-    n_beams: int
     patience: int | None
     callbacks: Sequence[Any]
     net_params: dict[str, Any]

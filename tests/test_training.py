@@ -139,7 +139,7 @@ def test_measuring_takes_no_more_than_a_fifteenth_of_the_rows_per_epoch(n_rows, 
     rows = Rows(torch.randn(n_rows, 2), torch.ones(n_rows))
     settings = TrainingSettings(
         max_epochs=1, n_warm_up_epochs=None, batch_size=64, lr=1e-3, weight_decay=0.0,
-        lr_schedule="cosine", n_beams=1, patience=None, callbacks=(), net_params={},
+        lr_schedule="cosine", patience=None, callbacks=(), net_params={},
         compile=False, verbose=0,
     )  # fmt: skip
     assert len(_evenly_spaced(rows, 2048).x) == n_sample
