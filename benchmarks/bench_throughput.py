@@ -87,7 +87,7 @@ def our_epochs(
     """Return the training that `fit` does from one measurement to the next, and its epochs."""
     settings = TrainingSettings(
         max_epochs=1000, n_warm_up_epochs=None, batch_size=batch_size, lr=LR,
-        weight_decay=WEIGHT_DECAY, lr_schedule="cosine", n_beams=16, patience=None, callbacks=(),
+        weight_decay=WEIGHT_DECAY, lr_schedule="cosine", patience=None, callbacks=(),
         net_params={} if evaluate else {"callbacks__best": None}, compile=False, verbose=0,
     )  # fmt: skip
     net = training_net(module, rows, None, torch.Generator().manual_seed(0), settings)

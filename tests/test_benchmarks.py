@@ -3,6 +3,8 @@
 import argparse
 import importlib
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -193,3 +195,27 @@ def test_stopped_run_goes_on_and_ends_in_tables(load, X, tmp_path, monkeypatch):
     for part in ("table", "rates", "prefixes", "beams", "oracles"):
         assert "ResidualKMeans()" in (tmp_path / f"distortion_{part}.rst").read_text()
     assert (tmp_path / "rates_api_docs.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn_rqvae.exceptions.CodebookCollapseWarning")
+@pytest.mark.parametrize(
+    ("script", "arguments", "last_line"),
+    [
+        (
+            "bench_throughput.py",
+            ["--n-rows", "300", "--batch-sizes", "100", "--n-repeats", "1"],
+            "A single row, 16 beams",
+        ),
+        ("bench_memory.py", ["--scale", "0.001", "--only", "transform-float32"], "transform"),
+    ],
+)
+def test_scripts_that_print_run_to_the_end(script, arguments, last_line):
+    run = subprocess.run(
+        [sys.executable, str(FOLDER / script), *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert run.returncode == 0, run.stderr
+    assert last_line in run.stdout
