@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.autograd import forward_ad
 
 from sklearn_rqvae.quantize import _linear
 from sklearn_rqvae.quantize._linear import linear
@@ -12,7 +13,8 @@ needs_onednn = pytest.mark.skipif(
 )
 # From below to above the size that is worth a call of oneDNN, and no rows at all.
 SHAPES = pytest.mark.parametrize(
-    ("n_rows", "n_in", "n_out"), [(0, 3, 2), (1, 768, 900), (5, 7, 3), (64, 300, 70), (300, 90, 70)]
+    ("n_rows", "n_in", "n_out"),
+    [(0, 3, 2), (1, 1500, 1500), (5, 7, 3), (64, 300, 120), (300, 90, 90)],
 )
 
 
@@ -60,14 +62,14 @@ def test_gradients_are_torchs(n_rows, n_in, n_out, has_bias):
 
 @needs_onednn
 def test_only_gradients_that_are_asked_for_are_computed(calls):
-    x, weight, _ = draw(300, 90, 70)
+    x, weight, _ = draw(300, 90, 90)
     linear(x, weight.requires_grad_()).sum().backward()
     assert len(calls) == 2  # the product, and the weight's gradient
     assert x.grad is None
 
 
 def test_second_derivatives_are_torchs():
-    x, weight, _ = draw(300, 90, 70)
+    x, weight, _ = draw(300, 90, 90)
     x.requires_grad_()
     second = []
     for function in (linear, F.linear):
@@ -79,17 +81,71 @@ def test_second_derivatives_are_torchs():
 
 
 @needs_onednn
+@pytest.mark.parametrize("argument", [0, 1, 2])
+def test_forward_derivatives_are_torchs(argument):
+    # An operator without a rule for them would pass them over in silence.
+    tensors = draw(300, 90, 90)
+    for requires_grad in (False, True):
+        tensors[argument].requires_grad_(requires_grad)
+        found = []
+        for function in (linear, F.linear):
+            with forward_ad.dual_level():
+                arguments = list(tensors)
+                direction = torch.ones_like(tensors[argument])
+                arguments[argument] = forward_ad.make_dual(tensors[argument], direction)
+                found.append(forward_ad.unpack_dual(function(*arguments)).tangent)
+        torch.testing.assert_close(*found, rtol=1e-3, atol=1e-3)
+
+
+@needs_onednn
+def test_transforms_of_functions_are_torchs():
+    x, weight, bias = draw(300, 90, 90)
+    stacks = torch.stack([x, 2 * x])
+
+    def of_each(function):
+        def loss(weight, x):
+            return function(x, weight, bias).square().mean()
+
+        yield torch.func.vmap(lambda x: function(x, weight, bias))(stacks)
+        yield torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(weight, stacks)
+        yield torch.func.grad(lambda w: torch.func.vmap(loss, (None, 0))(w, stacks).sum())(weight)
+        yield torch.func.jacfwd(lambda b: function(x, weight, b).square().sum(0))(bias)
+        yield torch.func.hessian(lambda b: function(x, weight, b).pow(3).mean())(bias)
+
+    for ours, theirs in zip(of_each(linear), of_each(F.linear), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+@needs_onednn
+def test_strides_of_a_bias_are_minded():
+    x, weight, _ = draw(300, 90, 90)
+    every_other, repeated = torch.arange(180.0)[::2], torch.ones(1).expand(90)
+    for bias in (every_other, repeated, torch.ones(1)):
+        torch.testing.assert_close(
+            linear(x, weight, bias), F.linear(x, weight, bias), rtol=1e-4, atol=1e-4
+        )
+
+
+def test_shapes_that_do_not_fit_get_torchs_error():
+    x, weight, _ = draw(300, 90, 90)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        linear(x, weight[:, 1:])
+    with pytest.raises(RuntimeError, match="must match the existing size"):
+        linear(x, weight, torch.ones(5))
+
+
+@needs_onednn
 def test_onednn_gets_large_products_of_single_precision_only(calls):
-    large, small = draw(300, 90, 70), draw(5, 7, 3)
+    large, small = draw(300, 90, 90), draw(5, 7, 3)
     linear(*small)
-    linear(*draw(300, 90, 70, torch.float64))
+    linear(*draw(300, 90, 90, torch.float64))
     with torch.autocast("cpu", torch.bfloat16):
         assert linear(*large).dtype == torch.bfloat16
     with torch.backends.mkldnn.flags(enabled=False):
         linear(*large)
     assert not calls
     linear(*large)
-    assert calls == [(300, 90, 70)]
+    assert calls == [(300, 90, 90)]
 
 
 @needs_onednn
