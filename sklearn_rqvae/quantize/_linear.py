@@ -128,8 +128,6 @@ class _Linear(torch.autograd.Function):
         return sum(parts[1:], start=parts[0])
 
     @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[int | None, ...], *tensors: Tensor | None
-    ) -> tuple[Tensor, int]:
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *tensors: Any) -> tuple[Tensor, int]:
         """Multiply stacks of matrices, which oneDNN doesn't take."""
         return torch.func.vmap(F.linear, in_dims)(*tensors), 0
