@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn_rqvae._files import replace_file
 from sklearn_rqvae.exceptions import CheckpointError
 
-__all__ = ["Archive", "open_archive", "write_archive"]
+__all__ = ["Archive", "damage_as_checkpoint_error", "open_archive", "write_archive"]
 
 _HEADER = "header.json"
 
@@ -38,6 +38,9 @@ class Archive:
 
     def __init__(self, file: zipfile.ZipFile):
         self._file = file
+        for member in file.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:  # it may unpack to any size
+                raise ValueError(f"{member.filename} is compressed")
         self.header: dict[str, Any] = json.loads(file.read(_HEADER))
         self.names = [name[:-4] for name in file.namelist() if name.endswith(".npy")]
 
@@ -95,12 +98,44 @@ def open_archive(path: str | os.PathLike[str], what: str, hint: str = "") -> Ite
     CheckpointError
         If the file isn't such a file, lacks a part that is read, or is damaged.
     """
+    with (
+        open(path, "rb") as stream,  # that it can't be opened is no damage
+        damage_as_checkpoint_error(path, what, hint),
+        zipfile.ZipFile(stream) as file,
+    ):
+        yield Archive(file)
+
+
+@contextmanager
+def damage_as_checkpoint_error(
+    path: str | os.PathLike[str], what: str, hint: str = ""
+) -> Iterator[None]:
+    """Turn what reading a damaged or foreign file, or using its content, raises to CheckpointError.
+
+    Parameters
+    ----------
+    path, what, hint
+        As in `open_archive`.
+
+    Yields
+    ------
+    None
+        Nothing.
+
+    Raises
+    ------
+    CheckpointError
+        If the block raises what damage makes it raise.
+    """
     try:
-        with zipfile.ZipFile(path) as file:
-            yield Archive(file)
+        yield
     except CheckpointError:
         raise
-    except (zipfile.BadZipFile, KeyError, TypeError, EOFError, ValueError) as error:
+    except (
+        *(zipfile.BadZipFile, EOFError, OSError),  # the archive
+        *(RuntimeError, MemoryError),  # its features that are not used, endless nesting, sizes
+        *(LookupError, TypeError, ValueError, AttributeError, OverflowError),  # its content
+    ) as error:
         # Among the ValueErrors are those of JSON, UTF-8 and numpy.
         raise CheckpointError(
             f"{os.fspath(path)!r} is not {what}, or it is damaged ({error}).{hint}"

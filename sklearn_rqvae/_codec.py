@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklearn_rqvae._archive import damage_as_checkpoint_error
 from sklearn_rqvae._persistence import read_state, write_state
 from sklearn_rqvae._row_source import RowSource, blocks_of, validated_rows, validated_weight
 from sklearn_rqvae._validation import as_array, check_codes
@@ -200,7 +201,10 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
             version of the format.
         """
         estimator: Any = cls()
-        estimator.__setstate__(read_state(path, cls.__name__))
+        state = read_state(path, cls.__name__)
+        with damage_as_checkpoint_error(path, "a file that save wrote"):
+            estimator.__setstate__(state)
+            check_is_fitted(estimator)
         return estimator
 
     def __sklearn_tags__(self) -> Any:

@@ -101,6 +101,11 @@ def read_kind(path: str | os.PathLike) -> str:
 def _opened(path: str | os.PathLike) -> Iterator[Archive]:
     """Open a file whose format this version knows."""
     with open_archive(path, "a file that save wrote", _HINT) as archive:
+        if isinstance(archive.header["format"], str):
+            kind = archive.header["format"].rpartition(".")[2]
+            raise CheckpointError(
+                f"{os.fspath(path)!r} holds a {kind}, not an estimator; call {kind}.load."
+            )
         if archive.header["format"] > FORMAT_VERSION:
             raise CheckpointError(
                 f"{os.fspath(path)!r} has format {archive.header['format']}, but this version "

@@ -9,7 +9,9 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer
+from sklearn_rqvae._persistence import write_state
 from sklearn_rqvae.exceptions import CheckpointError
+from sklearn_rqvae.semantic_id import SemanticIDIndex
 
 SIZES = {"n_layers": 2, "codebook_size": [5, 4], "random_state": 0}
 X = np.random.default_rng(0).normal(size=(120, 6)).astype(np.float32)
@@ -77,6 +79,17 @@ def test_a_file_of_the_other_estimator_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(CheckpointError, match="damaged"):
         ResidualKMeans.load(path)
+    SemanticIDIndex().fit([[0, 1]]).save(path)
+    with pytest.raises(CheckpointError, match=r"holds a SemanticIDIndex.*SemanticIDIndex\.load"):
+        ResidualKMeans.load(path)
+
+
+@BOTH
+@pytest.mark.parametrize("state", [None, [1], "text", {}, {"n_layers": 2}])
+def test_a_state_that_is_no_fitted_estimators_is_damage(cls, state, tmp_path):
+    write_state(tmp_path / "model", cls.__name__, state)
+    with pytest.raises(CheckpointError, match="damaged"):
+        cls.load(tmp_path / "model")
 
 
 @BOTH

@@ -537,7 +537,6 @@ class SemanticIDIndex(Catalog):
             suffix_size=rules.suffix_size,
             n_candidates=rules.n_candidates,
         )
-        index._check_parameters()
         index._set(rules, named)
         return index
 

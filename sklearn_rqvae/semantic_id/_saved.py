@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import fields
 
+from sklearn_rqvae._archive import damage_as_checkpoint_error
+
 from . import _storage
 from ._keys import KeyLayout
+from ._level_sizes import check_codebooks
 from ._report import CollisionReport
-from ._resolve import Named, Rules
+from ._resolve import Named, Rules, check_rules
 from ._store import IDStore
 
 __all__ = ["read_catalog", "write_catalog"]
@@ -78,21 +81,23 @@ def read_catalog(path: str | os.PathLike[str]) -> tuple[Rules, Named, bool]:
         If the file isn't a catalog, is damaged, or has a later version.
     """
     header, arrays = _storage.load(path)
-    codebooks = [arrays[f"codebook_{level}"] for level in range(header["n_codebooks"])]
-    rules = Rules(
-        header["collisions"],
-        list(header["sizes"]),
-        header["suffix_size"],
-        header["n_candidates"],
-        codebooks or None,
-    )
-    store = IDStore(
-        KeyLayout(header["fields"]),
-        arrays["keys"],
-        arrays["order"],
-        arrays["item_ids"],
-        arrays.get("item_order"),
-        arrays["retired"],
-    )
-    report = CollisionReport(**header["report"])
-    return rules, Named(store, header["n_suffixes"], report), header["sizes_given"]
+    with damage_as_checkpoint_error(path, "a saved SemanticIDIndex"):
+        codebooks = [arrays[f"codebook_{level}"] for level in range(header["n_codebooks"])]
+        rules = Rules(
+            header["collisions"],
+            list(header["sizes"]),
+            header["suffix_size"],
+            header["n_candidates"],
+            check_codebooks(codebooks or None, len(header["sizes"])),
+        )
+        check_rules(rules.collisions, rules.suffix_size, rules.n_candidates)
+        store = IDStore(
+            KeyLayout(header["fields"]),
+            arrays["keys"],
+            arrays["order"],
+            arrays["item_ids"],
+            arrays.get("item_order"),
+            arrays["retired"],
+        )
+        report = CollisionReport(**header["report"])
+        return rules, Named(store, int(header["n_suffixes"]), report), bool(header["sizes_given"])

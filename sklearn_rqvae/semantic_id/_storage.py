@@ -90,15 +90,15 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArra
                 f"sklearn_rqvae reads up to {VERSION}; update sklearn_rqvae."
             )
         arrays = {name: archive.read(name) for name in archive.names}
-    if FIELDS - set(header):
-        missing = ", ".join(sorted(FIELDS - set(header)))
-        raise CheckpointError(f"{os.fspath(path)} is damaged: its header lacks {missing}.")
-    for name in header["strings"]:
-        text, ends = arrays.pop(f"{name}.utf8").tobytes(), arrays.pop(f"{name}.ends").tolist()
-        starts = [0, *ends[:-1]]
-        items = [text[start:end].decode() for start, end in zip(starts, ends, strict=False)]
-        arrays[name] = np.array(items, dtype=STRINGS)
-    _check(path, header, arrays)
+        if FIELDS - set(header):
+            missing = ", ".join(sorted(FIELDS - set(header)))
+            raise CheckpointError(f"{os.fspath(path)} is damaged: its header lacks {missing}.")
+        for name in header["strings"]:
+            text, ends = arrays.pop(f"{name}.utf8").tobytes(), arrays.pop(f"{name}.ends").tolist()
+            starts = [0, *ends[:-1]]
+            items = [text[start:end].decode() for start, end in zip(starts, ends, strict=False)]
+            arrays[name] = np.array(items, dtype=STRINGS)
+        _check(path, header, arrays)
     return header, arrays
 
 
