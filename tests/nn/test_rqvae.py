@@ -592,6 +592,17 @@ def test_temperature_is_annealed_and_saved():
     assert model.state_dict()["quantizer.temperature"].item() == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("mode", [mode for mode in QuantizeForwardMode if mode.name != "SINKHORN"])
+def test_gradients_of_the_functional_form_are_those_of_backward(mode):
+    module = RqVae(64, 16, (32,), [8, 4], n_layers=2, codebook_mode=mode).eval()
+    x = torch.randn(300, 64, generator=torch.Generator().manual_seed(0))
+    parameters = {name: value.detach() for name, value in module.named_parameters()}
+    found = torch.func.grad(lambda p: torch.func.functional_call(module, p, (x,)).loss)(parameters)
+    module(x).loss.backward()
+    for name, value in module.named_parameters():
+        torch.testing.assert_close(found[name], value.grad)
+
+
 def test_dead_codes_are_reset_by_rows():
     model, x = model_of(codebook_mode="ste"), rows_of(400)
     with torch.no_grad():

@@ -43,3 +43,21 @@ def test_large_rows():
     scores = torch.randn(3, 5000, generator=torch.Generator().manual_seed(0))
     values, _ = largest(scores, 16)
     assert torch.equal(values.sort(1, descending=True).values, scores.topk(16, 1).values)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("k", [1, 3])
+def test_traced_and_transformed_functions_look_at_their_own_entries(k):
+    first, second = torch.randn(2, 4, 9, generator=torch.Generator().manual_seed(0))
+
+    def sums(scores):
+        return largest(scores, k)[0].sum(1)
+
+    expected = sums(second)
+    # A tracer sees no numpy: it would keep the positions found while tracing.
+    traced = torch.jit.trace(sums, (first,), check_trace=False)
+    torch.testing.assert_close(traced(second), expected)
+    stacks = torch.stack([first, second])
+    torch.testing.assert_close(torch.func.vmap(sums)(stacks)[1], expected)
+    gradient = torch.func.grad(lambda scores: sums(scores).sum())(second)
+    assert torch.equal(gradient, (second >= second.topk(k, 1).values[:, -1:]).float())
