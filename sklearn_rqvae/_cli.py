@@ -434,7 +434,7 @@ def _read_model_items(args: argparse.Namespace, model: dict[str, Any]) -> tuple[
     """Read the columns named in the arguments, or else those that the model was fitted on."""
     text, vector = args.text or model["text"], args.vector or model["vector"]
     if Path(args.input).suffix == ".npy":
-        text = vector = None
+        text, vector = args.text, args.vector
     if bool(text) != bool(model["text"]):
         kind = "texts" if model["text"] else "vectors"
         raise ValueError(f"the model was fitted on {kind}; give it {kind}.")

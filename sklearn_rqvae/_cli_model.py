@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import struct
+import zlib
 from typing import Any
 
 from sklearn_rqvae._files import replace_file
@@ -15,6 +17,11 @@ _FORMAT = 1
 MODEL_HELP = (
     "what fit saved, or the method save; loading the former runs code in it, so take only files "
     "that you trust"
+)
+# What pickle raises on bytes that it didn't write depends on where it stumbles.
+_DAMAGE = (
+    *(ValueError, TypeError, LookupError, AttributeError, OverflowError, MemoryError),
+    *(EOFError, pickle.UnpicklingError, struct.error, zlib.error),
 )
 _ZIP_MAGIC = b"PK\x03\x04"
 _SAVED = ("RQVAETransformer", "ResidualKMeans")
@@ -61,12 +68,18 @@ def load_model(path: str) -> dict[str, Any]:
         return {"pipeline": _load_plain(path), "text": None, "vector": None, "id": None}
     try:
         model = joblib.load(path)
-    except (ValueError, EOFError, LookupError, AttributeError, pickle.UnpicklingError) as error:
+    except ImportError as error:
+        raise ValueError(
+            f"{path} needs what isn't installed, or is damaged ({error}); install it first."
+        ) from error
+    except _DAMAGE as error:
         raise ValueError(f"{path} is no model of sklearn-rqvae fit, or is damaged.") from error
     if not isinstance(model, dict) or "sklearn_rqvae" not in model:
         raise ValueError(f"{path} is no model of sklearn-rqvae fit.")
     if model["sklearn_rqvae"] != _FORMAT:
         raise ValueError(f"{path} was saved by a newer version; run pip install -U sklearn-rqvae.")
+    if not {"pipeline", "text", "vector", "id"} <= set(model):
+        raise ValueError(f"{path} is a damaged model: parts of it are missing.")
     return model
 
 

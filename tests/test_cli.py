@@ -389,6 +389,9 @@ def test_a_model_of_vectors_takes_no_texts(tmp_path, array, texts, capsys):
     run("fit", array, "--out", model, *SMALL)
     assert "fitted on vectors" in fails(capsys, "encode", model, texts, "--text", "title")
     assert "--vector" in fails(capsys, "encode", model, texts)
+    # An array has no columns that could be named.
+    assert "fitted on vectors" in fails(capsys, "encode", model, array, "--text", "title")
+    assert "columns of tables" in fails(capsys, "encode", model, array, "--vector", "v")
     run("fit", texts, "--text", "title", "--out", model, *SMALL)
     assert "fitted on texts" in fails(capsys, "encode", model, array)
 
@@ -411,7 +414,7 @@ def test_a_zip_file_that_is_no_model_is_refused(tmp_path, array, vectors, capsys
     write_state(path, "Thing", {})
     assert "holds a Thing, not a model" in fails(capsys, "encode", path, array)
     sklearn_rqvae.SemanticIDIndex().fit([[1, 2]]).save(path)
-    assert "is not a file that save wrote" in fails(capsys, "encode", path, array)
+    assert "holds a SemanticIDIndex, not an" in fails(capsys, "encode", path, array)
 
 
 def test_other_files_are_no_models(tmp_path, array, capsys):
@@ -425,6 +428,12 @@ def test_other_files_are_no_models(tmp_path, array, capsys):
     assert "is no model" in fails(capsys, "encode", path, array)
     path.write_bytes(b"")
     assert "is no model" in fails(capsys, "encode", path, array)
+    joblib.dump({"sklearn_rqvae": 1, "pipeline": 2}, path)
+    assert "parts of it are missing" in fails(capsys, "encode", path, array)
+    path.write_bytes(b"cbuiltins\nlen\n(I1\ntR.")  # a pickle that calls len(1)
+    assert "is no model" in fails(capsys, "encode", path, array)
+    path.write_bytes(b"cno_such_module\nthing\n.")
+    assert "m.joblib needs what isn't installed" in fails(capsys, "encode", path, array)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, array, capsys, monkeypatch):

@@ -29,6 +29,8 @@ FLOORS = [
         "_optional",
         "quantize._distance",
         "quantize._gradient",
+        "quantize._largest",
+        "quantize._linear",
     },
     {"metrics", "datasets", "semantic_id", "_losses", "quantize"},
     {"nn"},
