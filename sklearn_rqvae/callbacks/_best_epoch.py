@@ -30,7 +30,8 @@ class KeepBestEpoch(Callback):
     tol : float
         An epoch improves when it is better than the best one by this share of it.
     every : int
-        Epochs between two measurements; the last epoch is always measured.
+        Epochs between two measurements; the last epoch is always measured, also where another
+        callback ends the training.
     """
 
     def __init__(
@@ -63,6 +64,20 @@ class KeepBestEpoch(Callback):
             return
         if epoch % self.every and epoch != net.max_epochs:
             return
+        improved = self._measure(net)
+        self.epochs_waited_ = 0 if improved else self.epochs_waited_ + self.every
+        if self.patience is not None and self.epochs_waited_ >= self.patience:
+            raise KeyboardInterrupt  # skorch's own way to end training
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Go back to the best weights."""
+        # Another callback may have ended the training after an epoch that wasn't measured.
+        if net.quantizing and len(net.history) and self.monitor not in net.history[-1]:
+            self._measure(net)
+        net.module_.load_state_dict(self.best_weights_)
+
+    def _measure(self, net: Any) -> bool:
+        """Record the distortion, keep the weights if they are the best, and say if they improved."""
         with interruptible():
             numbers = self.distortion(net.module_)
             for name, number in numbers.items():
@@ -70,16 +85,10 @@ class KeepBestEpoch(Callback):
             now = numbers[self.monitor]
             improved = now < self.best_ * (1 - self.tol)
             if now < self.best_:
-                self.best_, self.best_epoch_ = now, epoch
+                self.best_, self.best_epoch_ = now, len(net.history)
                 self.best_weights_ = _copy_of_weights(net.module_)
             net.history.record(f"{self.monitor}_best", now == self.best_)
-        self.epochs_waited_ = 0 if improved else self.epochs_waited_ + self.every
-        if self.patience is not None and self.epochs_waited_ >= self.patience:
-            raise KeyboardInterrupt  # skorch's own way to end training
-
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Go back to the best weights."""
-        net.module_.load_state_dict(self.best_weights_)
+        return improved
 
 
 def _copy_of_weights(module: nn.Module) -> dict[str, Any]:

@@ -302,7 +302,7 @@ class ResidualQuantizer(nn.Module):
         Returns
         -------
         judges : bool
-            Whether there was enough use at every level.
+            Whether there was enough use at one level at least.
         """
         return bool(torch.stack([level.usage.mean() for level in self._levels]).max() >= window)
 

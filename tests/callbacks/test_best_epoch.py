@@ -24,7 +24,7 @@ def train(distortions, n_epochs=None, **settings):
     )  # fmt: skip
     callback.on_train_begin(net)
     try:
-        for epoch in range(1, len(distortions)):
+        for epoch in range(1, (n_epochs or len(distortions) - 1) + 1):
             history.new_epoch()
             with torch.no_grad():
                 module.weight.fill_(epoch)
@@ -54,3 +54,10 @@ def test_patience_counts_epochs_without_improvement():
 def test_every_other_epoch_and_the_last_are_measured():
     _, history = train([0.5, 0.4, 0.3, 0.2], every=2)
     assert ["distortion" in epoch for epoch in history] == [False, True, True]
+
+
+@pytest.mark.parametrize(("n_epochs", "best"), [(1, 1), (2, 2), (3, 2)])
+def test_the_last_epoch_is_measured_where_another_callback_ends_the_training(n_epochs, best):
+    left, history = train([0.5, 0.4, 0.3, 0.6, 0.2, 0.1], n_epochs=n_epochs, every=2)
+    assert left == best
+    assert "distortion" in history[-1]
