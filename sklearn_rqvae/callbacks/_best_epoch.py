@@ -77,7 +77,7 @@ class KeepBestEpoch(Callback):
         net.module_.load_state_dict(self.best_weights_)
 
     def _measure(self, net: Any) -> bool:
-        """Record the distortion, keep the weights if they are the best, and say if they improved."""
+        """Record the distortion, keep the weights if they are the best; say if they improved."""
         with interruptible():
             numbers = self.distortion(net.module_)
             for name, number in numbers.items():
