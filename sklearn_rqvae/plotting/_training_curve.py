@@ -116,7 +116,7 @@ class TrainingCurveDisplay:
             One mapping per epoch with any of the keys ``epoch``, ``train_distortion``,
             ``valid_distortion``, ``train_loss``, ``valid_loss``, ``reconstruction_loss``,
             ``codebook_loss``, ``commitment_loss``, ``perplexity`` (one number per level) and
-            ``lr``. Other keys are left out, missing ones make gaps.
+            ``lr``. Other keys are left out; lines go straight over epochs that lack them.
         ax : matplotlib Axes or array of them, optional
             Where to draw; one axes is divided into panels. A new figure if not given.
         line_kwargs : dict, optional
@@ -191,13 +191,15 @@ class TrainingCurveDisplay:
             self.lines_[key] = []
             for level, column in enumerate(values.T):
                 name = f"level {level}" if per_level else key.replace("_", " ")
+                # Through what was measured: between gaps there would be points and no line.
+                measured = ~np.isnan(column)
                 look = line_look(number) | {
                     "linewidth": 1.7,
-                    "markevery": max(1, len(self.epoch) // 8),
+                    "markevery": max(1, measured.sum() // 8),
                     "markersize": 4.5,
                 }
                 self.lines_[key] += panel.plot(
-                    self.epoch, column, label=name, **(look | line_kwargs)
+                    self.epoch[measured], column[measured], label=name, **(look | line_kwargs)
                 )
                 number += 1
         if self.best_epoch_ is not None:

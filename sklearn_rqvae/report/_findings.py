@@ -26,6 +26,7 @@ _CONSISTENT = 0.7
 _OVERFIT = 1.5
 _SMALL_INFORMATION = 0.05
 _RECALL_GAP = 0.03
+_FALL_PER_EPOCH = 0.0025
 
 
 @dataclass(frozen=True)
@@ -358,10 +359,13 @@ def _neighbors_of_rivals(comparison: Comparison) -> list[Finding]:
 
 def _training(model: Model) -> list[Finding]:
     errors = [row.get("valid_distortion", row.get("train_distortion")) for row in model.history]
-    values = [float(value) for value in errors if value is not None]  # none in warm-up epochs
-    if len(values) < 3:
+    # None in warm-up epochs, and not in all others.
+    measured = [epoch for epoch, error in enumerate(errors) if error is not None]
+    if len(measured) < 3:
         return []
-    if int(np.argmin(values)) == len(values) - 1 and values[-1] < 0.995 * values[-3]:
+    values = [float(errors[epoch]) for epoch in measured]
+    flat = values[-3] * (1 - _FALL_PER_EPOCH * (measured[-1] - measured[-3]))
+    if int(np.argmin(values)) == len(values) - 1 and values[-1] < flat:
         n_epochs = len(model.history)
         text = f"The last of {n_epochs} epochs was the best, and the error was still falling."
         return [Finding("note", "training", text, "Raise max_epochs.")]

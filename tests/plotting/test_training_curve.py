@@ -22,12 +22,22 @@ def test_panels_are_those_of_the_keys_at_hand(quantizer):
     assert display.epoch.tolist() == [1]
 
 
-def test_epochs_that_lack_a_key_leave_a_gap():
+def test_epochs_that_lack_a_key_are_missing_in_its_curve():
     history = [{"train_loss": 2.0}, {"train_loss": 1.0, "valid_loss": 3.0}, {"valid_loss": None}]
     display = TrainingCurveDisplay.from_history(history)
     np.testing.assert_array_equal(display.curves["train_loss"], [2.0, 1.0, np.nan])
     np.testing.assert_array_equal(display.curves["valid_loss"], [np.nan, 3.0, np.nan])
     assert display.best_epoch_ is None
+
+
+def test_a_line_joins_what_was_measured_every_few_epochs():
+    history = [{"train_loss": 1.0} for _ in range(100)]
+    for epoch in (15, 30, 45, 100):
+        history[epoch - 1]["train_distortion"] = 1 / epoch
+    (line,) = TrainingCurveDisplay.from_history(history).lines_["train_distortion"]
+    np.testing.assert_array_equal(line.get_xdata(), [15, 30, 45, 100])
+    np.testing.assert_allclose(line.get_ydata(), [1 / 15, 1 / 30, 1 / 45, 1 / 100])
+    assert line.get_markevery() == 1
 
 
 def test_a_loss_of_zero_makes_the_axis_linear():

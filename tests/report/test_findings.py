@@ -207,6 +207,17 @@ def test_a_fit_that_was_still_improving_is_noted(key):
     assert said("training", model=replace(TRAINED, history=flat)) == []
 
 
+@pytest.mark.parametrize(("last", "is_noted"), [(0.29, False), (0.25, True)])
+def test_a_fall_counts_by_the_epochs_that_it_took(last, is_noted):
+    # Of 0.3, a fall by 3 % in 30 epochs is none to go on for; in 2 epochs it would be.
+    history = [{} for _ in range(45)]
+    for epoch, value in ((15, 0.3), (30, 0.295), (45, last)):
+        history[epoch - 1] = {"train_distortion": value}
+    assert bool(said("training", model=replace(TRAINED, history=history))) is is_noted
+    close = [{"train_distortion": value} for value in (0.3, 0.295, last)]
+    assert said("training", model=replace(TRAINED, history=close))
+
+
 def test_problems_come_first():
     levels = with_level(1, n_dead=16)
     kinds = [finding.kind for finding in find(OVERALL, levels, None, PLAIN)]
