@@ -375,7 +375,7 @@ def draw_rates(groups: dict[tuple[str, str], dict[str, list[Cell]]], folder: Pat
                     values = [cell["fvu_held_out"] for cell in methods[method]]
                     points[method].append((_n_bits(bits), np.mean(values), np.std(values)))
         curves = {name: np.array(sorted(found)).T for name, found in points.items() if found}
-        if not curves:
+        if max((curve.shape[1] for curve in curves.values()), default=0) < 2:
             continue
         display = RateDistortionDisplay(
             bits=[curve[0] for curve in curves.values()],
