@@ -117,14 +117,14 @@ def bare_epoch(
         for batch in torch.randperm(len(rows.x), generator=generator).split(batch_size):
             x, weight = rows.x[batch], rows.weight[batch]
             optimizer.zero_grad()
-            loss = (module if quantizes else module.autoencode)(x, weight).loss
-            loss.backward()
+            output = (module if quantizes else module.autoencode)(x, weight)
+            output.loss.backward()
             torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            if quantizes:
-                module.reset_dead_codes(x, optimizer, weight)
-            loss.item()
+            if quantizes and module.quantizer.judges_usage(window=10.0):
+                module.quantizer.reset_dead_codes(output.latent.detach(), optimizer, weight)
+            output.loss.item()
 
     return epoch
 
