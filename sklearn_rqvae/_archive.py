@@ -114,8 +114,12 @@ def damage_as_checkpoint_error(
 
     Parameters
     ----------
-    path, what, hint
-        As in `open_archive`.
+    path : str or path-like
+        The file, for messages.
+    what : str
+        What it should be, for messages.
+    hint : str, default=""
+        What else it may be, for messages.
 
     Yields
     ------
