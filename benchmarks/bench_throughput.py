@@ -86,7 +86,7 @@ def our_epochs(
 ) -> tuple[Callable[[], None], int]:
     """Return the training that `fit` does from one measurement to the next, and its epochs."""
     settings = TrainingSettings(
-        max_epochs=1000, n_warm_up_epochs=None, batch_size=batch_size, lr=LR,
+        max_epochs=1000, n_warm_up_epochs=None, batch_size=batch_size, n_beams=1, lr=LR,
         weight_decay=WEIGHT_DECAY, lr_schedule="cosine", patience=None, callbacks=(),
         net_params={} if evaluate else {"callbacks__best": None}, compile=False, verbose=0,
     )  # fmt: skip

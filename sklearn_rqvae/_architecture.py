@@ -67,8 +67,9 @@ def start_module(
     """Set everything that comes from the data in closed form.
 
     With a linear path the module becomes an additive quantizer: principal axes, codebooks found
-    by k-means and least squares, interactions of pairs of codes. Without one only the scale of
-    the input is set; the codebooks wait for latents.
+    by k-means and least squares, interactions of pairs of codes; where the first level compares
+    directions, codebooks found by k-means alone. Without one only the scale of the input is set;
+    the codebooks wait for latents.
 
     Parameters
     ----------
@@ -110,9 +111,13 @@ def _start_linear_path(
         del deviation  # as large as the rows; so are the latents
         latent = rows.x.new_empty(len(rows.x), module.embed_dim)
         for x, z in zip(rows.x.split(_BLOCK_ROWS), latent.split(_BLOCK_ROWS), strict=True):
-            z.copy_(module.encode(x))
+            z.copy_(module.encoder(module._standardize(x)))
     sizes = [len(codebook) for codebook in module.codebooks]
     with stage("codebooks"):
+        if module.codebook_normalize:
+            # Least squares would move first codewords off their common length.
+            module.quantizer.initialize(latent, rows.weight, generator)
+            return
         codebooks = fit_codebooks(latent, sizes, sample_weight=rows.weight, generator=generator)
     rest = sum(sizes) * (module.embed_dim + 1) + axes.numel() + 4 * module.input_dim
     max_floats = min(_MAX_SIZE * sum(sizes) * module.input_dim - rest, rows.x.numel() // 2)

@@ -14,6 +14,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_rqvae._archive import damage_as_checkpoint_error
+from sklearn_rqvae._health import warn_of_collapse
 from sklearn_rqvae._persistence import read_state, write_state
 from sklearn_rqvae._row_source import RowSource, blocks_of, validated_rows, validated_weight
 from sklearn_rqvae._validation import as_array, check_codes
@@ -31,11 +32,14 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
     ----------
     codebooks_ : list of ndarray of shape (codebook_size, embed_dim)
         The codewords of each level.
+    code_usage_ : list of ndarray of shape (codebook_size,)
+        Total weight of the distinct training rows with each code, at each level.
     n_features_in_ : int
         Number of features seen in `fit`.
     """
 
     codebooks_: list[NDArray[np.float32]]
+    code_usage_: list[NDArray[np.float64]]
     n_features_in_: int
 
     @abstractmethod
@@ -219,6 +223,24 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
     def _plain_state(self) -> dict[str, Any]:
         """Return what `save` writes: parameters and fitted attributes as plain values."""
         return dict(self.__getstate__())  # type: ignore[call-overload]
+
+    def _validate_fit_data(
+        self, X: Any, sample_weight: Any, reset: bool = True
+    ) -> tuple[RowSource, NDArray[np.float64] | None]:
+        """Return rows and weights to learn from, checked but for what only reading rows can say."""
+        source = validated_rows(self, as_array(X), reset=reset)
+        return source, validated_weight(sample_weight, source)
+
+    def _count_usage(
+        self, codes: NDArray[np.int64], weight: NDArray[np.float64], closed_form: bool
+    ) -> None:
+        """Count the use of each code by the training rows, and warn if a level has collapsed."""
+        self.code_usage_ = [
+            np.bincount(codes[:, level], weight, len(codebook)).astype(np.float64)
+            for level, codebook in enumerate(self.codebooks_)
+        ]
+        n_distinct_ids = len(np.unique(codes, axis=0))
+        warn_of_collapse(self.code_usage_, len(codes), n_distinct_ids, closed_form)
 
     def _row_source(self, X: Any) -> RowSource:
         check_is_fitted(self)

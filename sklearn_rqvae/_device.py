@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["resolve_device"]
+__all__ = ["exact_device", "resolve_device"]
 
 
 def resolve_device(device: str) -> torch.device:
-    """Return a device that exists: ``"auto"`` is CUDA where there is one, then MPS, then the CPU.
+    """Return a device that exists: ``"auto"`` is CUDA where there is one, else the CPU.
 
     Parameters
     ----------
@@ -26,9 +26,7 @@ def resolve_device(device: str) -> torch.device:
         If there is no such device here.
     """
     if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(device)
     except RuntimeError as error:
@@ -46,3 +44,19 @@ def resolve_device(device: str) -> torch.device:
             "what there is."
         )
     return found
+
+
+def exact_device(device: torch.device) -> torch.device:
+    """Return where to compute what needs float64: the CPU in place of MPS, which has none.
+
+    Parameters
+    ----------
+    device : torch.device
+        A device.
+
+    Returns
+    -------
+    device : torch.device
+        The same one, or the CPU.
+    """
+    return torch.device("cpu") if device.type == "mps" else device

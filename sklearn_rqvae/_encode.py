@@ -19,6 +19,10 @@ __all__ = ["Search"]
 # Rows reranked at a time: the candidates' vectors, 128 rows x 16 x 230 numbers, stay in cache.
 _RERANK_ROWS = 128
 
+# Rows that an encoder with MLPs gets at a time: an eighth faster than 128, while a single row takes
+# half a millisecond longer.
+_MLP_ROWS = 256
+
 # Numbers of possible pairs of codes up to which their places are looked up in a table; a search
 # among the stored ones takes less memory and five times longer.
 _MAX_PAIRS_IN_TABLE = 1 << 24
@@ -125,7 +129,7 @@ class Search:
             if pairs is not None:
                 pairs.add_to_errors(errors, codes, latent)
             return codes, errors
-        scores = in_blocks(lambda rows: self.tables.scores(self.module.encode(rows)), x)
+        scores = in_blocks(lambda rows: self.tables.scores(self.module.encode(rows)), x, _MLP_ROWS)
         codes, totals = search_scores(scores, self.tables, n_candidates)
         if codes.shape[1] == 1 and not exactly:
             return codes, totals

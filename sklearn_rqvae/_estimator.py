@@ -16,13 +16,11 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_rqvae._architecture import build_module, start_module
 from sklearn_rqvae._codec import SemanticIDMixin
 from sklearn_rqvae._compat import CallbackSupportMixin, Interval, StrOptions, fit_context
-from sklearn_rqvae._device import resolve_device
+from sklearn_rqvae._device import exact_device, resolve_device
 from sklearn_rqvae._distributed import DataParallel
 from sklearn_rqvae._encode import Search
-from sklearn_rqvae._health import warn_of_collapse
-from sklearn_rqvae._row_source import RowSource, validated_rows, validated_weight
+from sklearn_rqvae._row_source import RowSource
 from sklearn_rqvae._rows import (
-    Rows,
     closed_form_rows,
     first_rows,
     gradient_rows,
@@ -31,7 +29,7 @@ from sklearn_rqvae._rows import (
 from sklearn_rqvae._schedule import SCHEDULES
 from sklearn_rqvae._stream import learn_from_more, pass_once
 from sklearn_rqvae._training import TrainingSettings, plain_history, train
-from sklearn_rqvae._validation import as_array, check_codebook_size
+from sklearn_rqvae._validation import check_codebook_size
 from sklearn_rqvae.callbacks._given import check_callbacks
 from sklearn_rqvae.callbacks._sklearn_bridge import FitTasks, ReportEpochs
 from sklearn_rqvae.nn import QuantizeForwardMode
@@ -99,7 +97,8 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         choice; at all levels or at each. Where there is no closed form, without linear path, with
         categories or a `module`, None is "STE".
     codebook_normalize : bool, default=False
-        Whether the first level compares directions instead of positions.
+        Whether the first level compares directions instead of positions. In closed form codebooks
+        are then found by k-means alone, without vectors for pairs of codes.
     codebook_sim_vq : bool, default=False
         Whether gradient training moves each codebook as a whole, by a linear map (SimVQ).
     n_cat_features : int, default=0
@@ -125,8 +124,8 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         Course of the learning rate: a short warm-up, then a cosine down to zero; a long warm-up,
         then the same; a first phase at `lr`, then a tenth of it; always `lr`.
     early_stopping : bool, default=False
-        Whether to hold out rows, keep the weights with the smallest distortion on them, and stop
-        gradient training when it no longer falls. Otherwise the training rows choose the weights.
+        Whether gradient training holds out rows, keeps the weights with the smallest distortion on
+        them, and stops when it no longer falls. Otherwise the training rows choose the weights.
     validation_fraction : float, default=0.1
         Share of the distinct rows held out by `early_stopping`.
     n_iter_no_change : int, default=10
@@ -147,10 +146,12 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         batch of gradient training; all of them call `fit` with the same rows, and all get the same
         model. Needs accelerate.
     device : str, default="auto"
-        Where to compute: "auto" takes CUDA or MPS where there is one; "cpu", "cuda", "cuda:1",
-        "mps". The fitted state is the same everywhere.
+        Where to compute: "auto" takes CUDA where there is one, else the CPU; "cpu", "cuda",
+        "cuda:1", "mps". On MPS, which has no float64, only gradient training runs, and the rest on
+        the CPU. The fitted state is the same everywhere.
     warm_start : bool, default=False
-        Whether `fit` starts from the last fit's weights instead of from the data.
+        Whether gradient training starts from the last fit's weights instead of from the data. The
+        closed form has no start: it is computed anew.
     random_state : int, RandomState or None, default=None
         Draws starting codewords, weights, order and noise. Equal integers give equal models.
     verbose : int, default=0
@@ -311,7 +312,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         `X` may be a memory map larger than memory: it is read in blocks and never copied. Of very
         many distinct rows a sample is used, which depends on the set of rows alone: in closed form
         65,536 rows, or 256 for each codeword of the largest codebook if that is more; in gradient
-        training 2**28 numbers (1 GiB).
+        training 2**27 numbers (512 MiB).
 
         Parameters
         ----------
@@ -327,7 +328,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         self : RQVAETransformer
             The fitted transformer.
         """
-        check_callbacks(self.callbacks)
+        check_callbacks(self.callbacks, self.net_params)
         source, sample_weight = self._validate_fit_data(X, sample_weight)
         self.__dict__.pop("reservoir_", None)
         architecture = self._architecture(source.shape[1])
@@ -343,7 +344,8 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         parallel = DataParallel(self.device) if self.data_parallel and not closed_form else None
         device = resolve_device(self.device) if parallel is None else parallel.device
         generator = _generator(self.random_state, parallel)
-        held_out = self.validation_fraction if self.early_stopping else None
+        stops_early = self.early_stopping and not closed_form
+        held_out = self.validation_fraction if stops_early else None
         n_start = closed_form_rows(architecture["codebook_size"])
         with tasks.stage("rows"):
             training, validation = training_rows(
@@ -355,12 +357,13 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
                 max_rows=self._max_training_rows(source.shape[1]),
             )
         going_on = self._goes_on(architecture)
-        module = build_module(self.module, architecture, generator).to(device)
+        module = build_module(self.module, architecture, generator).to(exact_device(device))
         if going_on:
             module.load_state_dict(_tensors(self.state_))
         else:
-            start = first_rows(training, n_start)
+            start = first_rows(training, n_start).to(exact_device(device))
             start_module(module, start, generator, interactions=closed_form, stage=tasks.stage)
+        module.to(device)
         history = []
         if not closed_form:
             settings = self._training_settings(warm_up=not (self.linear_path or going_on))
@@ -372,7 +375,9 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         for name, value in self._fitted(module, architecture, history).items():
             setattr(self, name, value)
         with tasks.stage("usage"):
-            self._check_health(training)
+            codes = self._encode(training.x.cpu().numpy())
+            weight = training.weight.cpu().numpy().astype(np.float64)
+            self._count_usage(codes, weight, closed_form)
         tasks.finish()
         return self
 
@@ -483,8 +488,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     def _validate_fit_data(
         self, X: Any, sample_weight: Any, reset: bool = True
     ) -> tuple[RowSource, NDArray[np.float64] | None]:
-        source = validated_rows(self, as_array(X), reset=reset)
-        weight = validated_weight(sample_weight, source)
+        source, weight = super()._validate_fit_data(X, sample_weight, reset)
         n_features = source.shape[1]
         if self.n_cat_features > n_features:
             raise ValueError(
@@ -554,7 +558,8 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         if self.hidden_dims is not None:
             given = _check_hidden_dims(self.hidden_dims)
             hidden_dims = None if hidden_dims is None else given
-        modes = QuantizeForwardMode.parse_modes(self._mode() or "STE", self.n_layers)
+        mode = "STE" if self._is_closed_form() else self._mode()
+        modes = QuantizeForwardMode.parse_modes(mode, self.n_layers)
         return {
             "input_dim": n_features,
             "embed_dim": int(embed_dim),
@@ -598,6 +603,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
             max_epochs=self.max_epochs,
             n_warm_up_epochs=self.max_epochs // 3 if warm_up else None,
             batch_size=self.batch_size,
+            n_beams=self.n_beams,
             lr=self.lr,
             weight_decay=self.weight_decay,
             lr_schedule=self.lr_schedule,
@@ -625,17 +631,6 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
             "_holder": _ModuleHolder(),
         }
 
-    def _check_health(self, training: Rows) -> None:
-        """Count the use of each code by the training rows, and warn if a level has collapsed."""
-        codes = self._encode(training.x.cpu().numpy())
-        weight = training.weight.cpu().numpy().astype(np.float64)
-        self.code_usage_ = [
-            np.bincount(codes[:, level], weight, len(codebook)).astype(np.float64)
-            for level, codebook in enumerate(self.codebooks_)
-        ]
-        n_distinct_ids = len(np.unique(codes, axis=0))
-        warn_of_collapse(self.code_usage_, len(codes), n_distinct_ids, self._is_closed_form())
-
 
 class _ModuleHolder:
     """Hold a fitted estimator's torch module outside its state: never pickled, never copied."""
@@ -645,7 +640,7 @@ class _ModuleHolder:
 
     def get(self, estimator: RQVAETransformer) -> Search:
         """Return the search with the module on the estimator's device; build it the first time."""
-        device = resolve_device(estimator.device)
+        device = exact_device(resolve_device(estimator.device))
         if self.search is None or self.search.module.mean.device.type != device.type:
             module = build_module(estimator.module, estimator.architecture_, torch.Generator())
             module.load_state_dict(_tensors(estimator.state_))

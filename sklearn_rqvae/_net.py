@@ -32,7 +32,8 @@ class TensorBatches:
     """Yield shuffled batches of a dictionary of tensors, each cut out by one indexing step.
 
     A data loader that fetches row by row and stacks the rows costs more than the arithmetic of a
-    small model. In the place of a target stands this process's share of the batch's weight.
+    small model. In the place of a target stand this process's share of the batch's weight, and the
+    number of the batch's rows.
 
     Parameters
     ----------
@@ -69,10 +70,9 @@ class TensorBatches:
         else:
             device = self.generator.device
             order = torch.randperm(len(rows), generator=self.generator, device=device)
-        whole = torch.ones(())
         for batch in order.to(rows.device).split(self.batch_size):
             if self.parallel is None:
-                yield self._cut(batch), whole
+                yield self._cut(batch), torch.tensor([1.0, len(batch)])
             else:
                 yield self._part(batch, self.parallel)
 
@@ -84,7 +84,8 @@ class TensorBatches:
         weight = self.tensors["sample_weight"]
         share = weight[part].sum() / weight[batch].sum()
         # A process for which no row is left takes the first one, with no weight.
-        return self._cut(part if len(part) else batch[:1]), share
+        cut = self._cut(part if len(part) else batch[:1])
+        return cut, torch.stack([share, share.new_tensor(len(batch))])
 
 
 class ModuleLoss:
@@ -145,7 +146,7 @@ class RqVaeNet(NeuralNet):
         if self.parallel is None:
             return super().train_step_single(batch, **fit_params)
         self._set_training(True)
-        rows, share = batch
+        rows, (share, _) = batch
         counted = [level.usage for level in self.module_.quantizer.levels]
         before = [usage.clone() for usage in counted]
         output = self.infer(rows)

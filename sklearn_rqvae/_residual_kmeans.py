@@ -15,9 +15,10 @@ from sklearn.utils import check_random_state
 from sklearn_rqvae._codec import SemanticIDMixin
 from sklearn_rqvae._compat import Interval, fit_context
 from sklearn_rqvae._distinct_rows import canonical_rows
-from sklearn_rqvae._row_source import RowSource, validated_rows, validated_weight
+from sklearn_rqvae._row_source import RowSource
 from sklearn_rqvae._rows import closed_form_rows
-from sklearn_rqvae._validation import as_array, check_codebook_size, check_squares
+from sklearn_rqvae._stream import learn_from_more
+from sklearn_rqvae._validation import check_codebook_size, check_squares
 from sklearn_rqvae.quantize._additive import fit_codebooks
 from sklearn_rqvae.quantize._beam import SearchTables, beam_search
 from sklearn_rqvae.quantize._residual import sum_codewords
@@ -56,12 +57,16 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
     ----------
     codebooks_ : list of ndarray of shape (codebook_size, n_features), dtype=float32
         Codewords of each level.
+    code_usage_ : list of ndarray of shape (codebook_size,)
+        Total weight of the distinct training rows with each code, at each level.
     mean_ : ndarray of shape (n_features,), dtype=float32
         Weighted mean of the training rows.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features seen during `fit`, if they were all strings.
+    reservoir_ : dict of str to ndarray
+        After `partial_fit`: distinct "rows" of the stream and each one's "weight".
 
     References
     ----------
@@ -134,10 +139,11 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         ValueError
             If `codebook_size` has not `n_layers` entries, or no row has a positive weight.
         """
-        source = validated_rows(self, as_array(X), reset=True)
+        source, sample_weight = self._validate_fit_data(X, sample_weight)
+        self.__dict__.pop("reservoir_", None)
         sizes = check_codebook_size(self.codebook_size, self.n_layers)
         n_rows = self._max_training_rows(source.shape[1])
-        rows, weight, mean = _centered_rows(source, validated_weight(sample_weight, source), n_rows)
+        rows, weight, mean = _centered_rows(source, sample_weight, n_rows)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         generator = torch.Generator().manual_seed(int(seed))
         codebooks = fit_codebooks(
@@ -150,6 +156,36 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         )
         self.mean_ = mean
         self.codebooks_ = [codebook.numpy().copy() for codebook in codebooks]
+        codes = beam_search(rows, codebooks, self.n_beams)[0][:, 0].numpy()
+        self._count_usage(codes, weight.numpy().astype(np.float64), closed_form=True)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> Any:
+        """Learn from more rows, those of earlier calls included.
+
+        The estimator keeps rows, as many as `fit` would use, in `reservoir_`; each call fits to
+        these. However a stream is cut into calls, and in whatever order it comes, the result is
+        that of one `fit` on all of it. A call takes the time of a `fit`: make them few and large.
+        A `fit` before keeps no rows: the first call after it starts anew, and warns.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+        y : Ignored
+            Not used, present for API consistency.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative weight of each row, popularity for example.
+
+        Returns
+        -------
+        self : ResidualKMeans
+            The fitted transformer.
+        """
+        learn_from_more(self, X, sample_weight)
         return self
 
     def _max_training_rows(self, n_features: int) -> int:

@@ -20,8 +20,8 @@ __all__ = ["Rows", "closed_form_rows", "first_rows", "gradient_rows", "training_
 _CLOSED_FORM_ROWS = 2**16
 # Rows per codeword of larger codebooks: as many as k-means takes into account.
 _ROWS_PER_CODEWORD = 256
-# Numbers in the rows that training by gradients keeps at hand, on the device: 1 GiB.
-_GRADIENT_FLOATS = 2**28
+# Numbers in the rows that training by gradients keeps at hand, on the device: 512 MiB.
+_GRADIENT_FLOATS = 2**27
 
 
 class Rows(NamedTuple):
@@ -29,6 +29,10 @@ class Rows(NamedTuple):
 
     x: Tensor
     weight: Tensor
+
+    def to(self, device: torch.device) -> Rows:
+        """Return the rows on a device."""
+        return Rows(self.x.to(device), self.weight.to(device))
 
 
 def closed_form_rows(codebook_sizes: Sequence[int]) -> int:
@@ -48,7 +52,7 @@ def closed_form_rows(codebook_sizes: Sequence[int]) -> int:
 
 
 def gradient_rows(n_features: int) -> int:
-    """Return how many distinct rows gradient training takes into account: what 1 GiB holds."""
+    """Return how many distinct rows gradient training takes into account: what 512 MiB hold."""
     return max(_GRADIENT_FLOATS // n_features, 1)
 
 
@@ -122,4 +126,4 @@ def first_rows(rows: Rows, n_rows: int) -> Rows:
 def _rows(X: NDArray[np.float32], weight: NDArray[np.float64], device: torch.device) -> Rows:
     check_squares(X)
     weight = (weight / weight.mean()).astype(np.float32)
-    return Rows(torch.from_numpy(X).to(device), torch.from_numpy(weight).to(device))
+    return Rows(torch.from_numpy(X), torch.from_numpy(weight)).to(device)

@@ -19,7 +19,7 @@ def learn_from_more(estimator: Any, X: Any, sample_weight: Any) -> None:
 
     Parameters
     ----------
-    estimator : RQVAETransformer
+    estimator : RQVAETransformer or ResidualKMeans
         An estimator in closed form, changed in place.
     X : array-like of shape (n_samples, n_features)
         Rows.
@@ -32,7 +32,7 @@ def learn_from_more(estimator: Any, X: Any, sample_weight: Any) -> None:
             "partial_fit starts anew: in closed form a model is fitted to rows, and the fit before "
             "has kept none. Call partial_fit from the start to learn from all rows.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     source, weight = estimator._validate_fit_data(X, sample_weight, reset=known is None)
     reservoir = Reservoir(estimator._max_training_rows(source.shape[1]))

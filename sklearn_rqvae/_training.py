@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from skorch.callbacks import Callback, GradientNormClipping, LRScheduler, PrintL
 from torch.optim.lr_scheduler import LambdaLR
 
 from sklearn_rqvae._distributed import DataParallel, state_tensors
+from sklearn_rqvae._encode import Search
 from sklearn_rqvae._net import Interrupted, RqVaeNet, TensorBatches
 from sklearn_rqvae._rows import Rows
 from sklearn_rqvae._schedule import lr_factor
@@ -30,6 +32,9 @@ _SAMPLE_ROWS = 2048
 # Encoding and decoding a row takes a third of its training step: this adds 2 to 3 % to the time. A
 # fifteenth of the rows after each epoch would cost as much, and choose the best epoch worse.
 _EPOCHS_PER_MEASUREMENT = 15
+
+# Features of processors that multiply bfloat16 in vector or matrix units.
+_BFLOAT16_UNITS = ("avx512_bf16", "amx_bf16")
 
 # Columns that don't fit into a line of the training's table.
 _NOT_PRINTED = ("utilization", "perplexity", "train_batch_count", "event_lr")
@@ -66,6 +71,7 @@ class TrainingSettings(NamedTuple):
     max_epochs: int
     n_warm_up_epochs: int | None
     batch_size: int
+    n_beams: int
     lr: float
     weight_decay: float
     lr_schedule: str
@@ -87,20 +93,25 @@ def distortion_unit(rows: Rows) -> float:
 
 
 @torch.no_grad()
-def relative_distortion(module: Any, rows: Rows, unit: float, chunk_rows: int = 1024) -> float:
-    """Return the weighted squared reconstruction error of greedy codes, over `unit`.
+def relative_distortion(
+    module: Any, rows: Rows, unit: float, n_beams: int = 1, chunk_rows: int = 1024
+) -> float:
+    """Return the weighted squared reconstruction error over `unit`.
 
     In the unit that `distortion_unit` returns, it is 0 if perfect, and 1 if no better than the
     mean.
     """
     was_training = module.training
     module.eval()
-    error = rows.x.new_zeros((), dtype=torch.float64)
+    encode = module.get_semantic_ids
+    if n_beams > 1:
+        encode = partial(Search(module).encode, n_beams=n_beams)
+    errors = []
     for x, weight in zip(rows.x.split(chunk_rows), rows.weight.split(chunk_rows), strict=True):
-        reconstruction = module.decode(module.get_semantic_ids(x))
-        error += ((x - reconstruction).square_().sum(1) * weight).sum()
+        reconstruction = module.decode(encode(x))
+        errors.append(((x - reconstruction).square_().sum(1) * weight).sum())
     module.train(was_training)
-    return float(error) / unit
+    return float(torch.stack(errors).cpu().double().sum()) / unit
 
 
 def train(
@@ -182,7 +193,7 @@ def training_net(
             "device": None,
             "compile": settings.compile,
             "callbacks": [
-                *_own_callbacks(training, validation, settings),
+                *_own_callbacks(module, training, validation, settings),
                 *copy.deepcopy(list(settings.callbacks)),
                 *([] if report is None else [("report", report)]),
             ],
@@ -198,9 +209,17 @@ def fast_precision(device: torch.device) -> torch.dtype | None:
     Mixed precision leaves the weights, the quantizer and the losses in float32; codes are searched
     in float32 after training.
     """
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
-        return torch.bfloat16
-    return None
+    if device.type == "cuda":
+        has_units = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        has_units = device.type == "cpu" and any(map(_cpu_features().get, _BFLOAT16_UNITS))
+    return torch.bfloat16 if has_units else None
+
+
+def _cpu_features() -> dict[str, Any]:
+    """Return what the processor can do; nothing is known to older versions of torch."""
+    asked = getattr(torch.cpu, "get_capabilities", dict)
+    return asked()
 
 
 def _optimizer(device: torch.device, settings: TrainingSettings) -> dict[str, Any]:
@@ -224,7 +243,7 @@ def _printing(verbose: int) -> dict[str, Any]:
 
 
 def _own_callbacks(
-    training: Rows, validation: Rows | None, settings: TrainingSettings
+    module: Any, training: Rows, validation: Rows | None, settings: TrainingSettings
 ) -> list[tuple[str, Callback]]:
     """Return the training habits of the module's architecture."""
     if validation is None:
@@ -233,6 +252,8 @@ def _own_callbacks(
     else:
         sample, every = validation, 1
     unit = distortion_unit(sample)
+    losses = ["reconstruction_loss", "codebook_loss", "commitment_loss"]
+    losses += ["categorical_loss"] * (module.n_cat_features > 0)
     name = "train_distortion" if validation is None else "valid_distortion"
     n_steps = settings.max_epochs * -(-len(training.x) // settings.batch_size)
     schedule = LRScheduler(
@@ -243,10 +264,20 @@ def _own_callbacks(
         # Greedy codes rank epochs like those of a wider search, in a fraction of its time.
         return {name: relative_distortion(module, sample, unit)}
 
-    best = KeepBestEpoch(distortion, monitor=name, patience=settings.patience, every=every)
+    def in_use(module: Any) -> float:
+        return relative_distortion(module, sample, unit, settings.n_beams)
+
+    best = KeepBestEpoch(
+        distortion,
+        monitor=name,
+        patience=settings.patience,
+        every=every,
+        # An untrained network is no start that could be better in use.
+        in_use=in_use if settings.n_beams > 1 and settings.n_warm_up_epochs is None else None,
+    )
     habits = [
         ("anneal", AnnealTemperature()),
-        ("losses", EpochLosses()),
+        ("losses", EpochLosses(losses)),
         ("usage", EpochUsage()),
         ("lr_schedule", schedule),
         ("clip", GradientNormClipping(1.0)),

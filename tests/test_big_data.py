@@ -166,13 +166,17 @@ def test_gradient_training_starts_from_a_sample_and_sees_all_rows(monkeypatch):
 # --- streams ------------------------------------------------------------------------------------
 
 
+STREAMING = pytest.mark.parametrize("kind", [RQVAETransformer, ResidualKMeans])
+
+
+@STREAMING
 @pytest.mark.parametrize("cap", [10**6, 500])
-def test_a_stream_in_any_order_gives_one_fit(cap, monkeypatch):
+def test_a_stream_in_any_order_gives_one_fit(kind, cap, monkeypatch):
     monkeypatch.setattr("sklearn_rqvae._rows._CLOSED_FORM_ROWS", cap)
     monkeypatch.setattr("sklearn_rqvae._rows._ROWS_PER_CODEWORD", 1)
     weight = np.random.default_rng(0).integers(0, 3, len(X))
-    whole = RQVAETransformer(**SMALL).fit(X, sample_weight=weight)
-    stream = RQVAETransformer(**SMALL)
+    whole = kind(**SMALL).fit(X, sample_weight=weight)
+    stream = kind(**SMALL)
     for part in (slice(700, 1500), slice(0, 300), slice(300, 700)):
         stream.partial_fit(X[part], sample_weight=weight[part])
     for a, b in zip(whole.codebooks_, stream.codebooks_, strict=True):
@@ -180,13 +184,14 @@ def test_a_stream_in_any_order_gives_one_fit(cap, monkeypatch):
     assert len(stream.reservoir_["rows"]) == min(cap, (weight > 0).sum())
 
 
-def test_a_stream_does_not_go_on_from_a_fit():
-    estimator = RQVAETransformer(**SMALL).fit(X[:500])
+@STREAMING
+def test_a_stream_does_not_go_on_from_a_fit(kind):
+    estimator = kind(**SMALL).fit(X[:500])
     with pytest.warns(UserWarning, match="partial_fit starts anew"):
         estimator.partial_fit(X[500:])
-    fresh = RQVAETransformer(**SMALL).fit(X[500:])
+    fresh = kind(**SMALL).fit(X[500:])
     np.testing.assert_array_equal(estimator.codebooks_[0], fresh.codebooks_[0])
-    stream = RQVAETransformer(**SMALL).partial_fit(X)
+    stream = kind(**SMALL).partial_fit(X)
     stream.fit(X[:100])
     assert not hasattr(stream, "reservoir_")
 
@@ -207,18 +212,20 @@ def test_an_interrupted_stream_keeps_its_rows(monkeypatch):
     np.testing.assert_array_equal(stream.partial_fit(X[700:]).transform(X), whole.transform(X))
 
 
-def test_a_stream_survives_saving(tmp_path):
-    stream = RQVAETransformer(**SMALL).partial_fit(X[:700])
+@STREAMING
+def test_a_stream_survives_saving(kind, tmp_path):
+    stream = kind(**SMALL).partial_fit(X[:700])
     stream.save(tmp_path / "model")
-    loaded = RQVAETransformer.load(tmp_path / "model").partial_fit(X[700:])
-    whole = RQVAETransformer(**SMALL).fit(X)
+    loaded = kind.load(tmp_path / "model").partial_fit(X[700:])
+    whole = kind(**SMALL).fit(X)
     np.testing.assert_array_equal(loaded.codebooks_[0], whole.codebooks_[0])
 
 
-def test_a_stream_has_the_names_of_the_first_frame():
+@STREAMING
+def test_a_stream_has_the_names_of_the_first_frame(kind):
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(X, columns=list("abcdef"))
-    stream = RQVAETransformer(**SMALL).partial_fit(frame[:700]).partial_fit(frame[700:])
+    stream = kind(**SMALL).partial_fit(frame[:700]).partial_fit(frame[700:])
     assert stream.feature_names_in_.tolist() == list("abcdef")
     with pytest.raises(ValueError, match="feature names"):
         stream.partial_fit(frame.rename(columns={"a": "z"}))

@@ -19,6 +19,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator
 
 from sklearn_rqvae import ResidualKMeans
+from sklearn_rqvae.exceptions import CodebookCollapseWarning
 
 COMMON_CHECKS = [
     "check_dataframe_column_names_consistency",
@@ -303,3 +304,21 @@ def test_candidates_start_with_the_codes_and_get_worse():
     )
     with pytest.raises(ValueError, match="n_candidates=0"):
         model.candidate_codes(rows, n_candidates=0)
+
+
+def test_usage_counts_the_weights_of_the_training_rows():
+    X = clustered_rows()
+    weight = np.random.RandomState(1).randint(1, 4, size=len(X))
+    model = small_model().fit(X, sample_weight=weight)
+    codes = model.transform(X)
+    for level, usage in enumerate(model.code_usage_):
+        expected = np.bincount(codes[:, level], weight / weight.mean(), minlength=8)
+        np.testing.assert_allclose(usage, expected, rtol=1e-5)
+
+
+def test_a_collapsed_level_warns_and_names_the_caller():
+    X = np.random.RandomState(0).randn(2000, 4)
+    X[:3] *= 1e6  # what their codewords are for
+    with pytest.warns(CodebookCollapseWarning, match=r"level 0 .*StandardScaler") as caught:
+        small_model(n_layers=1, codebook_size=64).fit(X)
+    assert caught[0].filename == __file__

@@ -138,15 +138,16 @@ def test_rows_that_do_not_vary_are_measured_per_row():
 def test_measuring_takes_no_more_than_a_fifteenth_of_the_rows_per_epoch(n_rows, n_sample, every):
     rows = Rows(torch.randn(n_rows, 2), torch.ones(n_rows))
     settings = TrainingSettings(
-        max_epochs=1, n_warm_up_epochs=None, batch_size=64, lr=1e-3, weight_decay=0.0,
+        max_epochs=1, n_warm_up_epochs=None, batch_size=64, n_beams=1, lr=1e-3, weight_decay=0.0,
         lr_schedule="cosine", patience=None, callbacks=(), net_params={},
         compile=False, verbose=0,
     )  # fmt: skip
+    module = RqVae(2, embed_dim=2, hidden_dims=[4], codebook_size=2)
     assert len(_evenly_spaced(rows, 2048).x) == n_sample
-    best = dict(_own_callbacks(rows, None, settings))["best"]
+    best = dict(_own_callbacks(module, rows, None, settings))["best"]
     assert best.every == every
     assert n_sample / best.every <= n_rows / 15
-    held_out = dict(_own_callbacks(rows, rows, settings))["best"]
+    held_out = dict(_own_callbacks(module, rows, rows, settings))["best"]
     assert (held_out.monitor, held_out.every) == ("valid_distortion", 1)
 
 
@@ -164,15 +165,32 @@ def test_epochs_without_a_measurement_lack_the_number_and_leave_a_gap_in_the_tab
     assert [number for number, cell in enumerate(cells, start=1) if cell] == [15, 18]
 
 
-def test_only_recent_gpus_multiply_in_half_precision():
-    assert fast_precision(torch.device("cpu")) is None
+@pytest.mark.parametrize(
+    ("features", "precision"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
+        ({"avx512_bf16": False, "amx_bf16": True}, torch.bfloat16),
+        ({"avx512_bf16": False, "avx2": True}, None),
+        ({}, None),
+    ],
+)
+def test_processors_with_units_for_it_multiply_in_half_precision(monkeypatch, features, precision):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features, raising=False)
+    assert fast_precision(torch.device("cpu")) is precision
     assert fast_precision(torch.device("mps")) is None
 
 
+def test_versions_of_torch_that_do_not_know_the_processor_train_in_single(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert fast_precision(torch.device("cpu")) is None
+
+
 def test_half_precision_leaves_weights_and_codes_in_single():
-    settings = {**TRAINED, "net_params": {"precision": torch.bfloat16}, "lr": 1e-2}
-    mixed = RQVAETransformer(**settings).fit(X)
-    single = RQVAETransformer(**{**settings, "net_params": None}).fit(X)
+    settings = {**TRAINED, "lr": 1e-2}
+    mixed, single = (
+        RQVAETransformer(**settings, net_params={"precision": precision}).fit(X)
+        for precision in (torch.bfloat16, None)
+    )
     assert all(array.dtype != np.float16 for array in mixed.state_.values())
     assert mixed.codebooks_[0].dtype == np.float32
     assert any((mixed.state_[name] != array).any() for name, array in single.state_.items())

@@ -32,6 +32,10 @@ class KeepBestEpoch(Callback):
     every : int
         Epochs between two measurements; the last epoch is always measured, also where another
         callback ends the training.
+    in_use : callable or None
+        ``in_use(module) -> float``, the distortion by the search that the model will be used with,
+        which may be wider than that of `distortion`. If the best epoch has more of it than the
+        start, training ends with the weights of the start.
     """
 
     def __init__(
@@ -41,12 +45,14 @@ class KeepBestEpoch(Callback):
         patience: int | None = None,
         tol: float = 1e-4,
         every: int = 1,
+        in_use: Callable[[nn.Module], float] | None = None,
     ):
         self.distortion = distortion
         self.monitor = monitor
         self.patience = patience
         self.tol = tol
         self.every = every
+        self.in_use = in_use
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Measure the starting point."""
@@ -54,7 +60,8 @@ class KeepBestEpoch(Callback):
             self.best_epoch_ = 0
             self.start_ = self.distortion(net.module_)
             self.best_ = self.start_[self.monitor]
-            self.best_weights_ = _copy_of_weights(net.module_)
+            self.best_weights_ = self.start_weights_ = _copy_of_weights(net.module_)
+            self.start_in_use_ = self.in_use(net.module_) if self.in_use else float("inf")
         self.epochs_waited_ = 0
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
@@ -70,11 +77,14 @@ class KeepBestEpoch(Callback):
             raise KeyboardInterrupt  # skorch's own way to end training
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Go back to the best weights."""
+        """Go back to the best weights, or to the start if that is better in use."""
         # Another callback may have ended the training after an epoch that wasn't measured.
         if net.quantizing and len(net.history) and self.monitor not in net.history[-1]:
             self._measure(net)
         net.module_.load_state_dict(self.best_weights_)
+        if self.in_use and self.best_epoch_ and self.in_use(net.module_) > self.start_in_use_:
+            self.best_epoch_ = 0
+            net.module_.load_state_dict(self.start_weights_)
 
     def _measure(self, net: Any) -> bool:
         """Record the distortion, keep the weights if they are the best; say if they improved."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,13 +21,11 @@ class EpochLosses(Callback):
 
     Parameters
     ----------
-    names : tuple of str
+    names : sequence of str
         Fields of the module's output.
     """
 
-    def __init__(
-        self, names: tuple[str, ...] = ("reconstruction_loss", "codebook_loss", "commitment_loss")
-    ):
+    def __init__(self, names: Sequence[str]):
         self.names = names
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
@@ -41,7 +40,9 @@ class EpochLosses(Callback):
         if not training:
             return
         output = kwargs["y_pred"]
-        n_rows = len(batch[0]["x"])
+        # Of the whole batch, also where each process has a part: all write the same history.
+        n_rows = int(batch[1][1])
+        net.history.record_batch("train_batch_size", n_rows)
         parts = [getattr(output, name).detach().reshape(()) for name in self.names]
         self.lr_ = float(net.optimizer_.param_groups[0]["lr"])
         self.parts_.append(torch.stack(parts + [parts[0].new_tensor(n_rows)]))
@@ -49,7 +50,7 @@ class EpochLosses(Callback):
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Record the means, batches weighted by their rows."""
         net.history.record("lr", self.lr_)
-        parts = torch.stack(self.parts_).double()
+        parts = torch.stack(self.parts_).cpu().double()
         means = (parts[:, :-1] * parts[:, -1:]).sum(0) / parts[:, -1].sum()
         if not torch.isfinite(means).all():
             raise ValueError(

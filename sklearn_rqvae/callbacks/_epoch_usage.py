@@ -33,7 +33,7 @@ class EpochUsage(Callback):
         """Count the codes of one training batch."""
         codes = kwargs["y_pred"].codes
         if training and codes.shape[1]:
-            rows, share = batch
+            rows, (share, _) = batch
             weight = rows["sample_weight"] * (share > 0)  # a part without weight is no row
             weight = weight[:, None].expand_as(codes)
             self.usage_.index_add_(0, (codes + self.starts_).flatten(), weight.flatten())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from skorch.callbacks import Callback
@@ -30,20 +31,25 @@ RESERVED_NAMES = frozenset(
 )
 
 
-def check_callbacks(callbacks: Iterable[Any] | None) -> None:
+def check_callbacks(
+    callbacks: Iterable[Any] | None, net_params: Mapping[str, Any] | None = None
+) -> None:
     """Refuse what skorch could not use, or would take for a callback of the estimator.
 
     Parameters
     ----------
     callbacks : iterable or None
         Callbacks of skorch: instances or classes, alone or as (name, callback).
+    net_params : mapping of str to object, optional
+        Parameters of the net, of which some may be for a callback: ``callbacks__<name>__...``.
 
     Raises
     ------
     TypeError
         If an entry is no callback of skorch, or a name is no string.
     ValueError
-        If a name is given twice, or is one of the estimator's own.
+        If a name is given twice, or is one of the estimator's own; if a parameter is for a callback
+        that isn't there.
 
     Examples
     --------
@@ -53,7 +59,8 @@ def check_callbacks(callbacks: Iterable[Any] | None) -> None:
     ...
     TypeError: callbacks[0]='early' should be a callback of skorch, alone or as ...
     """
-    named = set()
+    named: set[str] = set()
+    unnamed: Counter[str] = Counter()
     for place, entry in enumerate(callbacks or ()):
         pair = isinstance(entry, tuple | list) and len(entry) == 2
         name, callback = entry if pair else (None, entry)
@@ -77,3 +84,19 @@ def check_callbacks(callbacks: Iterable[Any] | None) -> None:
             )
         if name is not None:
             named.add(name)
+        else:
+            unnamed[callback.__name__ if is_class else type(callback).__name__] += 1
+    known = RESERVED_NAMES | named | set(_names_of_skorch(unnamed))
+    for parameter in net_params or ():
+        prefix, _, rest = parameter.partition("__")
+        if prefix == "callbacks" and rest.partition("__")[0] not in known:
+            raise ValueError(
+                f"net_params has {parameter!r}, but there is no callback of that name; there are "
+                f"{', '.join(sorted(known))}."
+            )
+
+
+def _names_of_skorch(unnamed: Counter[str]) -> Iterator[str]:
+    """Yield the names that skorch gives to callbacks without one: their class's, and a number."""
+    for name, count in unnamed.items():
+        yield from [name] if count == 1 else (f"{name}_{place + 1}" for place in range(count))

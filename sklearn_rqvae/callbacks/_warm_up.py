@@ -36,6 +36,15 @@ class WarmUp(Callback):
         if epoch == 0 or epoch == self.n_epochs:
             net.quantizing = epoch >= self.n_epochs
         if epoch == self.n_epochs:
-            with interruptible():
-                net.module_.initialize_codebooks(self.x, self.sample_weight)
-                net.agree_on_codebooks()
+            self._initialize_codebooks(net)
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Set the codebooks, too, if another callback has ended the training in the warm-up."""
+        if not net.quantizing:
+            net.quantizing = True
+            self._initialize_codebooks(net)
+
+    def _initialize_codebooks(self, net: Any) -> None:
+        with interruptible():
+            net.module_.initialize_codebooks(self.x, self.sample_weight)
+            net.agree_on_codebooks()

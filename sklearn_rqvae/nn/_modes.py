@@ -6,6 +6,8 @@ import enum
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 __all__ = ["QuantizeForwardMode"]
 
 
@@ -93,7 +95,7 @@ class QuantizeForwardMode(enum.Enum):
         >>> QuantizeForwardMode.parse_modes(["STE", "Sinkhorn"], n_layers=2)
         [<QuantizeForwardMode.STE: 2>, <QuantizeForwardMode.SINKHORN: 4>]
         """
-        if isinstance(modes, str) or not isinstance(modes, Sequence):
+        if isinstance(modes, str) or not isinstance(modes, Sequence | np.ndarray):
             return [cls.parse(modes)] * n_layers
         if len(modes) != n_layers:
             raise ValueError(

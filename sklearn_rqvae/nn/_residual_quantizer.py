@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sklearn_rqvae._device import exact_device
 from sklearn_rqvae._losses import weighted_mean
 from sklearn_rqvae._validation import check_codebook_size
 from sklearn_rqvae.nn._modes import QuantizeForwardMode
@@ -283,9 +284,13 @@ class ResidualQuantizer(nn.Module):
             # Without any latent of a length, any length will do.
             self._levels[0].radius.copy_(torch.where(length > 0, length, torch.ones_like(length)))
         residual = self.normalize(latent)
+        home = exact_device(latent.device)
         for codebook in self._levels:
             codewords = progressive_kmeans(
-                residual, len(codebook.weight), sample_weight=sample_weight, generator=generator
+                residual.to(home),
+                len(codebook.weight),
+                sample_weight=None if sample_weight is None else sample_weight.to(home),
+                generator=generator,
             )
             codebook.initialize(codewords)
             codes = nearest_codewords(residual, codebook.codewords)

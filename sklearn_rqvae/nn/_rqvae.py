@@ -240,22 +240,23 @@ class RqVae(nn.Module):
         if self.encoder.components is not None:
             self._set_components(self.encoder.components)
         self.register_load_state_dict_post_hook(_share_components)
+        # Numbers of numpy would make a checkpoint that isn't plain values.
         self._config: dict[str, Any] = {
-            "input_dim": input_dim,
-            "embed_dim": embed_dim,
+            "input_dim": int(input_dim),
+            "embed_dim": int(embed_dim),
             "hidden_dims": hidden_dims,
             "codebook_size": self.quantizer.codebook_size,
-            "codebook_normalize": codebook_normalize,
-            "codebook_sim_vq": codebook_sim_vq,
-            "n_layers": n_layers,
-            "n_cat_features": n_cat_features,
-            "commitment_weight": commitment_weight,
+            "codebook_normalize": bool(codebook_normalize),
+            "codebook_sim_vq": bool(codebook_sim_vq),
+            "n_layers": int(n_layers),
+            "n_cat_features": int(n_cat_features),
+            "commitment_weight": float(commitment_weight),
             "codebook_mode": [mode.name for mode in self.quantizer.modes],
-            "codebook_weight": codebook_weight,
-            "linear_path": linear_path,
+            "codebook_weight": float(codebook_weight),
+            "linear_path": bool(linear_path),
             "interactions": interactions,
-            "gumbel_temperature": gumbel_temperature,
-            "sinkhorn_epsilon": sinkhorn_epsilon,
+            "gumbel_temperature": float(gumbel_temperature),
+            "sinkhorn_epsilon": float(sinkhorn_epsilon),
         }
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 
 __all__ = ["linear"]
 
@@ -47,8 +48,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if not _suits_onednn(x, weight) or (bias is not None and not _fits(bias, weight)):
         return F.linear(x, weight, bias)
-    # Without gradients too: forward derivatives and vmap have to find their rules.
-    return _Linear.apply(x, weight, bias)
+    if _needs_rules(x, weight, bias):
+        return _Linear.apply(x, weight, bias)
+    return _onednn_linear(x, weight, bias)
 
 
 def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
@@ -74,6 +76,18 @@ def _fits(bias: Tensor, weight: Tensor) -> bool:
         and bias.device == weight.device
         and bias.shape == weight.shape[:1]
         and bias.is_contiguous()
+    )
+
+
+def _needs_rules(*tensors: Tensor | None) -> bool:
+    """Whether derivatives, backward or forward, or vmap could be asked of the product."""
+    return (
+        torch.is_grad_enabled()
+        or forward_ad._current_level >= 0
+        or any(
+            tensor is not None and torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+            for tensor in tensors
+        )
     )
 
 

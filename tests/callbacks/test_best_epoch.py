@@ -43,6 +43,16 @@ def test_the_best_epoch_stays_the_start_included(distortions, best):
     assert train(distortions)[0] == best
 
 
+@pytest.mark.parametrize(
+    ("in_use", "best"), [([0.2, 0.4, 0.19], 2), ([0.2, 0.1, 0.2], 2), ([0.2, 0.1, 0.21], 0)]
+)
+def test_the_start_comes_back_where_it_is_better_in_use(in_use, best):
+    def measure(module):
+        return in_use[round(module.weight.item())]
+
+    assert train([0.5, 0.4, 0.3], in_use=measure)[0] == best
+
+
 def test_patience_counts_epochs_without_improvement():
     best, history = train([0.5, 0.4, 0.45, 0.46, 0.1], patience=2)
     assert (best, len(history)) == (1, 3)

@@ -22,7 +22,10 @@ def counted(batches, weights, share=1.0):
     callback = EpochUsage()
     callback.on_epoch_begin(net)
     for codes, weight in zip(batches, weights, strict=True):
-        batch = ({"x": None, "sample_weight": torch.tensor(weight)}, torch.tensor(share))
+        batch = (
+            {"x": None, "sample_weight": torch.tensor(weight)},
+            torch.tensor([share, len(codes)]),
+        )
         output = SimpleNamespace(codes=torch.tensor(codes))
         callback.on_batch_end(net, batch=batch, training=True, y_pred=output)
     callback.on_epoch_end(net)

@@ -48,3 +48,13 @@ def test_a_name_is_refused_the_second_time():
 def test_callbacks_of_skorch_pass_in_all_forms():
     check_callbacks(None)
     check_callbacks([Names(), Names, Names(), ("a", Names), ("b", EarlyStopping("train_loss"))])
+
+
+def test_parameters_for_callbacks_that_are_not_there_are_refused():
+    for name in ("dead_code", "beest", "Names_1"):
+        with pytest.raises(ValueError, match=f"'callbacks__{name}.*there are Names, anneal, "):
+            check_callbacks([Names()], {f"callbacks__{name}__every": 1})
+    with pytest.raises(ValueError, match="'callbacks__dead_code'"):
+        RQVAETransformer(**TEXTBOOK, net_params={"callbacks__dead_code": None}).fit(X)
+    check_callbacks([("a", Names)], {"callbacks__a__x": 1, "callbacks__clip": None, "lr": 1.0})
+    check_callbacks([Names(), Names], {"callbacks__Names_1": None, "callbacks__Names_2__x": 1})

@@ -538,8 +538,19 @@ def test_decoder_mirrors_the_encoder():
     mirrored = [tuple(layer.weight.shape)[::-1] for layer in model.decoder.mlp[::2]]
     assert shapes == [(7, 10), (5, 7), (2, 5)]
     assert mirrored == shapes[::-1]
-    for mlp in (model.encoder.mlp, model.decoder.mlp):
-        assert [type(layer) for layer in mlp[1::2]] == [torch.nn.ReLU] * 2
+
+
+@pytest.mark.parametrize("n_rows", [3, 700])
+def test_relu_follows_all_layers_but_the_last(n_rows):
+    model = RqVae(60, 20, [90, 70], 4, generator=seeded(0))
+    for mlp, n_dims in ((model.encoder.mlp, 60), (model.decoder.mlp, 20)):
+        x = rows_of(n_rows, n_dims)
+        first, _, second, _, last = mlp
+        hidden = second.weight @ (first.weight @ x.T + first.bias[:, None]).relu()
+        expected = last.weight @ (hidden + second.bias[:, None]).relu() + last.bias[:, None]
+        torch.testing.assert_close(mlp(x), expected.T, rtol=1e-4, atol=1e-5)
+        with torch.no_grad():  # the product is then called another way
+            torch.testing.assert_close(mlp(x), expected.T, rtol=1e-4, atol=1e-5)
 
 
 def test_weights_come_from_the_given_generator_only():

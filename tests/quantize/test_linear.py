@@ -89,7 +89,7 @@ def test_forward_derivatives_are_torchs(argument):
         tensors[argument].requires_grad_(requires_grad)
         found = []
         for function in (linear, F.linear):
-            with forward_ad.dual_level():
+            with torch.set_grad_enabled(requires_grad), forward_ad.dual_level():
                 arguments = list(tensors)
                 direction = torch.ones_like(tensors[argument])
                 arguments[argument] = forward_ad.make_dual(tensors[argument], direction)
@@ -114,6 +114,18 @@ def test_transforms_of_functions_are_torchs():
 
     for ours, theirs in zip(of_each(linear), of_each(F.linear), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+@needs_onednn
+def test_stacks_are_mapped_without_gradients_too():
+    x, weight, bias = draw(300, 90, 90)
+    stacks = torch.stack([x, 2 * x])
+    with torch.no_grad():
+        ours, theirs = (
+            torch.func.vmap(lambda x, function=function: function(x, weight, bias))(stacks)
+            for function in (linear, F.linear)
+        )
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
 @needs_onednn

@@ -1,0 +1,65 @@
+"""Modules start from the data: what is found in closed form fits together."""
+
+import numpy as np
+import pytest
+
+from sklearn_rqvae import RQVAETransformer
+
+SETTINGS = {"codebook_size": 16, "n_layers": 3, "random_state": 0}
+
+
+def make_rows(n=1000, d=16, seed=0):
+    rng = np.random.default_rng(seed)
+    centers = rng.normal(size=(30, d))
+    return (centers[rng.integers(0, 30, n)] + 0.4 * rng.normal(size=(n, d))).astype(np.float32)
+
+
+def unexplained(model, X):
+    return -model.score(X) / X.var(0).mean()
+
+
+@pytest.mark.parametrize("unit_length", [True, False])
+@pytest.mark.parametrize("mode", [None, "STE"])
+def test_directions_are_compared_at_the_length_of_the_rows(unit_length, mode):
+    X = make_rows()
+    if unit_length:
+        X /= np.linalg.norm(X, axis=1, keepdims=True)
+    params = {**SETTINGS, "codebook_mode": mode, "embed_dim": 16, "max_epochs": 0}
+    positions = RQVAETransformer(**params).fit(X)
+    directions = RQVAETransformer(**params, codebook_normalize=True).fit(X)
+    lengths = np.linalg.norm(directions.codebooks_[0], axis=1)
+    expected = np.linalg.norm(X - X.mean(0), axis=1).mean() / directions.state_["scale"][0]
+    np.testing.assert_allclose(lengths, expected, rtol=0.05)
+    assert unexplained(directions, X) < 2 * unexplained(positions, X)
+
+
+def test_categories_have_a_loss_of_their_own_in_the_history():
+    X = np.hstack([make_rows(200), np.eye(4)[np.arange(200) % 4]])
+    params = {**SETTINGS, "codebook_mode": "STE", "hidden_dims": [8], "max_epochs": 2}
+    model = RQVAETransformer(**params, n_cat_features=4, commitment_weight=0.5).fit(X)
+    for epoch in model.history_:
+        total = (
+            epoch["reconstruction_loss"] + epoch["categorical_loss"]
+            + epoch["codebook_loss"] + 0.5 * epoch["commitment_loss"]
+        )  # fmt: skip
+        assert total == pytest.approx(epoch["train_loss"], rel=1e-4)
+    assert "categorical_loss" not in RQVAETransformer(**params).fit(X).history_[0]
+
+
+def test_the_closed_form_learns_from_all_rows_with_early_stopping_too():
+    X = make_rows(400)
+    stopping = RQVAETransformer(**SETTINGS, early_stopping=True).fit(X)
+    assert sum(stopping.code_usage_[0]) == pytest.approx(400)
+    np.testing.assert_array_equal(
+        stopping.transform(X), RQVAETransformer(**SETTINGS).fit(X).transform(X)
+    )
+
+
+def test_modes_may_come_in_an_array():
+    params = {**SETTINGS, "hidden_dims": [8], "max_epochs": 1}
+    modes = ["STE", "SINKHORN", "STE"]
+    one, other = (
+        RQVAETransformer(**params, codebook_mode=given).fit(make_rows(100)).architecture_
+        for given in (modes, np.array(modes))
+    )
+    assert one == other
