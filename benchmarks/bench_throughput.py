@@ -2,9 +2,10 @@
 
 Prints microseconds per item and ratios, for 768-dimensional rows and 3 levels of 256 codewords:
 
-- an epoch of gradient training beside a bare torch loop of the same arithmetic, and beside a loop
-  that trains vector-quantize-pytorch's ResidualVQ between the same MLPs, both with layers that
-  multiply as ours do and with torch's own;
+- an epoch of gradient training beside a bare torch loop of the same arithmetic, beside a loop that
+  trains vector-quantize-pytorch's ResidualVQ between the same MLPs, both with layers that multiply
+  as ours do, in half precision where the hardware is faster then, and with torch's own in single
+  precision; and beside semantic-id's RQVAE, which has the same MLPs;
 - greedy encoding beside the encoder's matrix products alone, by oneDNN and by torch's operator, and
   beside others' encoders;
 - encoding with beams beside faiss's with as many beams on the same codebooks, and what both lose.
@@ -22,6 +23,7 @@ import argparse
 import copy
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -30,7 +32,7 @@ import torch.nn.functional as F
 from sklearn_rqvae import RQVAETransformer
 from sklearn_rqvae._rows import Rows
 from sklearn_rqvae._schedule import lr_factor
-from sklearn_rqvae._training import TrainingSettings, training_net
+from sklearn_rqvae._training import TrainingSettings, fast_precision, training_net
 from sklearn_rqvae.nn import RqVae
 from sklearn_rqvae.quantize._linear import linear
 
@@ -98,6 +100,14 @@ def our_epochs(
     return lambda: net.fit_loop(tensors, epochs=n_epochs), n_epochs
 
 
+def precision_of(module: RqVae) -> AbstractContextManager:
+    """Return the precision that `fit` trains in; single for torch's own layers."""
+    precision = fast_precision(torch.device("cpu"))
+    if precision is None or type(module.encoder.mlp[0]) is torch.nn.Linear:
+        return nullcontext()
+    return torch.autocast("cpu", precision)
+
+
 def bare_epoch(
     module: RqVae, rows: Rows, batch_size: int, quantizes: bool = True
 ) -> Callable[[], None]:
@@ -117,13 +127,15 @@ def bare_epoch(
         for batch in torch.randperm(len(rows.x), generator=generator).split(batch_size):
             x, weight = rows.x[batch], rows.weight[batch]
             optimizer.zero_grad()
-            output = (module if quantizes else module.autoencode)(x, weight)
+            with precision_of(module):
+                output = (module if quantizes else module.autoencode)(x, weight)
             output.loss.backward()
             torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
             schedule.step()
             if quantizes and module.quantizer.judges_usage(window=10.0):
-                module.quantizer.reset_dead_codes(output.latent.detach(), optimizer, weight)
+                latent = output.latent.detach().float()
+                module.quantizer.reset_dead_codes(latent, optimizer, weight)
             output.loss.item()
 
     return epoch
@@ -150,8 +162,12 @@ def peer_epoch(module: RqVae, rows: Rows, batch_size: int) -> Callable[[], None]
         for batch in torch.randperm(len(rows.x)).split(batch_size):
             x = rows.x[batch]
             optimizer.zero_grad()
-            quantized, _, commitment = quantizer(module.encoder(x))
-            loss = (module.decoder.mlp(quantized) - x).square().mean() + commitment.sum()
+            with precision_of(module):
+                latent = module.encoder(x)
+            quantized, _, commitment = quantizer(latent.float())
+            with precision_of(module):
+                decoded = module.decoder.mlp(quantized)
+            loss = (decoded - x).square().mean() + commitment.sum()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
@@ -170,6 +186,20 @@ def peer_quantizer(module: RqVae, x: torch.Tensor) -> torch.nn.Module:
     with torch.no_grad():
         quantizer(module.encoder(x[:2048]))
     return quantizer
+
+
+def other_epochs(X: np.ndarray, batch_size: int, n_epochs: int) -> Callable[[], None]:
+    """Return semantic-id's training for some epochs, from random codewords on."""
+    from semantic_id import RQVAE
+
+    def train() -> None:
+        RQVAE(
+            X.shape[1], [CODEBOOK_SIZE] * N_LEVELS, EMBED_DIM, HIDDEN_DIMS,
+            lr=LR, weight_decay=WEIGHT_DECAY, lr_scheduler="cosine", batch_size=batch_size,
+            epochs=n_epochs,
+        ).fit(X)  # fmt: skip
+
+    return train
 
 
 def n_times(run: Callable[[], None], n: int) -> Callable[[], None]:
@@ -206,7 +236,8 @@ def bench_training(X: np.ndarray, batch_sizes: list[int], n_repeats: int) -> Non
         }
         # All runs take as many epochs as there are from one measurement to the next.
         runs = {name: n_times(run, n_epochs) for name, run in runs.items()}
-        seconds = interleave({**runs, MEASURED: measured}, n_repeats)
+        others = {"semantic-id": other_epochs(X, batch_size, n_epochs)}
+        seconds = interleave({**runs, MEASURED: measured, **others}, n_repeats)
         seconds = {name: value / n_epochs for name, value in seconds.items()}
         show(f"An epoch in batches of {batch_size}", seconds, len(X), "bare torch loop")
 
@@ -229,6 +260,7 @@ def products(
 
 def bench_greedy(X: np.ndarray, n_repeats: int) -> None:
     """Compare greedy encoding with the limit of the matrix products, and with others."""
+    from semantic_id import RQVAE
 
     x = torch.from_numpy(X)
     trained = RQVAETransformer(
@@ -240,6 +272,7 @@ def bench_greedy(X: np.ndarray, n_repeats: int) -> None:
     module = started_module(x)
     torchs = with_torchs_layers(module)
     quantizer = peer_quantizer(module, x).eval()
+    other = RQVAE(X.shape[1], [CODEBOOK_SIZE] * N_LEVELS, EMBED_DIM, HIDDEN_DIMS)
 
     def peer(module: RqVae) -> None:
         for rows in x.split(1024):
@@ -253,6 +286,7 @@ def bench_greedy(X: np.ndarray, n_repeats: int) -> None:
                 "transform": lambda: trained.transform(X),
                 "vector-quantize-pytorch, our layers": lambda: peer(module),
                 "vector-quantize-pytorch, torch.nn.Linear": lambda: peer(torchs),
+                "semantic-id": lambda: other.encode(X),
             },
             n_repeats,
         )

@@ -52,7 +52,12 @@ def build_module(
         raise TypeError(
             f"module={module!r} should be a subclass of sklearn_rqvae.nn.RqVae, or None for that."
         )
-    return (module or RqVae)(**architecture, generator=generator)
+    if module is None:
+        return RqVae(**architecture, generator=generator).float()
+    # Layers of a subclass's own draw from the global generator.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**31 - 1, (), generator=generator)))
+        return module(**architecture, generator=generator).float()
 
 
 @torch.no_grad()

@@ -15,9 +15,17 @@ from numpy.typing import NDArray
 from sklearn_rqvae._files import replace_file
 from sklearn_rqvae.exceptions import CheckpointError
 
-__all__ = ["Archive", "damage_as_checkpoint_error", "open_archive", "write_archive"]
+__all__ = ["DAMAGE", "Archive", "damage_as_checkpoint_error", "open_archive", "write_archive"]
 
 _HEADER = "header.json"
+
+# What reading a damaged or foreign file, or using its content, raises. Among the ValueErrors are
+# those of JSON, UTF-8 and numpy.
+DAMAGE = (
+    *(zipfile.BadZipFile, EOFError, OSError),  # the archive
+    *(RuntimeError, MemoryError),  # its features that are not used, endless nesting, sizes
+    *(LookupError, TypeError, ValueError, AttributeError, OverflowError),  # its content
+)
 
 
 class Archive:
@@ -135,12 +143,7 @@ def damage_as_checkpoint_error(
         yield
     except CheckpointError:
         raise
-    except (
-        *(zipfile.BadZipFile, EOFError, OSError),  # the archive
-        *(RuntimeError, MemoryError),  # its features that are not used, endless nesting, sizes
-        *(LookupError, TypeError, ValueError, AttributeError, OverflowError),  # its content
-    ) as error:
-        # Among the ValueErrors are those of JSON, UTF-8 and numpy.
+    except DAMAGE as error:
         raise CheckpointError(
             f"{os.fspath(path)!r} is not {what}, or it is damaged ({error}).{hint}"
         ) from error

@@ -21,6 +21,7 @@ from sklearn_rqvae._cli_io import (
     matrix_of,
     read_matrix,
     read_table,
+    writable_ids,
     write_table,
 )
 from sklearn_rqvae._cli_model import MODEL_HELP, load_model, quantizer_of, save_model
@@ -151,15 +152,17 @@ def _fit(args: argparse.Namespace) -> None:
     if Path(args.input).suffix != ".npy" and bool(args.text) == bool(args.vector):
         raise ValueError("name the columns of the items with either --text or --vector.")
     quantizer = _quantizer(args)
+    check_place(args.out)
     if Path(args.input).is_dir():
         from sklearn_rqvae._cli_directory import fit_directory
 
         print(fit_directory(args, quantizer, save_model))
         return
-    check_place(args.out)
     if args.ids:
         check_table(args.ids)
     items, ids = _read_items(args, args.text, args.vector, args.id)
+    if args.ids:
+        ids = writable_ids(args.ids, ids)
     _check_different(items, args.input)
     if args.text:
         from sklearn_rqvae.embedding import TextEmbedder
@@ -205,6 +208,7 @@ def _encode(args: argparse.Namespace) -> None:
         return
     check_table(args.out)
     items, ids = _read_model_items(args, model)
+    ids = writable_ids(args.out, ids)
     codes = _in_batches(model["pipeline"].transform, items, "encoding")
     write_table(args.out, ids, "semantic_id", codes)
     if args.out != "-":
@@ -226,6 +230,7 @@ def _decode(args: argparse.Namespace) -> None:
     else:
         table = read_table(args.input)
         ids = table.get("item_id") or table.get("id") or range(len(codes))
+        ids = writable_ids(args.out, ids)
     vectors = _in_batches(quantizer_of(model).inverse_transform, codes, "decoding")
     write_table(args.out, ids, "vector", vectors)
     if args.out != "-":

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sklearn_rqvae.io import fit_parquet, transform_parquet
+from sklearn_rqvae.io._parquet import planned_files
 
 __all__ = ["encode_directory", "fit_directory"]
 
@@ -25,10 +26,13 @@ def fit_directory(
     Raises
     ------
     ValueError
-        If the arguments name texts, or no columns that are needed.
+        If the arguments name texts, or no columns that are needed, or a place for the IDs among
+        the items.
     """
     _refuse_texts(args, args.text)
     _require_id(args, args.id, "--ids" if args.ids else None)
+    if args.ids:
+        planned_files(args.input, args.ids, args.id)
     started = time.monotonic()
     fit_parquet(quantizer, args.input, vector_column=args.vector)
     save(args, quantizer)

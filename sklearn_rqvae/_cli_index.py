@@ -132,7 +132,7 @@ def _read_input(args: argparse.Namespace) -> _Input:
 def _read_item_ids(path: Path, item_type: str | None) -> Any:
     if path.suffix == ".npy":
         return np.array(load_array(path))
-    names = path.read_text(encoding="utf-8").split("\n")
+    names = path.read_text(encoding="utf-8-sig").split("\n")
     if names[-1] == "":
         # The line break at the end of the file, not an empty id.
         names.pop()

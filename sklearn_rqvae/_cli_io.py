@@ -8,8 +8,10 @@ import io
 import json
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from datetime import date, time
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +28,7 @@ __all__ = [
     "matrix_of",
     "read_matrix",
     "read_table",
+    "writable_ids",
     "write_table",
 ]
 
@@ -163,7 +166,7 @@ def _as_numbers(
         return matrix
     for number, row in enumerate(rows):
         for entry, value in enumerate(row):
-            if not isinstance(value, int | float):
+            if not isinstance(value, int | float) or abs(value) > sys.float_info.max:
                 raise _refusal(number, path, _short(value), place(entry))
     return np.array(rows, dtype=np.float64)  # integers of more than 64 bits
 
@@ -209,6 +212,53 @@ def check_table(path: str | os.PathLike[str]) -> None:
         _format(check_place(path))
 
 
+def writable_ids(path: str | os.PathLike[str], ids: Sequence[Any]) -> Sequence[Any]:
+    """Return ids as `write_table` can write them to this file, before work is done for it.
+
+    In text files dates and times become ISO text.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File to write, or "-".
+    ids : sequence
+        Identifiers.
+
+    Returns
+    -------
+    ids : sequence
+        The same, or texts.
+
+    Raises
+    ------
+    ImportError
+        If a Parquet file is to be written and pyarrow isn't installed.
+    ValueError
+        If the file can't hold such ids.
+    """
+    kind = ".jsonl" if path == "-" else _format(Path(path))
+    if kind == ".npy" or isinstance(ids, range):
+        return ids
+    place = "JSON" if path == "-" else path
+    if kind == ".parquet":
+        pyarrow = import_pyarrow()
+        try:
+            pyarrow.array(ids)
+        except (pyarrow.ArrowException, OverflowError) as error:
+            raise ValueError(
+                f"{place} can't hold these ids in one column ({error}); make all of them text."
+            ) from error
+        return ids
+    ids = [value.isoformat() if isinstance(value, date | time) else value for value in ids]
+    try:
+        json.dumps(ids)
+    except TypeError as error:
+        raise ValueError(
+            f"{place} can't hold these ids ({error}); make them text or integers."
+        ) from error
+    return ids
+
+
 def write_table(
     path: str | os.PathLike[str], ids: Sequence[Any], column: str, matrix: NDArray[Any]
 ) -> None:
@@ -219,7 +269,7 @@ def write_table(
     path : str or path-like
         File to write; the suffix is the format. "-" writes JSON lines to the standard output.
     ids : sequence of length n_rows
-        Identifier of each row, not written to a NumPy file.
+        Identifier of each row, as from :func:`writable_ids`; not written to a NumPy file.
     column : str
         Name of the numbers: a column of lists, or ``<column>_0``, … in CSV.
     matrix : ndarray of shape (n_rows, n_columns)
@@ -272,7 +322,7 @@ def _parsed(values: Sequence[Any], column: str, path: str | os.PathLike[str]) ->
         if isinstance(value, str):
             try:
                 value = json.loads(value)
-            except json.JSONDecodeError as error:
+            except ValueError as error:
                 raise ValueError(
                     f"column {column!r} of {path} should hold numbers, but holds {_short(value)} "
                     f"in row {number} (from 0)."
@@ -303,7 +353,8 @@ def _format(path: Path) -> str:
 
 def _open_text(path: Path) -> IO[str]:
     opener: Any = gzip.open if path.suffix == ".gz" else open
-    return opener(path, "rt", encoding="utf-8", newline="")
+    # Spreadsheets write a byte order mark.
+    return opener(path, "rt", encoding="utf-8-sig", newline="")
 
 
 def _read_text(path: Path, kind: str) -> Table:
@@ -311,9 +362,23 @@ def _read_text(path: Path, kind: str) -> Table:
         with _open_text(path) as file:
             if kind == ".jsonl":
                 return _columns(_json_records(file, path))
-            return _columns(list(csv.DictReader(file, delimiter="\t" if kind == ".tsv" else ",")))
-    except (UnicodeDecodeError, EOFError, csv.Error) as error:
+            return _columns(_csv_records(file, path, "\t" if kind == ".tsv" else ","))
+    except (UnicodeDecodeError, EOFError, csv.Error, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path} is no text in UTF-8, or is damaged ({error}).") from error
+
+
+def _csv_records(file: IO[str], path: Path, delimiter: str) -> list[dict[str, Any]]:
+    rows = csv.DictReader(file, delimiter=delimiter)
+    records = []
+    for record in rows:
+        surplus: Any = record.pop(None, ())
+        if any(surplus):
+            raise ValueError(
+                f"line {rows.line_num} of {path} has {len(record) + len(surplus)} fields, but the "
+                f"header has {len(record)}; put values that hold a {delimiter!r} in quotes."
+            )
+        records.append(record)
+    return records
 
 
 def _json_records(file: IO[str], path: Path) -> list[dict[str, Any]]:
@@ -323,7 +388,7 @@ def _json_records(file: IO[str], path: Path) -> list[dict[str, Any]]:
             continue
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
+        except ValueError as error:  # no JSON, or an integer of thousands of digits
             raise ValueError(f"line {number} of {path} is not JSON: {error}.") from error
         if not isinstance(record, dict):
             raise ValueError(f"line {number} of {path} is JSON but no object with named fields.")

@@ -20,11 +20,11 @@ _STAGE_SHARES = {
 
 
 class EpochBar(Callback):
-    """Show a bar on the standard error while a net trains."""
+    """Show a bar on the standard error, if that is a terminal, while a net trains."""
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Open the bar."""
-        self.bar_ = tqdm(desc="training", total=net.max_epochs, unit="epoch")
+        self.bar_ = tqdm(desc="training", total=net.max_epochs, unit="epoch", disable=None)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Move the bar and show the epoch's distortion."""
@@ -41,15 +41,17 @@ class EpochBar(Callback):
 
 
 class StageBar:
-    """Show a bar on the standard error while a closed form is fitted: a callback of scikit-learn.
+    """Show a bar while a closed form is fitted: a callback of scikit-learn.
 
-    Its end is estimated from the shares of the time that the stages usually take.
+    It is shown on the standard error, if that is a terminal. Its end is estimated from the shares
+    of the time that the stages usually take.
     """
 
     def setup(self, estimator: Any, context: Any) -> None:
         """Open the bar."""
         form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
-        self.bar_ = tqdm(desc="fitting", total=sum(_STAGE_SHARES.values()), bar_format=form)
+        total = sum(_STAGE_SHARES.values())
+        self.bar_ = tqdm(desc="fitting", total=total, bar_format=form, disable=None)
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Close the bar."""

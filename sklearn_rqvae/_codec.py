@@ -14,6 +14,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_rqvae._archive import damage_as_checkpoint_error
+from sklearn_rqvae._guards import single_precision
 from sklearn_rqvae._health import warn_of_collapse
 from sklearn_rqvae._persistence import read_state, write_state
 from sklearn_rqvae._row_source import RowSource, blocks_of, validated_rows, validated_weight
@@ -51,11 +52,16 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         """Return rows, of shape (n_samples, n_features), from checked codes of the first levels."""
 
     @abstractmethod
+    def _check_shapes(self) -> None:
+        """Raise an error if what a file says was learned doesn't fit together."""
+
+    @abstractmethod
     def _candidates(
         self, X: NDArray[np.float32], n_candidates: int
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yield candidates of consecutive checked rows, and their errors, the best ones first."""
 
+    @single_precision()
     def transform(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return the semantic ID of each row.
 
@@ -77,6 +83,7 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
             codes[rows] = self._encode(block)
         return codes
 
+    @single_precision()
     def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Reconstruct rows from their codes, or coarsely from those of the first levels.
 
@@ -106,13 +113,14 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
             reconstruction[rows] = self._decode(check_codes(codes[rows], sizes))
         return reconstruction
 
+    @single_precision()
     def candidate_codes(
         self, X: ArrayLike, n_candidates: int = 16
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return several semantic IDs for each row, the best one first.
 
-        The first one is what `transform` returns when ``n_candidates`` is `n_beams`. Use it to give
-        colliding items different IDs at the least cost.
+        The first one is what `transform` returns when ``n_candidates`` is `n_beams`, unless another
+        is as good up to rounding. Use it to give colliding items different IDs at the least cost.
 
         Parameters
         ----------
@@ -141,6 +149,7 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         codes, errors = zip(*self._candidates(X, int(n_candidates)), strict=True)
         return np.concatenate(codes), np.concatenate(errors)
 
+    @single_precision()
     def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the negative mean squared reconstruction error: higher is better, 0 is perfect.
 
@@ -209,6 +218,7 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         with damage_as_checkpoint_error(path, "a file that save wrote"):
             estimator.__setstate__(state)
             check_is_fitted(estimator)
+            estimator._check_shapes()
         return estimator
 
     def __sklearn_tags__(self) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from sklearn_rqvae.quantize._beam import SearchTables, search_scores
 from sklearn_rqvae.quantize._blocks import in_blocks
 from sklearn_rqvae.quantize._linear import linear
 
-__all__ = ["Search"]
+__all__ = ["Search", "by_error"]
 
 # Rows reranked at a time: the candidates' vectors, 128 rows x 16 x 230 numbers, stay in cache.
 _RERANK_ROWS = 128
@@ -109,20 +109,13 @@ class Search:
         errors : Tensor of shape (n_samples, n_found)
             Squared errors of their reconstructions, in input units, summed over the features.
         """
-        codes, errors = self._ranked(x, n_candidates, exactly=True)
-        errors, order = errors.sort(dim=1, stable=True)
-        codes = codes.gather(1, order[..., None].expand(-1, -1, codes.shape[2]))
-        if not self.rotates:
-            return codes, errors
-        # The order was found without the row's norm, the same for all codes.
-        standardized = (x - self.module.mean) / self.module.scale
-        errors = errors + standardized.square().sum(1, keepdim=True)
-        return codes, errors.clamp(min=0) * self.module.scale[0] ** 2
+        codes, _ = self._ranked(x, n_candidates)
+        return by_error(x, codes, self._decode)
 
-    def _ranked(self, x: Tensor, n_candidates: int, exactly: bool = False) -> tuple[Tensor, Tensor]:
-        """Return candidates and errors to rank them by; a single one has none, unless `exactly`."""
+    def _ranked(self, x: Tensor, n_candidates: int) -> tuple[Tensor, Tensor]:
+        """Return candidates and what to rank them by; a single one has nothing to be ranked by."""
         if self.rotates:
-            pairs = self.pairs if exactly or n_candidates > 1 else None
+            pairs = self.pairs if n_candidates > 1 else None
             scores, latent = self._scores(x, 0 if pairs is None else self.n_dims)
             codes, totals = search_scores(scores, self.tables, n_candidates)
             errors = totals.mul_(-2.0)
@@ -131,13 +124,12 @@ class Search:
             return codes, errors
         scores = in_blocks(lambda rows: self.tables.scores(self.module.encode(rows)), x, _MLP_ROWS)
         codes, totals = search_scores(scores, self.tables, n_candidates)
-        if codes.shape[1] == 1 and not exactly:
+        if codes.shape[1] == 1:
             return codes, totals
-        for errors, rows, some_codes in _chunks(totals, x, codes):
-            decoded = in_blocks(self.module.decode, some_codes.flatten(0, 1))
-            difference = decoded.view(*some_codes.shape[:2], -1).sub_(rows[:, None])
-            errors.copy_(difference.square_().sum(-1))
-        return codes, totals
+        return codes, _errors(x, codes, self._decode)
+
+    def _decode(self, codes: Tensor) -> Tensor:
+        return in_blocks(self.module.decode, codes)
 
     def _scores(self, x: Tensor, n_dims: int) -> tuple[Tensor, Tensor]:
         """Return all codewords' scores, and the first coordinates of the latents."""
@@ -156,6 +148,41 @@ class Search:
 
         scores, latent = in_blocks(products, x).split([self.n_scored, n_dims], 1)
         return scores, latent
+
+
+def by_error(x: Tensor, codes: Tensor, decode: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Sort each row's candidates by the error of their reconstructions.
+
+    The errors are of differences. The sums that a search compares lose digits where rows are long
+    beside what the codes leave of them.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_samples, n_features)
+        Rows.
+    codes : Tensor of int64 of shape (n_samples, n_candidates, n_layers)
+        Candidates.
+    decode : callable
+        Returns the reconstruction of each row of codes.
+
+    Returns
+    -------
+    codes : Tensor of int64 of shape (n_samples, n_candidates, n_layers)
+        Candidates by rising error; of equal ones the one that stood first.
+    errors : Tensor of shape (n_samples, n_candidates)
+        Squared errors, summed over the features.
+    """
+    errors, order = _errors(x, codes, decode).sort(dim=1, stable=True)
+    return codes.gather(1, order[..., None].expand(-1, -1, codes.shape[2])), errors
+
+
+def _errors(x: Tensor, codes: Tensor, decode: Callable[[Tensor], Tensor]) -> Tensor:
+    errors = x.new_empty(codes.shape[:2])
+    for some_errors, rows, some_codes in _chunks(errors, x, codes):
+        decoded = decode(some_codes.flatten(0, 1))
+        difference = decoded.view(*some_codes.shape[:2], -1).sub_(rows[:, None])
+        some_errors.copy_(difference.square_().sum(-1))
+    return errors
 
 
 class _PairTables:

@@ -19,6 +19,7 @@ from sklearn_rqvae._compat import CallbackSupportMixin, Interval, StrOptions, fi
 from sklearn_rqvae._device import exact_device, resolve_device
 from sklearn_rqvae._distributed import DataParallel
 from sklearn_rqvae._encode import Search
+from sklearn_rqvae._guards import all_or_nothing, single_precision
 from sklearn_rqvae._row_source import RowSource
 from sklearn_rqvae._rows import (
     closed_form_rows,
@@ -52,6 +53,9 @@ _CHUNK_ROWS = 1024
 # The specification's sizes, for the plain architecture.
 _EMBED_DIM = 32
 _HIDDEN_DIMS = [512, 256, 128]
+
+# What may change from a fit to one that goes on from it.
+_CHANGES_NO_SHAPE = ("codebook_mode", "codebook_weight", "commitment_weight")
 
 # Prefixes of parameters that reach the skorch net, as in GridSearchCV(..., {"optimizer__betas":
 # [...]}).
@@ -303,6 +307,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
+    @all_or_nothing
     def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Any:
         """Learn codebooks, encoder and decoder.
 
@@ -382,6 +387,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
+    @all_or_nothing
     def partial_fit(
         self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
     ) -> Any:
@@ -420,7 +426,8 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     @property
     def net_(self) -> Any:
         """The fitted torch module in evaluation mode, rebuilt from the arrays on first use."""
-        return self._module()
+        with single_precision():
+            return self._module()
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters; with `deep` also those in `net_params` under names of their own.
@@ -545,6 +552,24 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         decode = self._module().decode
         return torch.cat([in_blocks(decode, chunk) for chunk in self._chunks(codes)]).cpu().numpy()
 
+    def _check_shapes(self) -> None:
+        # What is large is looked at before it is built.
+        plan = self.architecture_
+        widths = [plan["input_dim"], *(plan["hidden_dims"] or ()), plan["embed_dim"]]
+        stored = [self.state_["mean"].shape[0], self.codebooks_[0].shape[1]]
+        if plan["hidden_dims"] is not None:
+            layers = range(0, 2 * len(widths) - 2, 2)
+            stored[1:1] = [self.state_[f"encoder.mlp.{layer}.bias"].shape[0] for layer in layers]
+            widths.append(plan["embed_dim"])
+        shapes = [codebook.shape for codebook in self.codebooks_]
+        if (
+            widths != stored
+            or self.n_features_in_ != widths[0]
+            or shapes != [(size, plan["embed_dim"]) for size in plan["codebook_size"]]
+        ):
+            raise ValueError(f"layers of {widths} have parts of {stored}, codebooks of {shapes}")
+        self._search()  # loads all weights
+
     def _architecture(self, n_features: int) -> dict[str, Any]:
         """Return the module's constructor arguments as plain values."""
         sizes = check_codebook_size(self.codebook_size, self.n_layers)
@@ -589,11 +614,16 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         """Whether `fit` continues from the last fit: asked for, and of the same architecture."""
         if not self.warm_start or self._is_closed_form() or not hasattr(self, "architecture_"):
             return False
-        fitted = {**self.architecture_, "interactions": None}
-        if fitted != {**architecture, "interactions": None}:
+        changed = [
+            name
+            for name, value in architecture.items()
+            if name not in _CHANGES_NO_SHAPE and value != self.architecture_[name]
+        ]
+        if changed:
             raise ValueError(
-                "warm_start=True goes on from the last fit, but parameters or features have "
-                "changed the module's shape; set warm_start=False to start from the data."
+                "going on from the last fit needs a module of the same shape, but what it is built "
+                f"of has changed: {', '.join(changed)}. Set it back, or start from the data by fit "
+                "with warm_start=False."
             )
         architecture["interactions"] = self.architecture_["interactions"]
         return True

@@ -82,5 +82,5 @@ def warn_of_collapse(
             f"Codebook collapse: {', '.join(collapsed)}. The semantic IDs tell fewer items apart "
             f"than their length promises. Ways out: {ways_out}.",
             CodebookCollapseWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

@@ -19,7 +19,6 @@ __all__ = [
     "codebook_loss",
     "commitment_loss",
     "reconstruction_loss",
-    "relative_distortion",
     "weighted_mean",
 ]
 
@@ -32,16 +31,22 @@ def weighted_mean(values: Tensor, sample_weight: Tensor | None = None) -> Tensor
     values : Tensor of shape (n_samples,)
         One value per sample.
     sample_weight : Tensor of shape (n_samples,), optional
-        Non-negative weights with a positive sum; equal if not given.
+        Non-negative weights; equal if not given.
 
     Returns
     -------
     mean : scalar Tensor
-        Weighted mean.
+        Weighted mean; zero, with zero gradients, where all weights are.
     """
     if sample_weight is None:
         return values.mean()
-    return values @ sample_weight / sample_weight.sum()
+    return values @ sample_weight / _total(sample_weight)
+
+
+def _total(sample_weight: Tensor) -> Tensor:
+    """Return the sum of the weights to divide by: one where it is zero, as the products are too."""
+    total = sample_weight.sum()
+    return total + (total == 0)
 
 
 def sum_of_means(values: Sequence[Tensor], sample_weight: Tensor | None = None) -> Tensor:
@@ -162,33 +167,3 @@ def commitment_loss(
     levels = zip(residuals, codewords, strict=True)
     errors = [(residual - codeword.detach()).square().sum(1) for residual, codeword in levels]
     return sum_of_means(errors, sample_weight) / n_features
-
-
-def relative_distortion(
-    x: Tensor, reconstruction: Tensor, sample_weight: Tensor | None = None
-) -> Tensor:
-    """Compute the fraction of variance unexplained.
-
-    It has no unit, so it doesn't follow the latents as they grow or shrink in training, as the
-    codebook and commitment losses do.
-
-    Parameters
-    ----------
-    x, reconstruction : Tensor of shape (n_samples, n_columns)
-        What was coded, and what is left of it.
-    sample_weight : Tensor of shape (n_samples,), optional
-        Weights of both means.
-
-    Returns
-    -------
-    distortion : scalar Tensor
-        Squared error over squared distance from the mean, sums over columns and rows; 1 for a
-        constant at the mean.
-    """
-    if sample_weight is None:
-        mean = x.mean(0)
-    else:
-        mean = sample_weight @ x / sample_weight.sum()
-    error = weighted_mean((x - reconstruction).square().sum(1), sample_weight)
-    variance = weighted_mean((x - mean).square().sum(1), sample_weight)
-    return error / variance.clamp_min(torch.finfo(x.dtype).tiny)

@@ -134,7 +134,9 @@ class RqVaeNet(NeuralNet):
         run = self.module_ if self.quantizing else self.module_.autoencode
         if self.precision is None:
             return run(**x)
-        with torch.autocast(x["x"].device.type, self.precision):
+        # Inside another autocast, torch's cache of cast weights would outlive the step, and threads
+        # share it.
+        with torch.autocast(x["x"].device.type, self.precision, cache_enabled=False):
             return run(**x)
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -15,10 +16,12 @@ from sklearn.utils import check_random_state
 from sklearn_rqvae._codec import SemanticIDMixin
 from sklearn_rqvae._compat import Interval, fit_context
 from sklearn_rqvae._distinct_rows import canonical_rows
+from sklearn_rqvae._encode import by_error
+from sklearn_rqvae._guards import all_or_nothing
 from sklearn_rqvae._row_source import RowSource
 from sklearn_rqvae._rows import closed_form_rows
 from sklearn_rqvae._stream import learn_from_more
-from sklearn_rqvae._validation import check_codebook_size, check_squares
+from sklearn_rqvae._validation import check_codebook_size, check_squares, relative_weight
 from sklearn_rqvae.quantize._additive import fit_codebooks
 from sklearn_rqvae.quantize._beam import SearchTables, beam_search
 from sklearn_rqvae.quantize._residual import sum_codewords
@@ -110,6 +113,7 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=True)
+    @all_or_nothing
     def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Any:
         """Learn the codebooks.
 
@@ -161,6 +165,7 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
+    @all_or_nothing
     def partial_fit(
         self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
     ) -> Any:
@@ -193,21 +198,35 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         return closed_form_rows(check_codebook_size(self.codebook_size, self.n_layers))
 
     def _encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
-        return np.concatenate([codes[:, 0] for codes, _ in self._candidates(X, self.n_beams)])
+        found = [codes[:, 0].numpy() for _, codes in self._searched(X, self.n_beams)]
+        return np.concatenate(found)
 
     def _candidates(
         self, X: NDArray[np.float32], n_candidates: int
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         codebooks = self._codebook_tensors()
+        for centered, codes in self._searched(X, n_candidates):
+            codes, errors = by_error(centered, codes, partial(sum_codewords, codebooks=codebooks))
+            yield codes.numpy(), errors.numpy()
+
+    def _searched(
+        self, X: NDArray[np.float32], n_beams: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield consecutive rows less their mean, and the codes that a search keeps of each."""
+        codebooks = self._codebook_tensors()
         tables = SearchTables(codebooks)
         for start in range(0, len(X), _CHUNK_ROWS):
             centered = torch.from_numpy(X[start : start + _CHUNK_ROWS] - self.mean_)
-            codes, errors = beam_search(centered, codebooks, n_candidates, tables=tables)
-            yield codes.numpy(), errors.numpy()
+            yield centered, beam_search(centered, codebooks, n_beams, tables=tables)[0]
 
     def _decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
         quantized = sum_codewords(torch.from_numpy(codes), self._codebook_tensors())
         return quantized.numpy() + self.mean_
+
+    def _check_shapes(self) -> None:
+        shapes = [self.mean_.shape, *(codebook.shape[1:] for codebook in self.codebooks_)]
+        if set(shapes) != {(self.n_features_in_,)}:
+            raise ValueError(f"rows of {self.n_features_in_} features have parts of {shapes}")
 
     def _codebook_tensors(self) -> list[torch.Tensor]:
         # Copies: arrays loaded as memory maps are read-only, which torch warns of.
@@ -219,7 +238,7 @@ def _centered_rows(
 ) -> tuple[torch.Tensor, torch.Tensor, NDArray[np.float32]]:
     """Return distinct rows minus their mean, their weights (1 on average), and the mean."""
     index, weight = canonical_rows(source, sample_weight, max_rows)
-    rows, weight = source.take(index), weight / weight.mean()
+    rows, shares = source.take(index), relative_weight(weight)
     check_squares(rows)
     mean = np.average(rows, axis=0, weights=weight).astype(np.float32)
-    return torch.from_numpy(rows - mean), torch.from_numpy(weight.astype(np.float32)), mean
+    return torch.from_numpy(rows - mean), torch.from_numpy(shares), mean

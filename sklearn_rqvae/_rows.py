@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sklearn_rqvae._distinct_rows import canonical_rows
 from sklearn_rqvae._row_source import RowSource
-from sklearn_rqvae._validation import check_squares
+from sklearn_rqvae._validation import check_squares, relative_weight
 
 __all__ = ["Rows", "closed_form_rows", "first_rows", "gradient_rows", "training_rows"]
 
@@ -125,5 +125,4 @@ def first_rows(rows: Rows, n_rows: int) -> Rows:
 
 def _rows(X: NDArray[np.float32], weight: NDArray[np.float64], device: torch.device) -> Rows:
     check_squares(X)
-    weight = (weight / weight.mean()).astype(np.float32)
-    return Rows(torch.from_numpy(X), torch.from_numpy(weight)).to(device)
+    return Rows(torch.from_numpy(X), torch.from_numpy(relative_weight(weight))).to(device)

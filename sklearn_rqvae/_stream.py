@@ -32,7 +32,7 @@ def learn_from_more(estimator: Any, X: Any, sample_weight: Any) -> None:
             "partial_fit starts anew: in closed form a model is fitted to rows, and the fit before "
             "has kept none. Call partial_fit from the start to learn from all rows.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     source, weight = estimator._validate_fit_data(X, sample_weight, reset=known is None)
     reservoir = Reservoir(estimator._max_training_rows(source.shape[1]))

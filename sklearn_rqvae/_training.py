@@ -29,9 +29,9 @@ from sklearn_rqvae.callbacks import (
 _SAMPLE_ROWS = 2048
 
 # Epochs per measurement of as many rows as are trained on; fewer rows are measured more often.
-# Encoding and decoding a row takes a third of its training step: this adds 2 to 3 % to the time. A
-# fifteenth of the rows after each epoch would cost as much, and choose the best epoch worse.
-_EPOCHS_PER_MEASUREMENT = 15
+# Encoding and decoding a row takes a third to a half of its training step: this adds 2 to 3 % to
+# the time. A twentieth of the rows after each epoch would cost as much, and choose worse.
+_EPOCHS_PER_MEASUREMENT = 20
 
 # Features of processors that multiply bfloat16 in vector or matrix units.
 _BFLOAT16_UNITS = ("avx512_bf16", "amx_bf16")

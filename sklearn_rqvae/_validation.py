@@ -14,7 +14,12 @@ __all__ = [
     "check_codebook_size",
     "check_codes",
     "check_squares",
+    "relative_weight",
 ]
+
+
+# The square of a ten-thousandth of it is the smallest number that float32 holds in full precision.
+_SMALLEST = 1e-15
 
 
 def as_array(X: Any) -> Any:
@@ -64,7 +69,7 @@ def check_codebook_size(codebook_size: int | Sequence[int], n_layers: int) -> li
 
 
 def check_squares(rows: NDArray[np.float32]) -> None:
-    """Check that the sum of the squares of all numbers is finite in float32.
+    """Check that squares of the numbers, and their sum, neither over- nor underflow in float32.
 
     Parameters
     ----------
@@ -74,7 +79,7 @@ def check_squares(rows: NDArray[np.float32]) -> None:
     Raises
     ------
     ValueError
-        If it may overflow; errors and variances would be infinite, and all codes equal.
+        If they may; errors and variances would be infinite or zero, and all codes equal.
     """
     largest = max(float(rows.max()), -float(rows.min()))
     limit = float(np.sqrt(np.finfo(np.float32).max / rows.size))
@@ -83,6 +88,40 @@ def check_squares(rows: NDArray[np.float32]) -> None:
             f"X has a value of size {largest:.1e}, but with {rows.size} values in X squares "
             f"overflow above {limit:.1e}; divide X by a constant first."
         )
+    if 0 < largest < _SMALLEST:
+        raise ValueError(
+            f"X has no value larger than {largest:.1e}, but squares of what codes leave of values "
+            f"below {_SMALLEST:.0e} underflow; multiply X by a constant first."
+        )
+
+
+def relative_weight(weight: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Scale positive weights to a mean of one.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_samples,)
+        Positive weights.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_samples,), dtype=float32
+        Positive weights.
+
+    Raises
+    ------
+    ValueError
+        If float32 can't hold them.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        relative = (weight / weight.mean()).astype(np.float32)
+    if not np.isfinite(relative.sum()) or not relative.min() > 0:
+        raise ValueError(
+            f"sample_weight ranges from {weight.min():.1e} to {weight.max():.1e}, of which float32 "
+            "can't hold the sum or the smallest share; divide by a constant, or set weights that "
+            "don't matter to zero."
+        )
+    return relative
 
 
 def check_codes(codes: Any, codebook_sizes: Sequence[int]) -> NDArray[np.int64]:

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from sklearn_rqvae import RQVAETransformer
+from sklearn_rqvae.nn import RqVae
 
 SETTINGS = {"codebook_size": 16, "n_layers": 3, "random_state": 0}
 
@@ -53,6 +55,41 @@ def test_the_closed_form_learns_from_all_rows_with_early_stopping_too():
     np.testing.assert_array_equal(
         stopping.transform(X), RQVAETransformer(**SETTINGS).fit(X).transform(X)
     )
+
+
+class WithAHead(RqVae):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.head = torch.nn.Linear(self.embed_dim, 1)
+
+    def compute_loss(self, x, outputs):
+        return super().compute_loss(x, outputs) + self.head(outputs.latent).square().mean()
+
+
+def test_layers_of_a_module_of_ones_own_are_drawn_from_the_random_state():
+    params = {**SETTINGS, "module": WithAHead, "hidden_dims": [8], "max_epochs": 1}
+    before = torch.get_rng_state()
+    states = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        state = torch.get_rng_state()
+        states.append(RQVAETransformer(**params).fit(make_rows(100)).state_)
+        assert torch.equal(torch.get_rng_state(), state)
+    torch.set_rng_state(before)
+    for name, array in states[0].items():
+        np.testing.assert_array_equal(array, states[1][name], err_msg=name)
+
+
+def test_the_default_dtype_of_torch_does_not_matter():
+    X, params = make_rows(100), {**SETTINGS, "hidden_dims": [8], "max_epochs": 1}
+    for mode in (None, "STE"):
+        expected = RQVAETransformer(**params, codebook_mode=mode).fit(X).score(X)
+        torch.set_default_dtype(torch.float64)
+        try:
+            found = RQVAETransformer(**params, codebook_mode=mode).fit(X).score(X)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        assert found == pytest.approx(expected, rel=0.2)  # what is drawn has other digits
 
 
 def test_modes_may_come_in_an_array():

@@ -187,8 +187,9 @@ def test_a_stream_in_any_order_gives_one_fit(kind, cap, monkeypatch):
 @STREAMING
 def test_a_stream_does_not_go_on_from_a_fit(kind):
     estimator = kind(**SMALL).fit(X[:500])
-    with pytest.warns(UserWarning, match="partial_fit starts anew"):
+    with pytest.warns(UserWarning, match="partial_fit starts anew") as caught:
         estimator.partial_fit(X[500:])
+    assert caught[0].filename == __file__
     fresh = kind(**SMALL).fit(X[500:])
     np.testing.assert_array_equal(estimator.codebooks_[0], fresh.codebooks_[0])
     stream = kind(**SMALL).partial_fit(X)

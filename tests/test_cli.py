@@ -1,6 +1,7 @@
 """The command line: what goes in, what comes out, and what it says when something is wrong."""
 
 import csv
+import datetime
 import gzip
 import json
 import re
@@ -143,7 +144,8 @@ def test_vectors_are_read_from_every_format(tmp_path, vectors, array, kind):
     np.testing.assert_array_equal(np.load(found), np.load(expected))
 
 
-def test_rqvae_is_the_default_and_takes_its_parameters(tmp_path, array, capsys):
+def test_rqvae_is_the_default_and_takes_its_parameters(tmp_path, array, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     model = tmp_path / "m.joblib"
     args = ["--n-layers", 2, "--codebook-size", 4, 3, "--mode", "SINKHORN", "--max-epochs", 2]
     run("fit", array, "--out", model, *args)
@@ -156,6 +158,40 @@ def test_rqvae_is_the_default_and_takes_its_parameters(tmp_path, array, capsys):
     assert quantizer.codebook_mode == "SINKHORN"
     assert quantizer.n_iter_ == 2
     assert quantizer.callbacks is None
+
+
+def without_times(path):
+    """Return a hash of all that a model file holds but the duration of epochs."""
+    saved = joblib.load(path)
+    for epoch in getattr(saved["pipeline"], "history_", []):
+        del epoch["dur"]
+    return joblib.hash(saved)
+
+
+@pytest.mark.parametrize(
+    "options", [["--method", "kmeans"], [], ["--mode", "STE", "--max-epochs", 2]], ids=str
+)
+def test_the_seed_reaches_the_fit(tmp_path, options):
+    rows = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
+    np.save(tmp_path / "rows.npy", rows)
+    codes, models = {}, {}
+    for name, seed in (("one", 3), ("same", 3), ("other", 4)):
+        model, ids = tmp_path / f"{name}.joblib", tmp_path / f"{name}.npy"
+        sizes = ["--n-layers", 2, "--codebook-size", 8]
+        args = [*sizes, *options, "--seed", seed]
+        run("fit", tmp_path / "rows.npy", "--out", model, "--ids", ids, *args)
+        codes[name], models[name] = np.load(ids), without_times(model)
+    np.testing.assert_array_equal(codes["same"], codes["one"])
+    assert models["same"] == models["one"]
+    assert (codes["other"] != codes["one"]).mean() > 0.5
+
+
+def test_the_seed_reaches_the_embedder_of_texts(tmp_path, texts):
+    one, same = tmp_path / "one.joblib", tmp_path / "same.joblib"
+    for model in (one, same):
+        run("fit", texts, "--text", "title", "--out", model, "--seed", 3, *SMALL)
+    assert without_times(same) == without_times(one)
+    assert joblib.load(one)["pipeline"][0].random_state == 3
 
 
 def test_report_says_what_python_says(tmp_path, array, vectors, capsys):
@@ -277,6 +313,32 @@ def test_version(capsys):
         ("a.csv", "v_0,v_1\n1,2\n1,NaN\n", ["--vector", "v"], "row 1 .* has nan in column 'v_1'"),
         ("a.csv", "v_0,v_1\n1,2\n1,\n", ["--vector", "v"], "'v_1' of .* holds '' in row 1"),
         ("a.csv", "v_0,v_2\n1,2\n", ["--vector", "v"], "2 columns v_0, ..., but no 'v_1'"),
+        (
+            "a.csv",
+            "v_0,v_1\n1,2\n1,2,3\n",
+            ["--vector", "v"],
+            "line 3 of .*a.csv has 3 fields, but the header has 2; put .* ',' in quotes",
+        ),
+        ("a.tsv", "t\nx\ty\n", ["--text", "t"], "line 2 of .*a.tsv has 2 fields, but the header"),
+        (
+            "a.jsonl",
+            f'{{"v": [1, 1{"0" * 400}]}}\n',
+            ["--vector", "v"],
+            "row 0 .* has 10+\\.\\.\\. in entry 1 of column 'v', which is no finite number",
+        ),
+        (
+            "a.csv",
+            f"v_0,v_1\n1,-1{'0' * 400}\n",
+            ["--vector", "v"],
+            "row 0 .* has -10+\\.\\.\\. in column 'v_1'",
+        ),
+        ("a.jsonl", f'{{"v": [1{"0" * 5000}]}}\n', ["--vector", "v"], "line 1 of .*a.jsonl is not"),
+        (
+            "a.csv",
+            f"v_0\n1{'0' * 5000}\n",
+            ["--vector", "v"],
+            "column 'v_0' of .*a.csv should hold",
+        ),
         ("a.jsonl", '{"v": [1, 2]}\n', ["--vector", "v"], "holds one item; a fit needs .* two"),
         ("a.jsonl", '{"t": "x"}\n', ["--text", "t"], "holds one item; a fit needs .* two"),
         ("a.csv", "v_0\n1\n1\n1\n", ["--vector", "v"], "3 items, all equal; a fit needs .* two"),
@@ -300,6 +362,91 @@ def test_text_in_another_encoding_is_named(tmp_path, capsys):
     path.write_bytes("title\nG\u00fcrtel\n".encode("latin-1"))
     said = fails(capsys, "fit", path, "--text", "title", "--out", tmp_path / "m", *SMALL)
     assert re.search(r"latin\.csv is no text in UTF-8", said), said
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda b: b"title\nsoap\n", lambda b: b[:-10], lambda b: b[:20] + bytes(20) + b[40:]],
+    ids=["not zipped", "cut", "overwritten"],
+)
+@pytest.mark.parametrize("name", ["items.csv.gz", "items.jsonl.gz"])
+def test_a_damaged_gzip_file_is_named(tmp_path, capsys, name, spoil):
+    path = tmp_path / name
+    record = json.dumps({"title": " ".join(str(i * i) for i in range(99))})
+    path.write_bytes(spoil(gzip.compress(f"{record}\n{record}\n".encode())))
+    said = fails(capsys, "fit", path, "--text", "title", "--out", tmp_path / "m", *SMALL)
+    assert re.search(rf"{re.escape(name)} is no text in UTF-8, or is damaged \(", said), said
+
+
+@pytest.mark.parametrize("name", ["items.csv", "items.tsv", "items.csv.gz", "items.jsonl"])
+def test_a_byte_order_mark_is_no_part_of_a_table(tmp_path, name):
+    text = '{"id": "a"}\n{"id": "b"}\n' if "jsonl" in name else "id\na\nb\n"
+    content = text.encode("utf-8-sig")
+    (tmp_path / name).write_bytes(gzip.compress(content) if "gz" in name else content)
+    assert _cli.read_table(tmp_path / name, ["id"]) == {"id": ["a", "b"]}
+
+
+def test_empty_fields_beyond_the_header_are_no_data(tmp_path):
+    (tmp_path / "a.csv").write_text("t,u\nx,y,,\n")
+    assert _cli.read_table(tmp_path / "a.csv") == {"t": ["x"], "u": ["y"]}
+
+
+@pytest.fixture
+def dated(tmp_path, vectors):
+    """A Parquet file of items that are named by times, days and bytes."""
+    pyarrow = pytest.importorskip("pyarrow")
+    start = datetime.datetime(2024, 1, 31, 23, 30)
+    times = [start + datetime.timedelta(hours=i) for i in range(len(vectors))]
+    columns = {
+        "time": times,
+        "day": [time.date() for time in times],
+        "key": [bytes([i]) for i in range(len(vectors))],
+        "v": vectors.tolist(),
+    }
+    path = tmp_path / "dated.parquet"
+    pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table(columns), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("column", "first"), [("time", "2024-01-31T23:30:00"), ("day", "2024-01-31")]
+)
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_times_become_iso_text_in_text_files(tmp_path, dated, column, first, suffix):
+    ids = tmp_path / f"ids.{suffix}"
+    args = ["--vector", "v", "--id", column]
+    run("fit", dated, *args, "--out", tmp_path / "m", "--ids", ids, *SMALL)
+    assert _cli.read_table(ids)["item_id"][0] == first
+    run("encode", tmp_path / "m", dated, "--out", tmp_path / "again.parquet")
+    kept = _cli.read_table(tmp_path / "again.parquet")["item_id"][0]
+    assert isinstance(kept, datetime.date)
+    assert kept.isoformat() == first
+    ids.unlink()
+    run("decode", tmp_path / "m", tmp_path / "again.parquet", "--out", tmp_path / ids)
+    assert _cli.read_table(ids)["item_id"][0] == first
+
+
+def test_ids_that_the_output_cannot_hold_are_refused_before_the_work(
+    tmp_path, dated, vectors, capsys, monkeypatch
+):
+    model, mixed, out = tmp_path / "m", tmp_path / "mixed.jsonl", tmp_path / "x.parquet"
+    records = [{"k": i or "none", "n": 10**30 + i, "v": v} for i, v in enumerate(vectors.tolist())]
+    mixed.write_text("\n".join(map(json.dumps, records)))
+    run("fit", dated, "--vector", "v", "--id", "key", "--out", model, *SMALL)
+    monkeypatch.setattr(_cli, "_in_batches", None)
+    monkeypatch.setattr(_cli, "_fit_quantizer", None)
+    message = r"can't hold these ids \(Object of type bytes .*\); make them text or integers"
+    for args in (
+        ["encode", model, dated],
+        ["encode", model, dated, "--out", tmp_path / "x.csv"],
+        ["fit", dated, "--vector", "v", "--id", "key", "--out", tmp_path / "n",
+         "--ids", tmp_path / "x.jsonl.gz", *SMALL],
+    ):  # fmt: skip
+        assert re.search(message, fails(capsys, *args))
+    for column in ("k", "n"):
+        said = fails(capsys, "encode", model, mixed, "--id", column, "--out", out)
+        assert re.search(r"x\.parquet can't hold these ids in one column \(", said), said
+    assert not list(tmp_path.glob("[nx]*"))
 
 
 @pytest.mark.parametrize("dtype", [object, complex, str])
@@ -352,8 +499,16 @@ def test_outputs_are_looked_at_before_the_work(tmp_path, array, capsys, monkeypa
     assert model.read_bytes() == before
 
 
-def test_a_fit_without_epochs_shows_its_stages(tmp_path, array, capsys):
+@pytest.mark.parametrize("args", [[], ["--mode", "STE", "--max-epochs", 2]])
+def test_there_is_no_bar_in_a_pipe_or_log(tmp_path, array, capsys, args):
+    run("fit", array, "--out", tmp_path / "m", "--n-layers", 2, "--codebook-size", 4, *args)
+    said = capsys.readouterr().err
+    assert said.splitlines() == ["finding codebooks for 60 vectors of length 6 ..."]
+
+
+def test_a_fit_without_epochs_shows_its_stages(tmp_path, array, capsys, monkeypatch):
     pytest.importorskip("sklearn.callback", reason="scikit-learn < 1.9 has no callbacks")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     model = tmp_path / "m.joblib"
     run("fit", array, "--out", model, "--n-layers", 2, "--codebook-size", 4)
     said = capsys.readouterr().err

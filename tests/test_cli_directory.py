@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_rqvae import ResidualKMeans
+from sklearn_rqvae import ResidualKMeans, _cli_directory
 from sklearn_rqvae._cli import main
 
 pa = pytest.importorskip("pyarrow")
@@ -56,6 +56,15 @@ def test_a_directory_is_fitted_and_encoded(src, tmp_path, capsys):
     run("encode", model, src, "--out", again)
     assert "20 items to 1 files" in capsys.readouterr().out
     assert codes_in(again) == codes_in(dst)
+
+
+def test_places_are_looked_at_before_a_directory_is_fitted(src, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_cli_directory, "fit_parquet", None)  # the work
+    args = ["fit", src, *COLUMNS, *SMALL, "--out"]
+    assert "the folder doesn't exist" in fails(capsys, *args, tmp_path / "no" / "m")
+    said = fails(capsys, *args, tmp_path / "m", "--ids", src / "ids")
+    assert "would be among the sources" in said
+    assert not (tmp_path / "m").exists()
 
 
 def test_what_a_directory_needs_is_asked_for(src, tmp_path, capsys):

@@ -159,6 +159,12 @@ def test_numbers_in_text_are_integers_only_if_all_are(inputs):
     assert SemanticIDIndex.load(inputs / "c").item_ids_.tolist() == ["10", "07", ""]
 
 
+def test_a_byte_order_mark_is_no_part_of_an_id(inputs):
+    (inputs / "items.txt").write_text("tea\ncup\npen\n", encoding="utf-8-sig")
+    run("build", inputs / "codes.npy", "--item-ids", inputs / "items.txt", "--out", inputs / "c")
+    assert SemanticIDIndex.load(inputs / "c").item_ids_.tolist() == ["tea", "cup", "pen"]
+
+
 @pytest.mark.parametrize(
     ("content", "match"),
     [

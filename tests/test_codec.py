@@ -6,6 +6,8 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer
@@ -42,6 +44,27 @@ def test_save_and_load_keep_everything(cls, tmp_path):
         assert {n: one.read(n) for n in one.namelist()} == {
             n: other.read(n) for n in other.namelist()
         }
+
+
+@BOTH
+@given(
+    n=st.integers(1, 40),
+    d=st.integers(1, 6),
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    n_beams=st.integers(1, 5),
+    seed=st.integers(0, 1000),
+)
+@example(n=1, d=1, sizes=[1], n_beams=1, seed=0)
+@example(n=2, d=6, sizes=[9, 1, 9, 1], n_beams=5, seed=0)
+def test_loaded_estimators_give_the_codes_of_the_saved_ones(
+    cls, n, d, sizes, n_beams, seed, tmp_path_factory
+):
+    rows = np.random.default_rng(seed).integers(-2, 3, size=(n + 20, d)).astype(np.float32)
+    params = {"n_layers": len(sizes), "codebook_size": sizes, "n_beams": n_beams}
+    estimator = cls(**params, random_state=seed).fit(rows[:n])
+    path = tmp_path_factory.mktemp("law") / "model"
+    estimator.save(path)
+    np.testing.assert_array_equal(cls.load(path).transform(rows), estimator.transform(rows))
 
 
 @BOTH
@@ -122,3 +145,18 @@ def test_codes_come_as_the_frame_that_was_asked_for(cls):
     prefix = cls.__name__.lower()
     assert frame.columns.tolist() == [f"{prefix}0", f"{prefix}1"]
     assert (frame.to_numpy() < [5, 4]).all()
+
+
+@pytest.mark.parametrize("spread", [1e2, 1e4])
+@pytest.mark.parametrize("cls", [RQVAETransformer, ResidualKMeans])
+def test_errors_of_candidates_keep_their_digits_beside_long_rows(cls, spread):
+    rng = np.random.default_rng(0)
+    far, near = spread * rng.normal(size=(8, 16)), rng.normal(size=(8, 16))
+    X = far[rng.integers(8, size=500)] + near[rng.integers(8, size=500)]
+    X += 0.05 * rng.normal(size=X.shape)
+    estimator = cls(n_layers=2, codebook_size=8, random_state=0).fit(X)
+    codes, errors = estimator.candidate_codes(X, n_candidates=4)
+    decoded = estimator.inverse_transform(codes.reshape(-1, 2)).reshape(*codes.shape[:2], -1)
+    expected = np.square(X[:, None].astype(np.float32) - decoded).sum(2)
+    np.testing.assert_allclose(errors, expected, rtol=2e-2)
+    assert (np.diff(errors, axis=1) >= 0).all()

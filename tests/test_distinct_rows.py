@@ -29,6 +29,7 @@ def test_canonical_rows_do_not_depend_on_the_order_of_rows(X, seed):
 
 
 @given(X=rows, seed=st.integers(0, 100))
+@example(X=np.array([[3.0], [0.0], [-0.0]], dtype=np.float32), seed=14)  # weights 0, 2 and 1
 def test_weights_equal_repetition(X, seed):
     weight = np.random.default_rng(seed).integers(0, 3, len(X))
     repeated = np.repeat(X, weight, axis=0)

@@ -21,6 +21,7 @@ FLOORS = [
         "_validation",
         "_archive",
         "_chunks",
+        "_device",
         "_distinct_rows",
         "_equal_rows",
         "_row_source",
@@ -35,7 +36,7 @@ FLOORS = [
     {"metrics", "datasets", "semantic_id", "_losses", "quantize"},
     {"nn"},
     {
-        "_device",
+        "_guards",
         "_distributed",
         "_rows",
         "_schedule",

@@ -45,19 +45,21 @@ def test_processes_share_each_batch_and_its_weight(n_ranks):
         list(TensorBatches(dataset(20), 8, torch.Generator().manual_seed(0), place(rank, n_ranks)))
         for rank in range(n_ranks)
     ]
-    for number, (whole, share) in enumerate(alone):
+    for number, (whole, (share, n_rows)) in enumerate(alone):
         parts = [batches[number] for batches in shared]
         rows = torch.cat([rows["x"] for rows, _ in parts])
         assert sorted(rows.flatten().tolist()) == sorted(whole["x"].flatten().tolist())
         assert share == 1
-        assert float(sum(share for _, share in parts)) == pytest.approx(1)
+        assert n_rows == len(whole["x"])
+        assert float(sum(share for _, (share, _) in parts)) == pytest.approx(1)
+        assert {int(n_rows) for _, (_, n_rows) in parts} == {len(whole["x"])}
         total = whole["sample_weight"].sum()
-        for rows, share in parts:
+        for rows, (share, _) in parts:
             assert float(share) == pytest.approx(float(rows["sample_weight"].sum() / total))
 
 
 def test_a_process_without_rows_has_no_weight():
-    (_, share), (rows, none) = (
+    (_, (share, _)), (rows, (none, _)) = (
         next(iter(TensorBatches(dataset(1), 8, None, place(rank, 2)))) for rank in (0, 1)
     )
     assert (float(share), float(none), len(rows["x"])) == (1.0, 0.0, 1)

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from sklearn_rqvae import ResidualKMeans, RQVAETransformer
 from sklearn_rqvae._persistence import FORMAT_VERSION, read_state, write_state
 from sklearn_rqvae.exceptions import CheckpointError
 
@@ -70,3 +71,32 @@ def test_no_pickled_array_is_read(tmp_path):
             np.lib.format.write_array(member, np.array([print], dtype=object), allow_pickle=True)
     with pytest.raises((CheckpointError, ValueError), match=r"pickle|damaged"):
         read_state(tmp_path / "evil", "Thing")
+
+
+SHAPES = {"input_dim": 10**9, "embed_dim": 10**9, "n_layers": 2, "codebook_size": [4, 4, 10**9]}
+
+
+@pytest.mark.parametrize(
+    ("mode", "key", "value"),
+    [
+        *((mode, key, value) for mode in (None, "STE") for key, value in SHAPES.items()),
+        ("STE", "hidden_dims", [10**9]),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_refused(tmp_path, mode, key, value):
+    X = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
+    params = {"codebook_size": 4, "hidden_dims": [5], "embed_dim": 6, "max_epochs": 1}
+    model = RQVAETransformer(**params, codebook_mode=mode, random_state=0).fit(X)
+    model.architecture_[key] = value
+    model.save(tmp_path / "model")
+    with pytest.raises(CheckpointError):
+        RQVAETransformer.load(tmp_path / "model")
+
+
+def test_codebooks_of_another_width_are_refused(tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
+    model = ResidualKMeans(codebook_size=4, random_state=0).fit(X)
+    model.codebooks_[1] = model.codebooks_[1][:, :5]
+    model.save(tmp_path / "model")
+    with pytest.raises(CheckpointError, match="rows of 6 features"):
+        ResidualKMeans.load(tmp_path / "model")

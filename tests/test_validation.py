@@ -9,6 +9,7 @@ from sklearn_rqvae._validation import (
     as_array,
     check_codebook_size,
     check_codes,
+    relative_weight,
 )
 
 
@@ -68,3 +69,20 @@ def test_tensors_become_arrays_whatever_their_dtype():
     assert as_array(torch.ones(2, dtype=torch.bfloat16, requires_grad=True)).dtype == np.float32
     assert as_array(torch.ones(2, dtype=torch.int32)).dtype == np.int32
     assert as_array([1, 2]) == [1, 2]
+
+
+@pytest.mark.parametrize("weight", [[1e308, 1e308, 1e308], [1.0, 1e-60, 1.0]])
+def test_weights_that_single_precision_cannot_hold_are_refused(weight):
+    with pytest.raises(ValueError, match=r"sample_weight ranges from .*set weights that"):
+        relative_weight(np.array(weight))
+    np.testing.assert_allclose(relative_weight(np.array([1e300, 3e300])), [0.5, 1.5])
+
+
+@pytest.mark.parametrize("estimator", [RQVAETransformer, ResidualKMeans])
+def test_rows_whose_squares_underflow_are_refused(estimator):
+    X = np.random.default_rng(0).normal(size=(50, 4))
+    with pytest.raises(ValueError, match=r"X has no value larger than .*multiply X"):
+        estimator(codebook_size=4).fit(X * 1e-17)
+    small = estimator(codebook_size=4, random_state=0).fit(X * 1e-14)
+    large = estimator(codebook_size=4, random_state=0).fit(X)
+    assert small.score(X * 1e-14) * 1e28 == pytest.approx(large.score(X), rel=0.05)

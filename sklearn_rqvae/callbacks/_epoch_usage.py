@@ -25,7 +25,7 @@ class EpochUsage(Callback):
         first = next(net.module_.parameters())
         starts = torch.tensor([0, *sizes[:-1]], device=first.device).cumsum(0)
         self.sizes_, self.starts_ = sizes, starts
-        self.usage_ = torch.zeros(sum(sizes), device=first.device)
+        self.usage_ = torch.zeros(sum(sizes), dtype=first.dtype, device=first.device)
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any

@@ -30,6 +30,11 @@ RESERVED_NAMES = frozenset(
     }
 )
 
+# Parameters of skorch's nets that the estimator has itself.
+ESTIMATORS_OWN = frozenset(
+    {"batch_size", "callbacks", "compile", "device", "lr", "max_epochs", "module", "verbose"}
+)
+
 
 def check_callbacks(
     callbacks: Iterable[Any] | None, net_params: Mapping[str, Any] | None = None
@@ -48,8 +53,8 @@ def check_callbacks(
     TypeError
         If an entry is no callback of skorch, or a name is no string.
     ValueError
-        If a name is given twice, or is one of the estimator's own; if a parameter is for a callback
-        that isn't there.
+        If a name is given twice, or is one of the estimator's own; if a parameter of the net is one
+        of the estimator, or for a callback that isn't there.
 
     Examples
     --------
@@ -86,6 +91,10 @@ def check_callbacks(
             named.add(name)
         else:
             unnamed[callback.__name__ if is_class else type(callback).__name__] += 1
+    for parameter in ESTIMATORS_OWN.intersection(net_params or ()):
+        raise ValueError(
+            f"net_params has {parameter!r}, which is a parameter of the estimator: set it there."
+        )
     known = RESERVED_NAMES | named | set(_names_of_skorch(unnamed))
     for parameter in net_params or ():
         prefix, _, rest = parameter.partition("__")

@@ -190,7 +190,9 @@ def _load_catalog(reviews: Path, meta: Path, cache: Path) -> dict[str, Any]:
             stored = json.loads(gzip.decompress(cache.read_bytes()))
         except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
             raise OSError(f"{cache} is damaged ({error}); delete it and call again.") from error
-        if stored["made_of"] == made_of:
+        if not isinstance(stored, dict):
+            raise OSError(f"{cache} is damaged (it holds no object); delete it and call again.")
+        if stored.get("made_of") == made_of:
             return stored
     item_ids, user_ids, sequences = _read_reviews(reviews)
     catalog = {
@@ -212,12 +214,19 @@ def _read_reviews(path: Path) -> tuple[list[str], list[str], list[list[int]]]:
     for number, line in _lines(path):
         review = _parse(line, path, number)
         try:
-            event = int(review["unixReviewTime"]), str(review["asin"])
-            histories.setdefault(str(review["reviewerID"]), []).append(event)
+            time, asin, user = (review[k] for k in ("unixReviewTime", "asin", "reviewerID"))
         except KeyError as error:
             raise ValueError(
                 f"line {number} of {path} has no {error}; is it a file of reviews?"
             ) from error
+        try:
+            seconds = int(time)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"line {number} of {path} has unixReviewTime={time!r}, which should be a number of "
+                "seconds; repair the line, or delete the file and download it again."
+            ) from error
+        histories.setdefault(str(user), []).append((seconds, str(asin)))
     position: dict[str, int] = {}
     sequences = [
         [position.setdefault(asin, len(position)) for _, asin in sorted(events, key=lambda e: e[0])]
@@ -259,10 +268,10 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     """Read one record: JSON, or the Python literal that the old files hold."""
     try:
         record = json.loads(line)
-    except json.JSONDecodeError:
+    except ValueError:  # no JSON, or an integer of thousands of digits
         try:
             record = ast.literal_eval(line.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
             raise ValueError(
                 f"line {number} of {path} is neither JSON nor a Python literal: {line[:60]!r}..."
             ) from error
@@ -276,8 +285,9 @@ def _text(record: Mapping[str, Any], fields: Sequence[str]) -> str:
     parts = []
     for field in fields:
         value = record.get(field)
-        if field == "categories" and value:
-            value = ", ".join(value[0]) if isinstance(value[0], list) else ", ".join(value)
+        if field == "categories" and value and isinstance(value, list | tuple):
+            path = value[0] if isinstance(value[0], list | tuple) else value
+            value = ", ".join(map(str, path))
         if value:
             parts.append(" ".join(html.unescape(str(value)).split()))
     return ". ".join(part for part in parts if part)

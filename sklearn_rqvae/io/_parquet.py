@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_rqvae._distinct_rows import Reservoir
@@ -18,8 +20,10 @@ from sklearn_rqvae._files import replace_file
 from sklearn_rqvae._optional import import_pyarrow
 from sklearn_rqvae.io._arrow import codes_column, vectors_of
 
-__all__ = ["fit_parquet", "transform_parquet"]
+__all__ = ["fit_parquet", "planned_files", "transform_parquet"]
 
+# Column of the codes in an output file.
+_CODES_COLUMN = "semantic_id"
 # Key of what an output file says of its origin.
 _ORIGIN = b"sklearn_rqvae"
 # Bytes of a column read at a time.
@@ -58,9 +62,11 @@ def transform_parquet(
     src : str or path-like
         Directory of ``.parquet`` files, also in directories below, or a single file.
     dst : str or path-like
-        Directory to write to; it is created. Files of another model in it are an error.
+        Directory to write to, outside `src`; it is created. Files of another model in it are an
+        error. A model is the same after saving and loading, and after changes of parameters that
+        its codes don't depend on, such as ``verbose``.
     id_column : str
-        Column to pass on.
+        Column to pass on, of another name than ``semantic_id``.
     vector_column : str
         Column of the vectors: lists of numbers, of fixed size or not.
     batch_size : int, default=16384
@@ -81,20 +87,17 @@ def transform_parquet(
     TypeError
         If `vector_column` holds no lists of numbers.
     ValueError
-        If a column or a vector is missing, a vector isn't finite or has another length than those
-        that the estimator was fitted on, or `dst` holds files of another model.
+        If a file is damaged, a column or a vector is missing, a vector isn't finite in float32 or
+        has another length than those that the estimator was fitted on, `dst` lies in `src` or holds
+        files of another model, or `id_column` is ``"semantic_id"``.
     """
     check_is_fitted(estimator)
     pa = import_pyarrow()
-    src, dst = Path(src), Path(dst)
-    if dst.exists() and src.exists() and src.resolve() == dst.resolve():
-        raise ValueError(
-            f"src and dst are the same directory, {dst}; give another one to write to."
-        )
-    model = joblib.hash(estimator)
+    files = planned_files(src, dst, id_column)
+    # Arrays that were loaded as memory maps are the same arrays.
+    model = joblib.hash(_codes_depend_on(estimator), coerce_mmap=True)
     n_files = n_rows = n_skipped = 0
-    for path, name in _files(src):
-        target = dst / name
+    for path, target in files:
         stat = path.stat()
         origin = {
             "model": model,
@@ -151,8 +154,8 @@ def fit_parquet(
     TypeError
         If `vector_column` holds no lists of numbers, or the estimator is another one.
     ValueError
-        If a column, a vector or a weight is missing, a vector isn't finite, vectors differ in
-        length, or weights are negative or all zero.
+        If a file is damaged, a column, a vector or a weight is missing, a vector isn't finite in
+        float32, vectors differ in length, or weights are negative or all zero.
     """
     if not hasattr(estimator, "_max_training_rows"):
         raise TypeError(
@@ -160,15 +163,14 @@ def fit_parquet(
             f"{type(estimator).__name__}; transform the vectors first if they need it."
         )
     import_pyarrow()
-    reservoir = None
+    reservoir = n_features = None
     for path, _ in _files(Path(src)):
         columns = [vector_column] if weight_column is None else [vector_column, weight_column]
         for first_row, batch in _batches(path, columns, batch_size):
-            vectors = vectors_of(batch.column(vector_column), vector_column, str(path), first_row)
+            vectors = _vectors(batch, vector_column, path, first_row, n_features)
             if reservoir is None:
                 n_features = vectors.shape[1]
                 reservoir = Reservoir(estimator._max_training_rows(n_features))
-            _check_length(vectors, n_features, path)
             weight = None
             if weight_column is not None:
                 weight = _weights_of(batch.column(weight_column), weight_column, path, first_row)
@@ -182,6 +184,66 @@ def fit_parquet(
             "needs a positive weight."
         )
     return estimator.fit(rows, sample_weight=weight)
+
+
+def planned_files(
+    src: str | os.PathLike[str], dst: str | os.PathLike[str], id_column: str
+) -> list[tuple[Path, Path]]:
+    """Return the files that `transform_parquet` would read, each with the one that it would write.
+
+    Call it before long work whose result goes there.
+
+    Parameters
+    ----------
+    src : str or path-like
+        Directory of ``.parquet`` files, also in directories below, or a single file.
+    dst : str or path-like
+        Directory to write to.
+    id_column : str
+        Column to pass on.
+
+    Returns
+    -------
+    files : list of (Path, Path)
+        Source and output.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no Parquet files.
+    ValueError
+        If `dst` lies in `src`, or `id_column` is the name of the codes' column.
+    """
+    src, dst = Path(src), Path(dst)
+    if id_column == _CODES_COLUMN:
+        raise ValueError(
+            f"id_column={id_column!r} is the name that the column of codes gets; rename that "
+            f"column of {src}, or pass on another one."
+        )
+    files = [(path, dst / name) for path, name in _files(src)]
+    root = src.resolve()
+    for _, target in files:
+        if target.resolve().is_relative_to(root):
+            raise ValueError(
+                f"the output {target} would be among the sources in {src}; give a directory "
+                "outside it."
+            )
+    return files
+
+
+def _codes_depend_on(estimator: Any) -> Any:
+    """Return what determines an estimator's codes; of one that isn't ours, all of it."""
+    from sklearn_rqvae import ResidualKMeans, RQVAETransformer
+
+    if isinstance(estimator, Pipeline):
+        return [_codes_depend_on(step) for _, step in estimator.steps]
+    if type(estimator) is RQVAETransformer:
+        parts = [estimator.module, estimator.architecture_, estimator.state_]
+    elif type(estimator) is ResidualKMeans:
+        parts = [estimator.codebooks_, estimator.mean_]
+    else:
+        return estimator
+    return [type(estimator).__name__, int(estimator.n_beams), *parts]
 
 
 def _files(src: Path) -> list[tuple[Path, Path]]:
@@ -201,8 +263,7 @@ def _files(src: Path) -> list[tuple[Path, Path]]:
 
 def _batches(path: Path, columns: list[str], batch_size: int) -> Iterator[tuple[int, Any]]:
     """Yield record batches and the numbers of their first rows."""
-    parquet = import_pyarrow().parquet
-    with parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+    with _opened(path) as file:
         names = file.schema_arrow.names
         for column in columns:
             if column not in names:
@@ -216,16 +277,53 @@ def _batches(path: Path, columns: list[str], batch_size: int) -> Iterator[tuple[
             first_row += batch.num_rows
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a Parquet file, and say which one it is if it can't be read."""
+    pa = import_pyarrow()
+    try:
+        with pa.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+            yield file
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the file system, which names the file; damage inside it has no number
+        raise ValueError(
+            f"{path} is no Parquet file, or is damaged ({error}); replace or remove it."
+        ) from error
+
+
+def _vectors(
+    batch: Any, column: str, path: Path, first_row: int, n_features: int | None
+) -> NDArray[Any]:
+    """Return a batch's vectors, of the given length and within the range of float32."""
+    vectors = vectors_of(batch.column(column), column, str(path), first_row)
+    if n_features is not None and vectors.shape[1] != n_features:
+        raise ValueError(
+            f"vectors in {path} have length {vectors.shape[1]}, but {n_features} was expected from "
+            "the files before it or the fit."
+        )
+    if vectors.dtype == np.float64:
+        with np.errstate(over="ignore"):
+            outside = np.isinf(vectors.astype(np.float32))
+        if outside.any():
+            row, entry = np.argwhere(outside)[0].tolist()
+            raise ValueError(
+                f"row {first_row + row} of {path} has {vectors[row, entry]} in column {column!r}, "
+                "which is beyond the range of float32; scale or drop such rows first."
+            )
+    return vectors
+
+
 def _transform_file(
     pa: Any, estimator: Any, path: Path, target: Path, origin: dict[str, Any], batch_size: int
 ) -> int:
     """Transform one file and return its number of rows."""
     id_column, vector_column = origin["columns"]
-    with pa.parquet.ParquetFile(path) as file:
+    with _opened(path) as file:
         names = file.schema_arrow
         id_type = names.field(id_column).type if id_column in names.names else pa.null()
     schema = pa.schema(
-        [(id_column, id_type), ("semantic_id", pa.list_(pa.int64()))],
+        [(id_column, id_type), (_CODES_COLUMN, pa.list_(pa.int64()))],
         metadata={_ORIGIN: json.dumps(origin)},
     )
     n_rows = 0
@@ -234,8 +332,7 @@ def _transform_file(
         pa.parquet.ParquetWriter(file, schema) as writer,
     ):
         for first_row, batch in _batches(path, [id_column, vector_column], batch_size):
-            vectors = vectors_of(batch.column(vector_column), vector_column, str(path), first_row)
-            _check_length(vectors, estimator.n_features_in_, path)
+            vectors = _vectors(batch, vector_column, path, first_row, estimator.n_features_in_)
             codes = codes_column(estimator.transform(vectors))
             writer.write_batch(
                 pa.RecordBatch.from_arrays([batch.column(id_column), codes], schema=schema)
@@ -246,11 +343,8 @@ def _transform_file(
 
 def _is_complete(target: Path, origin: dict[str, Any]) -> bool:
     """Whether a file holds the codes of this source; those of another model are an error."""
-    pa = import_pyarrow()
-    try:
-        metadata = pa.parquet.read_schema(target).metadata or {}
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{target} is no Parquet file ({error}); remove it.") from error
+    with _opened(target) as file:
+        metadata = file.schema_arrow.metadata or {}
     found = json.loads(metadata.get(_ORIGIN, b"{}"))
     for part, what in (("model", "model"), ("columns", "columns")):
         if found.get(part) != origin[part]:
@@ -259,14 +353,6 @@ def _is_complete(target: Path, origin: dict[str, Any]) -> bool:
                 "files to write them anew."
             )
     return found == origin
-
-
-def _check_length(vectors: NDArray[Any], n_features: int, path: Path) -> None:
-    if vectors.shape[1] != n_features:
-        raise ValueError(
-            f"vectors in {path} have length {vectors.shape[1]}, but {n_features} was expected from "
-            "the files before it or the fit."
-        )
 
 
 def _weights_of(column: Any, name: str, path: Path, first_row: int) -> NDArray[np.float64]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sklearn_rqvae._archive import DAMAGE
 from sklearn_rqvae._files import replace_file
 from sklearn_rqvae.exceptions import CheckpointError
 
-__all__ = ["read_checkpoint", "write_checkpoint"]
+__all__ = ["load_plain", "read_checkpoint", "write_checkpoint"]
 
 FORMAT = "sklearn_rqvae.RqVae"
 FORMAT_VERSION = 1
@@ -42,17 +44,50 @@ def write_checkpoint(
         torch.save(checkpoint, file)
 
 
-def read_checkpoint(
-    path: str | os.PathLike, map_location: Any = "cpu"
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def load_plain(path: str | os.PathLike, way_out: str) -> Any:
+    """Load a file of `torch.save` to the CPU; no code in the file is run.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    way_out : str
+        What to do about a file that holds other objects, for the message.
+
+    Returns
+    -------
+    content : object
+        Tensors and plain values.
+
+    Raises
+    ------
+    CheckpointError
+        If the file holds anything else, or is damaged.
+    """
+    with open(path, "rb") as file:  # that it can't be opened is no damage
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as error:
+            # Its message is left out: it advises to run what the file holds.
+            raise CheckpointError(
+                f"{os.fspath(path)!r} holds more than tensors and plain values, or isn't a file of "
+                f"torch.save; nothing else is loaded. {way_out}"
+            ) from error
+        # The last two come from reading files as torch wrote them before it wrote zip archives.
+        except (*DAMAGE, struct.error, AssertionError) as error:
+            raise CheckpointError(
+                f"{os.fspath(path)!r} can't be read as tensors and plain values: it isn't a file "
+                f"of torch.save, or it is cut or damaged ({error})."
+            ) from error
+
+
+def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read constructor arguments and weights; no code in the file is run.
 
     Parameters
     ----------
     path : str or path-like
         The file.
-    map_location : str or torch.device, default="cpu"
-        Where the tensors go.
 
     Returns
     -------
@@ -67,29 +102,14 @@ def read_checkpoint(
         If the file holds anything but tensors and plain values, isn't one of ours, or has a newer
         format.
     """
-    with open(path, "rb") as file:
-        try:
-            checkpoint = torch.load(file, map_location=map_location, weights_only=True)
-        # A cut or foreign file fails in any of these ways, depending on where it is cut.
-        except (
-            pickle.UnpicklingError,
-            RuntimeError,
-            OSError,
-            EOFError,
-            KeyError,
-            ValueError,
-        ) as error:
-            raise CheckpointError(
-                f"{os.fspath(path)!r} can't be read as tensors and plain values; load a file that "
-                "save_checkpoint wrote."
-            ) from error
+    checkpoint = load_plain(path, "Load a file that save_checkpoint wrote.")
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
         raise CheckpointError(
             f"{os.fspath(path)!r} isn't a saved RqVae; load a file that save_checkpoint wrote, "
             "and weights from elsewhere with load_state_dict."
         )
     version = checkpoint.get("format_version")
-    if version != FORMAT_VERSION:
+    if not isinstance(version, int) or version != FORMAT_VERSION:
         raise CheckpointError(
             f"{os.fspath(path)!r} has the format version {version!r}, but this version of the "
             f"package reads {FORMAT_VERSION}; update sklearn-rqvae."

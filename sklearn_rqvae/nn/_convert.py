@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import pickle
 import re
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from sklearn_rqvae._archive import damage_as_checkpoint_error
 from sklearn_rqvae.exceptions import CheckpointError
+from sklearn_rqvae.nn._checkpoint import load_plain
 from sklearn_rqvae.nn._modes import QuantizeForwardMode
 from sklearn_rqvae.nn._rqvae import RqVae
 
@@ -71,21 +73,32 @@ def convert_checkpoint(
        for recommendation". arXiv:2311.09049, 2023.
     .. [2] Botta, E. "RQ-VAE Recommender". https://github.com/EdoardoBotta/RQ-VAE-Recommender
     """
-    name = os.fspath(path)
-    weights = _read(path)
+    content = load_plain(
+        path,
+        "Where you trust it, load it in its own environment and save the weights alone: "
+        "torch.save(torch.load(path, weights_only=False)['state_dict'], 'weights.pt') for LC-Rec, "
+        "['model'] for RQ-VAE-Recommender.",
+    )
+    with damage_as_checkpoint_error(path, "a checkpoint of LC-Rec or RQ-VAE-Recommender"):
+        return _convert(content, activation, normalize, os.fspath(path))
+
+
+def _convert(content: Any, activation: str | None, normalize: bool | None, name: str) -> RqVae:
+    """Build the module from what a file of any known layout holds."""
+    weights = _weights_by_name(content, name)
     if "rq.vq_layers.0.embedding.weight" in weights:
         parts = {
             "encoder": _linear_layers(weights, "encoder.mlp_layers.", name),
             "decoder": _linear_layers(weights, "decoder.mlp_layers.", name),
         }
-        codebooks = _codebooks(weights, r"rq\.vq_layers\.(\d+)\.embedding\.weight")
+        codebooks = _codebooks(weights, r"rq\.vq_layers\.(\d+)\.embedding\.weight", name)
     elif "layers.0.embedding.weight" in weights:
         _check_recommender(weights, activation, normalize, name)
         parts = {
             "encoder": _linear_layers(weights, "encoder.mlp.", name),
             "decoder": _linear_layers(weights, "decoder.mlp.", name),
         }
-        codebooks = _codebooks(weights, r"layers\.(\d+)\.embedding\.weight")
+        codebooks = _codebooks(weights, r"layers\.(\d+)\.embedding\.weight", name)
         # A learned map of a codebook becomes part of it.
         for level, codebook in enumerate(codebooks):
             projection = weights.get(f"layers.{level}.out_proj.0.weight")
@@ -100,26 +113,18 @@ def convert_checkpoint(
     return _build(parts, codebooks, name)
 
 
-def _read(path: str | os.PathLike) -> dict[str, Tensor]:
-    """Return the weights by name."""
-    name = os.fspath(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        raise CheckpointError(
-            f"{name!r} holds more than tensors and plain values, or isn't a file of torch.save; "
-            "nothing else is loaded. Where you trust it, load it in its own environment and save "
-            "the weights alone: torch.save(torch.load(path, weights_only=False)['state_dict'], "
-            "'weights.pt') for LC-Rec, ['model'] for RQ-VAE-Recommender."
-        ) from error
+def _weights_by_name(content: Any, name: str) -> dict[str, Tensor]:
+    """Return the weights, wherever they stand."""
     weights = content
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             weights = content[key]
     if not isinstance(weights, dict) or not all(
-        isinstance(value, Tensor) for value in weights.values()
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in weights.items()
     ):
-        raise CheckpointError(f"{name!r} holds no dictionary of weights.")
+        raise CheckpointError(
+            f"{name!r} holds no dictionary of weights by name; save the model's state_dict()."
+        )
     # Wrappers for compiling and for several devices put their name before that of each weight.
     prefixes = ("_orig_mod.", "module.")
     return {
@@ -150,14 +155,20 @@ def _check_recommender(
         )
 
 
-def _codebooks(weights: dict[str, Tensor], pattern: str) -> list[Tensor]:
+def _codebooks(weights: dict[str, Tensor], pattern: str, name: str) -> list[Tensor]:
     """Return the codebooks in the order of their levels."""
     found = {
         int(match[1]): value
         for key, value in weights.items()
         if (match := re.fullmatch(pattern, key))
     }
-    return [found[level] for level in sorted(found)]
+    levels = sorted(found)
+    if levels != list(range(len(levels))):
+        raise CheckpointError(
+            f"{name!r} has codebooks of the levels {levels}, which should count from 0 without a "
+            "gap; save all weights of the model."
+        )
+    return [found[level] for level in levels]
 
 
 def _linear_layers(
@@ -171,7 +182,7 @@ def _linear_layers(
         weight = weights[f"{prefix}{number}.weight"]
         bias = weights.get(f"{prefix}{number}.bias")
         if weight.ndim == 2:
-            layers.append((weight, torch.zeros(len(weight)) if bias is None else bias))
+            layers.append((weight, weight.new_zeros(len(weight)) if bias is None else bias))
             continue
         mean = weights.get(f"{prefix}{number}.running_mean")
         variance = weights.get(f"{prefix}{number}.running_var")
@@ -201,6 +212,7 @@ def _build(
         codebook_mode=QuantizeForwardMode.STE,
         generator=torch.Generator(),
     )
+    model.to(codebooks[0].dtype)
     state = model.state_dict()
     for part, layers in parts.items():
         for number, layer in enumerate(layers):

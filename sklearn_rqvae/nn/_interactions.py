@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +37,11 @@ class PairInteractions(nn.Module):
         The pairs, numbered by `PairKeys`, ascending.
     vectors : buffer of shape (1 + n_pairs, dim)
         Their vectors, after a first one of zeros.
+
+    Raises
+    ------
+    ValueError
+        If `n_pairs` isn't an integer of at least 0, or `dim` one of at least 1.
     """
 
     keys: Tensor
@@ -43,6 +49,9 @@ class PairInteractions(nn.Module):
 
     def __init__(self, codebook_size: Sequence[int], n_pairs: int, dim: int):
         super().__init__()
+        for name, value, least in (("n_pairs", n_pairs, 0), ("dim", dim, 1)):
+            if not isinstance(value, Integral) or value < least:
+                raise ValueError(f"{name}={value!r} should be an integer of at least {least}.")
         self.pair_keys = PairKeys(codebook_size)
         self.register_buffer("keys", torch.zeros(n_pairs, dtype=torch.int64))
         self.register_buffer("vectors", torch.zeros(1 + n_pairs, dim))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
@@ -22,7 +23,25 @@ from sklearn_rqvae.quantize._kmeans import progressive_kmeans
 from sklearn_rqvae.quantize._residual import residual_codes
 from sklearn_rqvae.quantize._sinkhorn import balanced_codes
 
-__all__ = ["Quantization", "ResidualQuantizer"]
+__all__ = ["Quantization", "ResidualQuantizer", "check_strengths"]
+
+
+def check_strengths(**strengths: float) -> None:
+    """Check temperatures and the like.
+
+    Parameters
+    ----------
+    **strengths : float
+        The values, by the names of their parameters.
+
+    Raises
+    ------
+    ValueError
+        If one isn't a positive, finite number.
+    """
+    for name, value in strengths.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name}={value!r} should be positive and finite.")
 
 
 class Quantization(NamedTuple):
@@ -115,9 +134,7 @@ class ResidualQuantizer(nn.Module):
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        for name, value in (("temperature", temperature), ("epsilon", epsilon)):
-            if not value > 0:
-                raise ValueError(f"{name}={value!r} should be positive.")
+        check_strengths(temperature=temperature, epsilon=epsilon)
         self.modes = QuantizeForwardMode.parse_modes(codebook_mode, n_layers)
         self.epsilon = epsilon
         self.generator = generator
@@ -189,7 +206,18 @@ class ResidualQuantizer(nn.Module):
         -------
         quantization : Quantization
             Sum of codewords, codes, and what each level saw and chose.
+
+        Raises
+        ------
+        ValueError
+            If `codes` have another shape.
         """
+        shape = (len(latent), len(self.modes))
+        if codes is not None and codes.shape != shape:
+            raise ValueError(
+                f"codes have shape {tuple(codes.shape)}, but should have shape "
+                f"(n_samples, n_layers)={shape}; leave codes out to have them searched for."
+            )
         # Half precision blurs distances, and with them codes: mixed precision stops here.
         with torch.autocast(latent.device.type, enabled=False):
             return self._quantize(latent.to(self.temperature.dtype), codes, sample_weight)
@@ -277,8 +305,11 @@ class ResidualQuantizer(nn.Module):
             Draws the starts; the module's own generator if not given.
         """
         generator = generator or self.generator or torch.default_generator
+        # k-means sums many rows, and numpy, which it starts with, has no bfloat16.
+        latent = latent.to(torch.promote_types(latent.dtype, torch.float32))
         if sample_weight is not None:
             latent, sample_weight = latent[sample_weight > 0], sample_weight[sample_weight > 0]
+            sample_weight = sample_weight.to(latent.dtype)
         if self._levels[0].normalize:
             length = weighted_mean(latent.norm(dim=1), sample_weight)
             # Without any latent of a length, any length will do.
@@ -293,8 +324,9 @@ class ResidualQuantizer(nn.Module):
                 generator=generator,
             )
             codebook.initialize(codewords)
-            codes = nearest_codewords(residual, codebook.codewords)
-            residual = residual - codebook.lookup(codes)
+            in_effect = codebook.codewords.to(latent.dtype)
+            codes = nearest_codewords(residual, in_effect)
+            residual = residual - F.embedding(codes, in_effect)
 
     def judges_usage(self, window: float) -> bool:
         """Say whether any level's mean usage has reached `window`.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
+from sklearn_rqvae._archive import DAMAGE
 from sklearn_rqvae._losses import (
     categorical_loss,
     codebook_loss,
@@ -21,7 +23,11 @@ from sklearn_rqvae.nn._decoder import Decoder
 from sklearn_rqvae.nn._encoder import Encoder
 from sklearn_rqvae.nn._interactions import PairInteractions
 from sklearn_rqvae.nn._modes import QuantizeForwardMode
-from sklearn_rqvae.nn._residual_quantizer import Quantization, ResidualQuantizer
+from sklearn_rqvae.nn._residual_quantizer import (
+    Quantization,
+    ResidualQuantizer,
+    check_strengths,
+)
 from sklearn_rqvae.quantize._gumbel import annealed_temperature
 from sklearn_rqvae.quantize._residual import sum_codewords
 
@@ -180,22 +186,19 @@ class RqVae(nn.Module):
     ):
         super().__init__()
         if hidden_dims is not None:
-            hidden_dims = [int(width) for width in hidden_dims]
+            hidden_dims = _checked_widths(hidden_dims)
         elif not linear_path:
             raise ValueError("hidden_dims=None has no MLP, which needs linear_path=True.")
-        for name, value in (
-            ("input_dim", input_dim),
-            ("embed_dim", embed_dim),
-            ("n_layers", n_layers),
-            ("hidden_dims", min(hidden_dims or [1])),
-        ):
-            if value < 1:
-                raise ValueError(f"{name}={value!r} should be at least 1.")
-        if not 0 <= n_cat_features <= input_dim:
+        sizes = {"input_dim": input_dim, "embed_dim": embed_dim, "n_layers": n_layers}
+        for name, value in sizes.items():
+            if not _is_integer(value, least=1):
+                raise ValueError(f"{name}={value!r} should be an integer of at least 1.")
+        if not _is_integer(n_cat_features, least=0) or n_cat_features > input_dim:
             raise ValueError(
-                f"n_cat_features={n_cat_features!r} should be between 0 and "
+                f"n_cat_features={n_cat_features!r} should be an integer between 0 and "
                 f"input_dim={input_dim}; it counts the last columns that are categories."
             )
+        check_strengths(gumbel_temperature=gumbel_temperature, sinkhorn_epsilon=sinkhorn_epsilon)
         for name, weight in (
             ("commitment_weight", commitment_weight),
             ("codebook_weight", codebook_weight),
@@ -234,7 +237,7 @@ class RqVae(nn.Module):
             )
         self.decoder = decoder
         if interactions is not None:
-            decoder.interactions = PairInteractions(self.quantizer.codebook_size, **interactions)
+            decoder.interactions = self._empty_interactions(interactions)
         self.register_buffer("mean", torch.zeros(input_dim))
         self.register_buffer("scale", torch.ones(input_dim))
         if self.encoder.components is not None:
@@ -254,7 +257,7 @@ class RqVae(nn.Module):
             "codebook_mode": [mode.name for mode in self.quantizer.modes],
             "codebook_weight": float(codebook_weight),
             "linear_path": bool(linear_path),
-            "interactions": interactions,
+            "interactions": interactions and {k: int(size) for k, size in interactions.items()},
             "gumbel_temperature": float(gumbel_temperature),
             "sinkhorn_epsilon": float(sinkhorn_epsilon),
         }
@@ -300,7 +303,7 @@ class RqVae(nn.Module):
         x : Tensor of shape (n_samples, input_dim)
             Rows, in the input's units; any floating dtype.
         sample_weight : Tensor of shape (n_samples,), optional
-            Non-negative weights of the means over the batch.
+            Non-negative weights of the means over the batch, which are zero if all weights are.
         codes : Tensor of int64 of shape (n_samples, n_layers), optional
             Codes to use in place of a search; the gradient is then the straight-through one.
 
@@ -308,6 +311,11 @@ class RqVae(nn.Module):
         -------
         outputs : RqVaeOutput
             Losses, reconstruction, codes, latents.
+
+        Raises
+        ------
+        ValueError
+            If `x` or `codes` have another shape.
         """
         self._check_columns(x)
         standardized = self._standardize(x)
@@ -361,8 +369,9 @@ class RqVae(nn.Module):
             reconstruction_loss=reconstruction_loss(
                 numeric, decoded_numeric, self.input_dim, sample_weight
             ),
-            codebook_loss=codebook_loss(*levels),
-            commitment_loss=commitment_loss(*levels),
+            # Without levels they are zeros of torch's default dtype.
+            codebook_loss=codebook_loss(*levels).to(self.mean),
+            commitment_loss=commitment_loss(*levels).to(self.mean),
             categorical_loss=categorical_loss(categories, logits, self.input_dim, sample_weight),
             reconstruction=self._to_input_units(decoded),
             codes=quantization.codes,
@@ -502,17 +511,36 @@ class RqVae(nn.Module):
             The pairs, ascending, as `sklearn_rqvae.quantize._pairs.PairKeys` numbers them.
         vectors : Tensor of shape (n_pairs, dim)
             Their vectors, for the first ``dim <= embed_dim`` coordinates of the latents.
+
+        Raises
+        ------
+        ValueError
+            If there is no linear path, or `vectors` have more than `embed_dim` columns.
         """
-        if self.encoder.components is None:
-            raise ValueError(
-                "linear_path=False has no place for interactions; construct with linear_path=True."
-            )
         sizes = {"n_pairs": len(keys), "dim": vectors.shape[1]}
-        interactions = PairInteractions(self.quantizer.codebook_size, **sizes).to(keys.device)
+        interactions = self._empty_interactions(sizes).to(keys.device, self.mean.dtype)
         interactions.keys.copy_(keys)
         interactions.vectors[1:] = vectors
         self.decoder.interactions = interactions
         self._config["interactions"] = sizes
+
+    def _empty_interactions(self, sizes: dict[str, int]) -> PairInteractions:
+        """Return interactions of these sizes that the decoder has a place for, all zero."""
+        if not self.linear_path:
+            raise ValueError(
+                "linear_path=False has no place for interactions; construct with linear_path=True."
+            )
+        if not isinstance(sizes, dict) or set(sizes) != {"n_pairs", "dim"}:
+            raise ValueError(
+                f"interactions={sizes!r} should be a dictionary of n_pairs and dim, or None."
+            )
+        interactions = PairInteractions(self.quantizer.codebook_size, **sizes)
+        if sizes["dim"] > self.embed_dim:
+            raise ValueError(
+                f"interactions have dim={sizes['dim']}, but latents only "
+                f"embed_dim={self.embed_dim} coordinates; give vectors of at most that length."
+            )
+        return interactions
 
     @torch.no_grad()
     def _set_components(self, components: Tensor) -> None:
@@ -636,7 +664,8 @@ class RqVae(nn.Module):
         Returns
         -------
         model : RqVae
-            The module, of the class that this is called on, in training mode.
+            The module, of the class that this is called on, in training mode and with the dtype
+            of the saved weights.
 
         Raises
         ------
@@ -644,14 +673,14 @@ class RqVae(nn.Module):
             If the file holds anything but tensors and plain values, or they don't make a module of
             this class.
         """
-        config, state = read_checkpoint(path, map_location)
+        config, state = read_checkpoint(path)
         try:
             # Weights drawn here are overwritten: a generator of their own leaves the global one
             # alone.
             parts: dict[str, Any] = {} if decoder is None else {"decoder": decoder}
             model = cls(**config, **parts, generator=torch.Generator())
-            model.load_state_dict(state)
-        except (TypeError, ValueError, RuntimeError) as error:
+            model.to(state.get("mean", model.mean).dtype).load_state_dict(state)
+        except DAMAGE as error:
             raise CheckpointError(
                 f"{os.fspath(path)!r} doesn't fit {cls.__name__}: {error}"
             ) from error
@@ -664,6 +693,27 @@ class RqVae(nn.Module):
                 f"x has shape {tuple(x.shape)}, but should have shape "
                 f"(n_samples, input_dim={self.input_dim})."
             )
+
+
+def _checked_widths(hidden_dims: Any) -> list[int]:
+    """Return the widths of hidden layers as plain integers."""
+    if not isinstance(hidden_dims, Iterable):
+        raise ValueError(
+            f"hidden_dims={hidden_dims!r} should be a sequence of integers: [{hidden_dims!r}] for "
+            "one hidden layer."
+        )
+    widths = list(hidden_dims)
+    for width in widths:
+        if not _is_integer(width, least=1):
+            raise ValueError(
+                f"hidden_dims={hidden_dims!r} has the entry {width!r}; every hidden layer needs a "
+                "positive integer width."
+            )
+    return [int(width) for width in widths]
+
+
+def _is_integer(value: Any, least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def _share_components(model: RqVae, _: Any) -> None:

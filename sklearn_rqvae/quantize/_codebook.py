@@ -100,7 +100,8 @@ class Codebook(nn.Module):
         if sample_weight is None:
             rows = torch.ones(len(codes), dtype=self.usage.dtype, device=codes.device)
         else:
-            rows = (sample_weight / sample_weight.mean()).to(self.usage.dtype)
+            mean = sample_weight.mean()
+            rows = (sample_weight / (mean + (mean == 0))).to(self.usage.dtype)
         self.usage.index_add_(0, codes, rows)
 
     def reset_usage(self) -> None:

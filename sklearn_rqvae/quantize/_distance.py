@@ -73,9 +73,7 @@ def nearest_codewords(x: Tensor, codebook: Tensor, chunk_size: int = CHUNK_SIZE)
     >>> nearest_codewords(torch.tensor([[0.1], [0.8], [0.5]]), torch.tensor([[0.0], [1.0]]))
     tensor([0, 1, 0])
     """
-    codes = torch.empty(len(x), dtype=torch.int64, device=x.device)
     offsets = -half_squared_norms(codebook)
-    for start in range(0, len(x), chunk_size):
-        rows = slice(start, start + chunk_size)
-        codes[rows] = largest(linear(x[rows], codebook, offsets), 1)[1][:, 0]
-    return codes
+    # Under torch.func.vmap the codes couldn't be written into a tensor that isn't mapped.
+    codes = [largest(linear(rows, codebook, offsets), 1)[1][:, 0] for rows in x.split(chunk_size)]
+    return codes[0] if len(codes) == 1 else torch.cat(codes)

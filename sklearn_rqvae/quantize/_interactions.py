@@ -112,7 +112,7 @@ def fit_interactions(
         Codebooks; keys of the pairs, ascending, as `PairKeys` numbers them; their vectors, of
         length `dim` at most `n_dims`.
     """
-    row_weight = torch.ones(len(z), device=z.device) if sample_weight is None else sample_weight
+    row_weight = z.new_ones(len(z)) if sample_weight is None else sample_weight
     candidates, errors = beam_search(z, codebooks, n_beams)
     ids = number_tuples(candidates, [len(codebook) for codebook in codebooks])
     for _ in range(n_rounds - 1):
@@ -295,7 +295,7 @@ def _leave_one_out_errors(
             ..., None
         ]
         residual = z[rows, None] - _reconstruct(options, fitted, pair_keys)
-        by_codewords = torch.zeros(len(own), options.shape[1], own.shape[1], device=z.device)
+        by_codewords = z.new_zeros(len(own), options.shape[1], own.shape[1])
         by_pairs = torch.zeros_like(by_codewords)
         for level in range(n_layers):
             by_codewords += _own_share(

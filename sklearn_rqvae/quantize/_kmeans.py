@@ -192,7 +192,9 @@ def _means(
         return means
     donors = torch.topk(mass, min(len(empty), int((mass > 0).sum()))).indices
     donors = donors[torch.arange(len(empty), device=x.device) % len(donors)]
-    spread = 1e-3 * x.std() * torch.randn(len(empty), x.shape[1], generator=generator).to(x)
+    shape = (len(empty), x.shape[1])
+    noise = torch.randn(shape, generator=generator, dtype=torch.float32)
+    spread = 1e-3 * x.std() * noise.to(x)
     means[empty] = means[donors] + spread
     means[donors] -= spread
     return means
@@ -218,8 +220,10 @@ def _fill_by_perturbed_rows(distinct: Tensor, n_clusters: int, generator: Genera
     # Far enough that rounding never takes a copy for the original. Rows of zeros have no scale: any
     # will do.
     scale = 1e-2 * (float(distinct.norm(dim=1).max()) or 1.0)
-    directions = F.normalize(torch.randn(n_surplus, distinct.shape[1], generator=generator))
+    shape = (n_surplus, distinct.shape[1])
+    directions = torch.randn(shape, generator=generator, dtype=torch.float32)
+    directions = F.normalize(directions)
     # Lengths all differ, so that copies of one row do even where there is only one direction.
-    lengths = torch.linspace(0.5 * scale, scale, n_surplus)
+    lengths = torch.linspace(0.5 * scale, scale, n_surplus, dtype=torch.float32)
     originals = distinct[torch.arange(n_surplus, device=distinct.device) % len(distinct)]
     return torch.cat([distinct, originals + (directions * lengths[:, None]).to(distinct)])

@@ -5,6 +5,7 @@ latent is quantized as the sum of its codewords.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,7 @@ def residual_codes(
         Rows to quantize.
     codebooks : sequence of Tensor of shape (codebook_size, embed_dim)
         The codewords of each level; sizes may differ.
-    chunk_size : int, default=2048
+    chunk_size : int, default=1024
         Rows handled at a time.
 
     Returns
@@ -43,15 +44,14 @@ def residual_codes(
     tensor([[1, 0],
             [0, 2]])
     """
-    codes = torch.empty(len(latent), len(codebooks), dtype=torch.int64, device=latent.device)
-    for start in range(0, len(latent), chunk_size):
-        rows = slice(start, start + chunk_size)
-        residual = latent[rows]
-        for level, codebook in enumerate(codebooks):
-            codes[rows, level] = nearest_codewords(residual, codebook, chunk_size)
-            if level + 1 < len(codebooks):
-                residual = residual - F.embedding(codes[rows, level], codebook)
-    return codes
+    chunks = []
+    for residual in latent.split(chunk_size):
+        codes = [nearest_codewords(residual, codebooks[0], chunk_size)]
+        for before, codebook in pairwise(codebooks):
+            residual = residual - F.embedding(codes[-1], before)
+            codes.append(nearest_codewords(residual, codebook, chunk_size))
+        chunks.append(torch.stack(codes, 1))
+    return torch.cat(chunks)
 
 
 def sum_codewords(codes: Tensor, codebooks: Sequence[Tensor]) -> Tensor:

@@ -56,5 +56,10 @@ def test_parameters_for_callbacks_that_are_not_there_are_refused():
             check_callbacks([Names()], {f"callbacks__{name}__every": 1})
     with pytest.raises(ValueError, match="'callbacks__dead_code'"):
         RQVAETransformer(**TEXTBOOK, net_params={"callbacks__dead_code": None}).fit(X)
-    check_callbacks([("a", Names)], {"callbacks__a__x": 1, "callbacks__clip": None, "lr": 1.0})
+    check_callbacks([("a", Names)], {"callbacks__a__x": 1, "callbacks__clip": None, "warm": 1.0})
     check_callbacks([Names(), Names], {"callbacks__Names_1": None, "callbacks__Names_2__x": 1})
+
+
+def test_parameters_that_the_estimator_has_are_refused():
+    with pytest.raises(ValueError, match="'max_epochs', which is a parameter of the estimator"):
+        RQVAETransformer(**TEXTBOOK, net_params={"max_epochs": 5}).fit(X)

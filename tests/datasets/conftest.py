@@ -121,9 +121,8 @@ def server():
     server.close()
 
 
-@pytest.fixture
-def catalog_root(tmp_path):
-    """Return a folder that holds the two files of a catalog of 120 items."""
+def write_files(folder):
+    """Write the two files of a catalog of 120 items."""
     reviews = [(f"U{i % 7}", f"B{i:04d}", i) for i in range(120)]
     words = ["rose", "lily", "soap", "comb", "brush", "cream", "oil", "scent"]
     meta = [
@@ -134,9 +133,22 @@ def catalog_root(tmp_path):
         }
         for i in range(120)
     ]
-    (tmp_path / "reviews_Beauty_5.json.gz").write_bytes(reviews_gz(reviews))
-    (tmp_path / "meta_Beauty.json.gz").write_bytes(meta_gz(meta))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "reviews_Beauty_5.json.gz").write_bytes(reviews_gz(reviews))
+    (folder / "meta_Beauty.json.gz").write_bytes(meta_gz(meta))
+
+
+@pytest.fixture
+def catalog_root(tmp_path):
+    """Return a folder that holds the two files of a catalog of 120 items."""
+    write_files(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def write_catalog():
+    """Return the function that writes these two files into another folder."""
+    return write_files
 
 
 @pytest.fixture

@@ -43,6 +43,23 @@ def test_texts_join_the_fields_that_an_item_has(tmp_path, server):
     assert again.data == ["", "Acme. 3.5", "", ""]
 
 
+@pytest.mark.parametrize(
+    ("categories", "text"),
+    [
+        ("Beauty", "Beauty"),
+        (["Beauty", "Hair"], "Beauty, Hair"),
+        ((("Beauty", "Hair"), ("Gifts",)), "Beauty, Hair"),
+        ([["Beauty", 7]], "Beauty, 7"),
+        ([], ""),
+    ],
+)
+def test_categories_of_every_shape_are_joined(tmp_path, server, categories, text):
+    record = {"asin": "B0002", "categories": categories}
+    server.files["/" + META] = gzip.compress(f"{record!r}\n".encode())
+    assert fetch(tmp_path, server).data[0] == text
+    assert fetch(tmp_path).data[0] == text  # as it was stored
+
+
 def test_metadata_in_json_reads_like_python_literals(tmp_path, server):
     literal = fetch(tmp_path / "literal", server)
     lines = gzip.decompress(server.files["/" + META]).decode().splitlines()
@@ -229,9 +246,28 @@ def test_a_damaged_stored_catalog_is_named(catalog_root):
         fetch(catalog_root)
 
 
+def test_a_stored_catalog_of_another_layout_is_named(catalog_root):
+    (catalog_root / "catalog_beauty.json.gz").write_bytes(gzip.compress(b"[1, 2]"))
+    with pytest.raises(OSError, match=r"catalog_beauty.json.gz is damaged .* delete it"):
+        fetch(catalog_root)
+    (catalog_root / "catalog_beauty.json.gz").write_bytes(gzip.compress(b"{}"))
+    assert len(fetch(catalog_root).data) == 120
+
+
+@pytest.mark.parametrize("time", ['"yesterday"', "null", "[5]", "NaN", "1e999"])
+def test_a_time_that_is_no_number_is_named_by_file_and_line(catalog_root, time):
+    good = b'{"asin": "B1", "reviewerID": "U", "unixReviewTime": 5}\n'
+    path = catalog_root / REVIEWS
+    path.write_bytes(gzip.compress(good + good.replace(b"5", time.encode())))
+    with pytest.raises(ValueError, match=rf"line 2 of .*{REVIEWS} has unixReviewTime=.* seconds"):
+        fetch(catalog_root)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        (b'{"asin": ' + b"1" * 5000 + b"}\n", "line 1 of .* is neither JSON nor a Python literal"),
+        (b"{[1]: 2}\n", "line 1 of .* is neither JSON nor a Python literal"),
         (b'{"asin": "B1"}\n', "line 1 of .* has no 'unixReviewTime'; is it a file of reviews"),
         (b"[1, 2]\n", "line 1 of .* is no record of named fields"),
         (b"\n", "holds no review"),

@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader
 
 from sklearn_rqvae.datasets import P5AmazonItemDataset, fetch_amazon_items
 from sklearn_rqvae.embedding import TextEmbedder
-from sklearn_rqvae.nn import RqVae
+from sklearn_rqvae.nn import QuantizeForwardMode, RqVae
 
 
 class CountingEncoder:
@@ -34,20 +34,86 @@ def test_batches_have_the_promised_shape(catalog_root):
 
 
 @pytest.mark.filterwarnings("ignore:n_components=768 is more than")
-def test_a_training_loop_runs_on_it(catalog_root):
-    model = RqVae(input_dim=768, hidden_dims=[32], embed_dim=8, codebook_size=16, n_layers=2)
-    dataset = P5AmazonItemDataset(root=catalog_root, split="beauty", train_test_split="train")
+def test_the_torch_level_way_of_working_runs_as_written(tmp_path, monkeypatch, write_catalog):
+    # From the files of the catalog to semantic IDs, at the sizes and paths of the documentation.
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    write_catalog(tmp_path / "dataset" / "amazon")
+
+    model = RqVae(
+        input_dim=768,
+        embed_dim=32,
+        hidden_dims=[512, 256, 128],
+        codebook_size=256,
+        codebook_normalize=False,
+        codebook_sim_vq=False,
+        n_layers=3,
+        n_cat_features=0,
+        commitment_weight=0.25,
+        codebook_mode=QuantizeForwardMode.ROTATION_TRICK,
+    )
+    dataset = P5AmazonItemDataset(root="dataset/amazon", split="beauty", train_test_split="train")
     dataloader = DataLoader(dataset, batch_size=64, shuffle=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0005)
-    losses = []
+    before = {name: tensor.clone() for name, tensor in model.named_parameters()}
+    batch_sizes = []
     for batch in dataloader:
         optimizer.zero_grad()
         outputs = model(batch)
-        outputs.loss.backward()
+        loss = outputs.loss
+        loss.backward()
         optimizer.step()
-        losses.append(outputs.loss.item())
-    assert len(losses) == 2
-    assert np.isfinite(losses).all()
+        batch_sizes.append(len(batch))
+        assert torch.isfinite(loss)
+    assert batch_sizes == [64, len(dataset) - 64]
+    for name, tensor in model.named_parameters():
+        assert not torch.equal(tensor, before[name]), name
+
+    item_features = torch.stack([dataset[i] for i in range(50)])
+    trained = model.get_semantic_ids(item_features)
+    model.save_checkpoint("checkpoint.pt")
+    model = RqVae.load_from_checkpoint("checkpoint.pt")
+    model.eval()
+    semantic_ids = model.get_semantic_ids(item_features)
+    assert semantic_ids.shape == (50, 3)
+    assert torch.equal(semantic_ids, trained)
+
+    outputs = model(batch)
+    assert outputs.reconstruction_loss.shape == ()
+    row_by_row = torch.stack([model(row).reconstruction_loss for row in batch.split(1)])
+    torch.testing.assert_close(outputs.reconstruction_loss, row_by_row.mean())
+
+    class CustomRqVae(RqVae):
+        def compute_loss(self, x, outputs):
+            return super().compute_loss(x, outputs) + self.custom_regularization(outputs)
+
+        def custom_regularization(self, outputs):
+            return outputs.latent.square().mean()
+
+    custom = CustomRqVae.load_from_checkpoint("checkpoint.pt").eval()
+    added = custom(batch).loss - outputs.loss
+    torch.testing.assert_close(added, outputs.latent.square().mean(), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("split", "reviews", "meta"),
+    [
+        ("beauty", "reviews_Beauty_5.json.gz", "meta_Beauty.json.gz"),
+        ("sports", "reviews_Sports_and_Outdoors_5.json.gz", "meta_Sports_and_Outdoors.json.gz"),
+        ("toys", "reviews_Toys_and_Games_5.json.gz", "meta_Toys_and_Games.json.gz"),
+        (
+            "clothing",
+            "reviews_Clothing_Shoes_and_Jewelry_5.json.gz",
+            "meta_Clothing_Shoes_and_Jewelry.json.gz",
+        ),
+    ],
+)
+def test_each_split_reads_the_files_by_their_published_names(catalog_root, split, reviews, meta):
+    (catalog_root / "reviews_Beauty_5.json.gz").rename(catalog_root / reviews)
+    (catalog_root / "meta_Beauty.json.gz").rename(catalog_root / meta)
+    dataset = P5AmazonItemDataset(catalog_root, split=split, input_dim=4, download_if_missing=False)
+    assert len(dataset) == 120
+    assert dataset.texts[0] == "rose rose no 0. Acme"
 
 
 @pytest.mark.filterwarnings("ignore:n_components=768 is more than")

@@ -1,5 +1,6 @@
 """Directories of Parquet files: nothing lost, nothing doubled, whatever happens on the way."""
 
+import copy
 import os
 import signal
 import subprocess
@@ -11,10 +12,10 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer
-from sklearn_rqvae.io import fit_parquet, transform_parquet
+from sklearn_rqvae.io import _parquet, fit_parquet, transform_parquet
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -95,11 +96,153 @@ def test_codes_of_two_models_are_not_mixed(src, tmp_path):
     write(tmp_path / "mine" / "b.parquet", slice(0, 1))
     with pytest.raises(ValueError, match=r"b\.parquet wasn't written with this model"):
         transform_parquet(model, src, tmp_path / "mine", **COLUMNS)
-    with pytest.raises(ValueError, match="same directory"):
-        transform_parquet(model, src, src, **COLUMNS)
     (dst / "b.parquet").write_text("nonsense")
     with pytest.raises(ValueError, match=r"b\.parquet is no Parquet file"):
         transform_parquet(model, src, dst, **COLUMNS)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Return a model whose saved state isn't its parameters as given."""
+    return RQVAETransformer(
+        n_layers=2, codebook_size=np.int64(4), n_beams=np.int64(3), hidden_dims=(8,), embed_dim=3,
+        codebook_mode="STE", max_epochs=1, random_state=0,
+    ).fit(X)  # fmt: skip
+
+
+def saved(estimator, folder):
+    if isinstance(estimator, Pipeline):  # it has no save; its last step has
+        (name, last) = estimator.steps[-1]
+        return Pipeline([*estimator.steps[:-1], (name, saved(last, folder))])
+    estimator.save(folder / "m")
+    return type(estimator).load(folder / "m")
+
+
+def mapped(estimator, folder):
+    joblib.dump(estimator, folder / "m")
+    return joblib.load(folder / "m", mmap_mode="r")
+
+
+def with_other_settings(estimator, folder):
+    changed = mapped(estimator, folder)
+    names = {"verbose": 1, "device": "cpu", "random_state": 5}
+    return changed.set_params(**{k: v for k, v in names.items() if k in changed.get_params()})
+
+
+@pytest.mark.parametrize("change", [saved, mapped, with_other_settings])
+@pytest.mark.parametrize("kind", ["closed form", "gradients", "kmeans", "pipeline"])
+def test_the_same_model_goes_on_after_saving_and_changes_that_leave_codes_alone(
+    src, tmp_path, trained, kind, change
+):
+    if kind == "pipeline":
+        fitted = make_pipeline(PCA(3), ResidualKMeans(2, 4, random_state=0)).fit(X)
+    elif kind == "closed form":
+        fitted = RQVAETransformer(n_layers=2, codebook_size=4, random_state=0).fit(X)
+    else:
+        fitted = trained if kind == "gradients" else model
+    dst = tmp_path / "dst"
+    transform_parquet(fitted, src, dst, **COLUMNS)
+    assert transform_parquet(change(fitted, tmp_path), src, dst, **COLUMNS) == (0, 0, 3)
+
+
+def test_a_model_with_other_codes_is_another_model(src, tmp_path, trained):
+    greedy = copy.deepcopy(trained).set_params(n_beams=1)
+    moved = copy.deepcopy(trained)
+    moved.state_["mean"] = moved.state_["mean"] + 1
+    steps = make_pipeline(PCA(3), ResidualKMeans(2, 4, random_state=0)).fit(X)
+    rotated = copy.deepcopy(steps)
+    rotated[0].components_ *= -1
+    for number, (first, other) in enumerate(
+        [(trained, greedy), (trained, moved), (steps, rotated), (model, trained)]
+    ):
+        dst = tmp_path / str(number)
+        transform_parquet(first, src, dst, **COLUMNS)
+        with pytest.raises(ValueError, match="wasn't written with this model"):
+            transform_parquet(other, src, dst, **COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("source", "dst"),
+    [
+        ("src", "src"),
+        ("src", "src/ids"),
+        ("src", "src/../src/day=2"),
+        ("src/a.parquet", "src"),
+        ("src/day=2", "src"),  # src/day=2/day=2/a.parquet would become src/day=2/a.parquet
+    ],
+)
+def test_outputs_among_the_sources_are_refused(src, tmp_path, source, dst):
+    write(src / "day=2" / "day=2" / "a.parquet", slice(0, 5))
+    before = files_in(src)
+    with pytest.raises(ValueError, match=r"would be among the sources .* directory outside it"):
+        transform_parquet(model, tmp_path / source, tmp_path / dst, **COLUMNS)
+    assert files_in(src) == before
+
+
+def test_outputs_above_the_sources_are_not_read_next_time(src, tmp_path):
+    assert transform_parquet(model, src / "day=2", src.parent, **COLUMNS) == (1, 190, 0)
+    assert transform_parquet(model, src / "day=2", src.parent, **COLUMNS) == (0, 0, 1)
+
+
+def test_ids_in_a_column_of_the_name_of_the_codes_are_refused(tmp_path):
+    vectors = pa.array(X[:5].tolist())
+    (tmp_path / "src").mkdir()
+    pq.write_table(pa.table({"semantic_id": IDS[:5], "v": vectors}), tmp_path / "src/a.parquet")
+    with pytest.raises(ValueError, match=r"id_column='semantic_id' is the name .* rename"):
+        transform_parquet(
+            model, tmp_path / "src", tmp_path / "dst", id_column="semantic_id", vector_column="v"
+        )
+    assert not (tmp_path / "dst").exists()
+
+
+def spoiled(path):
+    """Overwrite the pages of a file, but not its footer."""
+    content = bytearray(path.read_bytes())
+    content[4:600] = bytes(596)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_text("no Parquet, but some text"),
+        lambda path: path.write_bytes(path.read_bytes()[:-50]),
+        spoiled,
+    ],
+    ids=["text", "cut", "pages"],
+)
+def test_a_damaged_source_is_named(src, tmp_path, damage):
+    damage(src / "day=2" / "a.parquet")
+    for call in (
+        lambda: transform_parquet(model, src, tmp_path / "dst", **COLUMNS),
+        lambda: fit_parquet(ResidualKMeans(2, 4), src, vector_column="v"),
+    ):
+        with pytest.raises(ValueError, match=r"day=2.a\.parquet is no Parquet file, or is damaged"):
+            call()
+    assert files_in(tmp_path / "dst") == ["a.parquet", "b.parquet"]
+
+
+def test_a_file_system_error_stays_one(src, tmp_path):
+    with (
+        pytest.raises(FileNotFoundError, match=r"gone\.parquet"),
+        _parquet._opened(src / "gone.parquet"),
+    ):
+        pass
+
+
+def test_a_number_beyond_float32_is_named_by_file_and_row(src, tmp_path):
+    rows = X[:80].astype(np.float64)
+    rows[70, 2] = -1e39
+    table = pa.table({"id": IDS[:80], "v": pa.array(rows.tolist())})
+    pq.write_table(table, src / "c.parquet")
+    for call in (
+        lambda: transform_parquet(model, src, tmp_path / "dst", **COLUMNS, batch_size=50),
+        lambda: fit_parquet(ResidualKMeans(2, 4), src, vector_column="v", batch_size=50),
+    ):
+        with pytest.raises(
+            ValueError, match=r"row 70 of .*c\.parquet has -1e\+39 in column 'v', .*float32"
+        ):
+            call()
 
 
 def test_a_kill_at_any_time_loses_and_doubles_nothing(src, tmp_path):
@@ -210,10 +353,10 @@ def test_weights_are_a_column(tmp_path):
 
 
 def test_files_without_rows_are_nothing_to_fit(tmp_path):
-    write(tmp_path / "a.parquet", slice(0, 0))
+    write(tmp_path / "src" / "a.parquet", slice(0, 0))
     with pytest.raises(ValueError, match="hold no rows"):
-        fit_parquet(ResidualKMeans(2, 4), tmp_path, vector_column="v")
-    assert transform_parquet(model, tmp_path, tmp_path / "dst", **COLUMNS) == (1, 0, 0)
+        fit_parquet(ResidualKMeans(2, 4), tmp_path / "src", vector_column="v")
+    assert transform_parquet(model, tmp_path / "src", tmp_path / "dst", **COLUMNS) == (1, 0, 0)
     with pytest.raises(TypeError, match="not Pipeline"):
         fit_parquet(make_pipeline(PCA(), ResidualKMeans()), tmp_path, vector_column="v")
 

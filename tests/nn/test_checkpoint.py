@@ -2,12 +2,19 @@
 
 import os
 import pickle
+from collections import OrderedDict
 
 import pytest
 import torch
 
 from sklearn_rqvae.exceptions import CheckpointError
-from sklearn_rqvae.nn import Decoder, PairInteractions, QuantizeForwardMode, RqVae
+from sklearn_rqvae.nn import (
+    Decoder,
+    PairInteractions,
+    QuantizeForwardMode,
+    RqVae,
+    convert_checkpoint,
+)
 
 
 def seeded(seed):
@@ -157,9 +164,72 @@ def test_a_cut_file_is_refused(tmp_path):
         RqVae.load_from_checkpoint(path)
 
 
+# An unpickler's stack can be empty, and the files of old versions of torch are cut in other ways.
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("load", [RqVae.load_from_checkpoint, convert_checkpoint])
+def test_any_damage_is_a_checkpoint_error_that_names_the_file(tmp_path, load, zipped):
+    path = tmp_path / "checkpoint.pt"
+    if load == convert_checkpoint:
+        layers = {
+            f"{part}.mlp_layers.1.{name}": torch.ones(shape)
+            for part in ("encoder", "decoder")
+            for name, shape in (("weight", (4, 4)), ("bias", (4,)))
+        }
+        content = {**layers, "rq.vq_layers.0.embedding.weight": torch.ones(3, 4)}
+    else:
+        small_model().save_checkpoint(path)
+        content = torch.load(path, weights_only=True)
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    whole = path.read_bytes()
+    load(path)
+    damaged = [b"\x80\x02.", *(whole[:end] for end in range(0, len(whole), len(whole) // 60))]
+    for position in torch.randint(len(whole), (60,), generator=seeded(0)).tolist():
+        damaged.append(whole[:position] + b"\xff" + whole[position + 1 :])
+    messages = []
+    for part in damaged:
+        path.write_bytes(part)
+        try:
+            load(path)
+        except CheckpointError as error:
+            messages.append(str(error))
+    assert len(messages) > 60  # all that are cut; a flipped weight may be read
+    assert all("checkpoint.pt" in message for message in messages)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_dtype_of_the_weights_is_kept(tmp_path, x, dtype):
+    model = small_model(linear_path=True).to(dtype).eval()
+    path = tmp_path / "checkpoint.pt"
+    model.save_checkpoint(path)
+    loaded = RqVae.load_from_checkpoint(path).eval()
+    for before, after in zip(model(x), loaded(x), strict=True):
+        assert after.dtype == before.dtype
+        assert torch.equal(before, after)
+
+
+def test_the_dtype_of_the_weights_is_kept_whatever_the_default_one(tmp_path, x):
+    model = small_model(linear_path=True).eval()
+    path = tmp_path / "checkpoint.pt"
+    model.save_checkpoint(path)
+    torch.set_default_dtype(torch.float64)
+    try:
+        loaded = RqVae.load_from_checkpoint(path).eval()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32}
+    assert torch.equal(loaded(x).reconstruction, model(x).reconstruction)
+
+
 def test_a_missing_file_is_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         RqVae.load_from_checkpoint(tmp_path / "none.pt")
+
+
+def ordered_with_metadata(metadata):
+    """Return weights with what torch keeps beside those of a module's state_dict."""
+    weights = OrderedDict()
+    weights._metadata = metadata
+    return weights
 
 
 @pytest.mark.parametrize(
@@ -167,10 +237,16 @@ def test_a_missing_file_is_a_missing_file(tmp_path):
     [
         ({"format": "something else"}, "isn't a saved RqVae"),
         ({"format_version": 99}, "format version 99.*update"),
+        ({"format_version": torch.ones(2)}, "format version tensor.*update"),
         ({"config": [1]}, "lacks its configuration"),
         ({"state": {"mean": 3.0}}, "entry 'mean' of type float"),
         ({"config": {"input_dim": 8, "unknown": 1}}, "doesn't fit RqVae.*unknown"),
         ({"config": {"input_dim": -8}}, "doesn't fit RqVae.*input_dim=-8"),
+        (
+            {"config": {"interactions": [1], "linear_path": True}},
+            r"doesn't fit .*interactions=\[1\]",
+        ),
+        ({"state": ordered_with_metadata(3)}, "doesn't fit RqVae"),
         ({"state": {}}, "doesn't fit RqVae.*Missing key"),
     ],
 )

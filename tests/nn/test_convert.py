@@ -206,12 +206,52 @@ def test_a_file_with_code_is_refused_and_not_run(tmp_path):
         ({"linear.weight": torch.zeros(2, 2)}, "neither the layout"),
         ({"state_dict": {"a": 1}}, "no dictionary of weights"),
         ([1, 2], "no dictionary of weights"),
+        ({1: torch.zeros(2, 2)}, "no dictionary of weights"),
     ],
 )
 def test_other_contents_are_named(tmp_path, content, message):
     torch.save(content, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match=message):
         convert_checkpoint(tmp_path / "other.pt")
+
+
+def test_a_missing_level_is_named(tmp_path):
+    state = LCRec(False).state_dict()
+    state["rq.vq_layers.2.embedding.weight"] = state.pop("rq.vq_layers.1.embedding.weight")
+    torch.save(state, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match=r"other\.pt' has codebooks of the levels \[0, 2\]"):
+        convert_checkpoint(tmp_path / "other.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("encoder.mlp_layers.2.running_mean", torch.zeros(3)),
+        ("encoder.mlp_layers.1.weight", torch.zeros(())),
+        ("rq.vq_layers.0.embedding.weight", torch.zeros(())),
+        ("rq.vq_layers.0.embedding.weight", torch.zeros(0, 4)),
+    ],
+)
+def test_weights_of_impossible_shapes_are_damage(tmp_path, name, value):
+    torch.save({**LCRec(True).state_dict(), name: value}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match=r"other\.pt"):
+        convert_checkpoint(tmp_path / "other.pt")
+
+
+def test_a_missing_file_is_no_damaged_one(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        convert_checkpoint(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_the_default_dtype_is_not_seen(tmp_path, batch_norm):
+    torch.save(LCRec(batch_norm).state_dict(), tmp_path / "weights.pt")
+    torch.set_default_dtype(torch.float64)
+    try:
+        converted = convert_checkpoint(tmp_path / "weights.pt")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {value.dtype for value in converted.state_dict().values()} == {torch.float32}
 
 
 def test_a_decoder_that_does_not_mirror_the_encoder_is_refused(tmp_path):

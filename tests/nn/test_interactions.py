@@ -1,5 +1,6 @@
 """PairInteractions: stored pairs add their vectors, others nothing; they can be saved."""
 
+import pytest
 import torch
 
 from sklearn_rqvae.nn import PairInteractions, RqVae
@@ -36,6 +37,31 @@ def test_the_decoder_adds_them_to_the_first_coordinates():
     torch.testing.assert_close(
         difference, torch.tensor([[3.0, 4, 5, 0, 0, 0]]), atol=1e-5, rtol=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [((-1, 3), "n_pairs=-1"), ((1.5, 3), "n_pairs=1.5"), ((2, 0), "dim=0"), ((2, 2.0), "dim=2.0")],
+)
+def test_bad_sizes_are_refused(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        PairInteractions([2, 3], *sizes)
+
+
+def test_vectors_longer_than_latents_are_refused_and_nothing_changes():
+    model = model_with_interactions()
+    before = model.decoder.interactions
+    with pytest.raises(ValueError, match=r"dim=7.*embed_dim=6"):
+        model.set_interactions(torch.tensor([0]), torch.ones(1, 7))
+    assert model.decoder.interactions is before
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_vectors_have_the_dtype_of_the_module(dtype):
+    model = model_with_interactions().to(dtype)
+    model.set_interactions(torch.tensor([0, 5]), torch.tensor([[1 / 3], [2 / 3]], dtype=dtype))
+    assert model.decoder.interactions.vectors[2].item() == torch.tensor(2 / 3, dtype=dtype).item()
+    assert model.decode(torch.tensor([[1, 2, 0]])).dtype == dtype
 
 
 def test_a_checkpoint_keeps_them(tmp_path):

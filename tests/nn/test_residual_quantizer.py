@@ -113,16 +113,23 @@ def test_noise_comes_from_the_generator_of_the_module():
 # Gradients
 
 
-@pytest.mark.parametrize("n_layers", [1, 2, 3, 9])
-@pytest.mark.parametrize("modes", ["ste", "sinkhorn", ["ste", "sinkhorn"]])
-def test_straight_through_passes_the_gradient_on_unchanged_whatever_the_levels(modes, n_layers):
+@given(
+    modes=st.lists(st.sampled_from(["ste", "sinkhorn"]), min_size=1, max_size=9),
+    n_dims=st.integers(1, 5),
+    scale=st.sampled_from([0.0, 1e-3, 1.0, 1e3]),
+    seed=st.integers(0, 1000),
+)
+@example(modes=["ste"] * 9, n_dims=4, scale=1.0, seed=0)
+@example(modes=["sinkhorn", "ste"], n_dims=1, scale=0.0, seed=0)
+def test_straight_through_has_the_identity_as_jacobian_whatever_the_levels(
+    modes, n_dims, scale, seed
+):
     # A straight-through step at each level multiplies it by the number of levels.
-    if isinstance(modes, list):
-        modes = (modes * n_layers)[:n_layers]
-    gradient = latents(seed=2)
-    assert torch.equal(
-        gradient_of_sum(quantizer_of(modes, n_layers), latents(), gradient), gradient
+    quantizer = quantizer_of(modes, len(modes), n_dims=n_dims, seed=seed)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda latent: quantizer(latent).quantized, scale * latents(3, n_dims, seed)
     )
+    assert torch.equal(jacobian.reshape(3 * n_dims, 3 * n_dims), torch.eye(3 * n_dims))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -264,8 +271,16 @@ def test_bad_sizes_and_modes_are_refused(arguments, message):
         ResidualQuantizer(*arguments)
 
 
+@pytest.mark.parametrize("shape", [(20, 2), (20, 4), (19, 3), (20,)])
+@pytest.mark.parametrize("training", [False, True])
+def test_codes_of_another_shape_are_refused(shape, training):
+    quantizer = quantizer_of("ste").train(training)
+    with pytest.raises(ValueError, match=r"codes have shape .*n_samples, n_layers\)=\(20, 3\)"):
+        quantizer(latents(20), codes=torch.zeros(shape, dtype=torch.int64))
+
+
 @pytest.mark.parametrize("name", ["temperature", "epsilon"])
-@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_bad_strengths_are_refused(name, value):
     with pytest.raises(ValueError, match=f"{name}={value}"):
         ResidualQuantizer(4, 4, 2, **{name: value})
@@ -311,6 +326,23 @@ def test_each_level_is_initialized_on_what_the_levels_before_leave():
         codes = nearest_codewords(residual, codebook)
         means = torch.stack([residual[codes == code].mean(0) for code in range(16)])
         assert ((means - codebook).norm() / codebook.norm()).item() < 0.2
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"codebook_normalize": True}, {"codebook_sim_vq": True}])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_initialization_is_that_of_float32_rounded(dtype, kwargs):
+    # Values that all dtypes have; weights of another dtype than the latents.
+    latent, weight = latents(300).to(torch.bfloat16), torch.rand(300, generator=seeded(2))
+    exact, rounded = quantizer_of("ste", **kwargs), quantizer_of("ste", **kwargs).to(dtype)
+    exact.initialize(latent.float(), weight, generator=seeded(3))
+    rounded.initialize(latent.to(dtype), weight, generator=seeded(3))
+    error = torch.finfo(dtype).eps if dtype != torch.float64 else 1e-5
+    first, other = exact.levels[0].codewords, rounded.levels[0].codewords
+    assert other.dtype == dtype
+    torch.testing.assert_close(other.float(), first, rtol=4 * error, atol=4 * error)
+    wanted = rounded.normalize(latent.to(dtype)).float()
+    left = wanted - rounded(latent.to(dtype)).quantized.float()
+    assert left.square().sum() < 0.2 * wanted.square().sum()
 
 
 def test_initialization_comes_from_the_given_generator_only():

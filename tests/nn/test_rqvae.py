@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
-from sklearn_rqvae._losses import relative_distortion
+from sklearn_rqvae import metrics
 from sklearn_rqvae.nn import Decoder, QuantizeForwardMode, RqVae
 from sklearn_rqvae.quantize._residual import residual_codes, sum_codewords
 
@@ -202,6 +202,15 @@ def test_integer_weights_are_repetitions(mode, seed):
         torch.testing.assert_close(part, other)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_batch_without_weight_has_no_loss_and_no_gradient(mode):
+    model = model_of(codebook_mode=mode, n_cat_features=2)
+    outputs = model(rows_of(), sample_weight=torch.zeros(40))
+    assert [part.item() for part in outputs[:5]] == [0.0] * 5
+    outputs.loss.backward()
+    assert not any(parameter.grad.any() for parameter in model.parameters())
+
+
 def test_decoder_and_codebook_gradients_are_those_of_finite_differences():
     model = model_of(codebook_mode="ste", n_cat_features=2).double()
     x = rows_of().double()
@@ -279,7 +288,7 @@ def test_first_codes_decode_better_the_more_there_are():
     model.initialize_codebooks(x)
     codes = model.get_semantic_ids(x)
     errors = [
-        relative_distortion(x, model.decode(codes[:, :n_levels]).detach()).item()
+        metrics.fraction_variance_unexplained(x, model.decode(codes[:, :n_levels]).detach())
         for n_levels in (1, 2, 3)
     ]
     assert errors[0] > errors[1] > errors[2]
@@ -293,6 +302,12 @@ def test_first_codes_decode_better_the_more_there_are():
 def test_codes_of_another_shape_are_refused(shape):
     with pytest.raises(ValueError, match=r"codes have shape .*n_layers=3"):
         model_of().decode(torch.zeros(shape, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("shape", [(5, 2), (5, 4), (6, 3)])
+def test_given_codes_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"codes have shape .*n_layers\)=\(5, 3\)"):
+        model_of()(rows_of(5), codes=torch.zeros(shape, dtype=torch.int64))
 
 
 def test_given_codes_are_taken():
@@ -388,7 +403,7 @@ def test_a_model_with_a_linear_path_starts_as_quantized_components():
     quantized = sum_codewords(codes, model.codebooks)
     torch.testing.assert_close(model.decode(codes), mean + 2 * quantized @ components)
     # All but one part of the error lies outside of the components.
-    assert float(relative_distortion(latent, quantized.detach())) < 0.02
+    assert metrics.fraction_variance_unexplained(latent.detach(), quantized.detach()) < 0.02
 
 
 def test_scaling_is_invisible_but_for_rounding():
@@ -496,6 +511,28 @@ def test_a_step_in_mixed_precision_stays_finite(mode):
     torch.testing.assert_close(loss, model(x).loss, rtol=0.05, atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_module_of_another_dtype_can_be_initialized_and_trained(dtype):
+    model, x = model_of(codebook_mode="ste", linear_path=True).to(dtype), rows_of()
+    model.initialize_codebooks(x, torch.ones(40))
+    for outputs in (model(x), model.autoencode(x)):
+        outputs.loss.backward()
+        assert {part.dtype for part in outputs} == {dtype, torch.int64}
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+def test_a_float32_module_stays_one_whatever_the_default_dtype():
+    model, x = model_of(linear_path=True, codebook_mode="ste"), rows_of()
+    torch.set_default_dtype(torch.float64)
+    try:
+        model.initialize_codebooks(x)
+        model.set_interactions(torch.tensor([0, 5]), torch.ones(2, 3, dtype=torch.float32))
+        parts = [*model(x), *model.autoencode(x), *model.state_dict().values()]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {part.dtype for part in parts} == {torch.float32, torch.int64}
+
+
 def test_no_rows_have_no_codes():
     assert model_of().get_semantic_ids(torch.empty(0, 8)).shape == (0, 3)
 
@@ -513,18 +550,28 @@ def test_rows_of_another_shape_are_refused(shape, method):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"input_dim": 0}, "input_dim=0 should be at least 1"),
+        ({"input_dim": 0}, "input_dim=0 should be an integer of at least 1"),
+        ({"input_dim": 8.0}, r"input_dim=8\.0"),
         ({"embed_dim": 0}, "embed_dim=0"),
+        ({"embed_dim": True}, "embed_dim=True"),
         ({"n_layers": 0}, "n_layers=0"),
-        ({"hidden_dims": [4, 0]}, "hidden_dims=0"),
-        ({"n_cat_features": 9}, "n_cat_features=9 should be between 0 and input_dim=8"),
+        ({"n_layers": "3"}, "n_layers='3'"),
+        ({"hidden_dims": [4, 0]}, r"hidden_dims=\[4, 0\] has the entry 0"),
+        ({"hidden_dims": [2.7]}, r"hidden_dims=\[2\.7\] has the entry 2\.7"),
+        ({"hidden_dims": "88"}, "hidden_dims='88' has the entry '8'"),
+        ({"hidden_dims": 16}, r"hidden_dims=16 should be a sequence .*\[16\]"),
+        ({"n_cat_features": 9}, "n_cat_features=9 should be .* between 0 and input_dim=8"),
         ({"n_cat_features": -1}, "n_cat_features=-1"),
+        ({"n_cat_features": 1.5}, r"n_cat_features=1\.5"),
         ({"commitment_weight": -0.1}, "commitment_weight=-0.1"),
         ({"codebook_weight": float("nan")}, "codebook_weight=nan"),
         ({"codebook_mode": "soft"}, "codebook_mode='soft'"),
         ({"codebook_size": [4, 4]}, "2 entries but n_layers=3"),
-        ({"gumbel_temperature": 0.0}, "temperature=0.0"),
-        ({"sinkhorn_epsilon": 0.0}, "epsilon=0.0"),
+        ({"gumbel_temperature": 0.0}, r"^gumbel_temperature=0\.0"),
+        ({"sinkhorn_epsilon": float("inf")}, "^sinkhorn_epsilon=inf"),
+        ({"interactions": {"n_pairs": 1, "dim": 2}}, "linear_path=False"),
+        ({"linear_path": True, "interactions": {"n_pairs": 1, "dim": 5}}, "dim=5.*embed_dim=4"),
+        ({"linear_path": True, "interactions": {"n_pairs": 1}}, "n_pairs and dim"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
@@ -612,6 +659,33 @@ def test_gradients_of_the_functional_form_are_those_of_backward(mode):
     module(x).loss.backward()
     for name, value in module.named_parameters():
         torch.testing.assert_close(found[name], value.grad)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_mapped_over_modules_and_batches_it_does_what_each_module_does(training):
+    # More rows than are searched at a time.
+    models = [
+        RqVae(8, 4, (6,), [8, 4], n_layers=2, codebook_mode="ste", generator=seeded(i)).train(
+            training
+        )
+        for i in range(3)
+    ]
+    x = torch.randn(3, 1100, 8, generator=seeded(7))
+    parameters, buffers = torch.func.stack_module_state(models)
+
+    def outputs(parameters, buffers, x):
+        return tuple(torch.func.functional_call(models[0], (parameters, buffers), (x,)))
+
+    found = torch.func.vmap(outputs)(parameters, buffers, x)
+    expected = [torch.stack(parts) for parts in zip(*map(RqVae.__call__, models, x), strict=True)]
+    for value, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(value, other)
+
+
+def test_semantic_ids_can_be_mapped_over_batches():
+    model, x = model_of(), torch.randn(3, 5, 8, generator=seeded(7))
+    found = torch.func.vmap(model.get_semantic_ids)(x)
+    assert torch.equal(found, torch.stack([model.get_semantic_ids(rows) for rows in x]))
 
 
 def test_dead_codes_are_reset_by_rows():

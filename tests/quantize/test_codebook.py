@@ -85,3 +85,9 @@ def test_all_state_is_in_the_state_dict():
     other.load_state_dict(codebook.state_dict())
     assert torch.equal(other.codewords, codebook.codewords)
     assert torch.equal(other.usage, codebook.usage)
+
+
+def test_a_batch_without_weight_counts_nothing():
+    codebook = Codebook(3, 2)
+    codebook.count(torch.tensor([0, 1]), torch.zeros(2))
+    assert codebook.usage.tolist() == [0, 0, 0]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
@@ -32,6 +32,8 @@ def test_a_case_worked_by_hand():
 
 
 @given(seed=st.integers(0, 200))
+@example(seed=6)  # a row ends with its sixth choice
+@example(seed=162)  # 17 of 30 rows move
 def test_nobody_would_rather_have_what_another_has_with_less_regret(seed):
     """The law of a stable matching, row by row and candidate by candidate."""
     keys, errors, weight = market(seed)
@@ -52,6 +54,7 @@ def next_cost(errors, column):
 
 
 @given(seed=st.integers(0, 200))
+@example(seed=17)  # dearest of all, 1.21 times the least cost
 def test_rows_with_enough_candidates_all_get_their_own_at_nearly_the_least_cost(seed):
     keys, errors, _ = market(seed, n_rows=20, n_candidates=20, n_keys=40)
     choice = distinct_choices(keys, errors, torch.ones(20), max_cost=2.0)
@@ -83,6 +86,7 @@ def test_a_heavier_row_keeps_what_both_want():
 
 
 @given(seed=st.integers(0, 50))
+@example(seed=6)  # a row ends with its sixth choice
 def test_the_order_of_rows_and_candidates_does_not_matter(seed):
     keys, errors, weight = market(seed)
     rng = np.random.default_rng(seed)

@@ -3,13 +3,15 @@
 import itertools
 
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sklearn_rqvae.quantize._pairs import PairKeys, find
 
 
 @given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4))
+@example(sizes=[4])
+@example(sizes=[1, 4, 1, 3])
 def test_every_pair_of_codes_has_its_own_key(sizes):
     codes = torch.tensor(list(itertools.product(*[range(size) for size in sizes])))
     pair_keys = PairKeys(sizes)
@@ -26,6 +28,8 @@ def test_every_pair_of_codes_has_its_own_key(sizes):
 
 
 @given(n_levels=st.integers(1, 4))
+@example(n_levels=1)
+@example(n_levels=3)
 def test_a_prefix_of_the_codes_has_the_first_columns(n_levels):
     pair_keys = PairKeys([5, 4, 3, 2])
     codes = torch.tensor([[4, 3, 2, 1], [0, 1, 2, 0]])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sklearn_rqvae.semantic_id._keys import KeyLayout
@@ -20,7 +20,16 @@ def layouts(draw):
     return sizes, np.array(codes, dtype=np.int64)
 
 
+# All 64 bits in use, and a level more, of one codeword or of two.
+FULL = ([2**32, 2**32], np.array([[2**32 - 1, 2**32 - 1], [2**32 - 1, 0], [0, 2**32 - 1]]))
+FULL_AND_ONE = ([*FULL[0], 1], np.pad(FULL[1], ((0, 0), (0, 1))))
+OVERFULL = ([*FULL[0], 2], np.column_stack([FULL[1], [1, 0, 1]]))
+
+
 @given(layouts())
+@example(FULL)
+@example(FULL_AND_ONE)
+@example(OVERFULL)
 def test_keys_round_trip_and_sort_as_tuples(case):
     sizes, codes = case
     layout = KeyLayout(sizes)
@@ -33,13 +42,17 @@ def test_keys_round_trip_and_sort_as_tuples(case):
     assert by_key == sorted(codes.tolist())
 
 
-@given(layouts(), st.data())
-def test_bounds_enclose_exactly_the_ids_with_a_prefix(case, data):
+@given(layouts(), st.integers(0, 9), st.integers(0, 11))
+@example(FULL, 2, 0)
+@example(FULL, 0, 0)
+@example(OVERFULL, 3, 0)
+@example(OVERFULL, 2, 1)
+def test_bounds_enclose_exactly_the_ids_with_a_prefix(case, depth, row):
     sizes, codes = case
     layout = KeyLayout(sizes)
     keys = layout.pack(list(codes.T))
-    depth = data.draw(st.integers(0, len(sizes)))
-    prefix = codes[data.draw(st.integers(0, len(codes) - 1)), :depth].tolist()
+    depth = min(depth, len(sizes))
+    prefix = codes[row % len(codes), :depth].tolist()
     low, high = layout.bounds(prefix)
     inside = [low <= key <= high for key in keys.tolist()]
     assert inside == [row[:depth] == prefix for row in codes.tolist()]

@@ -32,6 +32,7 @@ def test_children_equal_those_of_a_set_of_ids(ids):
 
 
 @given(IDS, st.integers(0, 10**6))
+@example([(3, 3, 3, 3), (3, 3, 3, 3), (0, 0, 0, 0)], 11)  # asks for (0, 3) too
 def test_masks_of_a_batch_equal_children_one_by_one(ids, seed):
     trie = SemanticIDTrie(ids, [5] * len(ids[0]))
     rng = np.random.default_rng(seed)

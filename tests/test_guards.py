@@ -1,0 +1,71 @@
+"""Calls are computed in single precision, and a fit that fails leaves the estimator as it was."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sklearn_rqvae import ResidualKMeans, RQVAETransformer
+
+SETTINGS = {"codebook_size": 16, "n_layers": 3, "random_state": 0}
+X = np.random.default_rng(0).normal(size=(400, 24)).astype(np.float32)
+ESTIMATORS = pytest.mark.parametrize(
+    "estimator",
+    [
+        RQVAETransformer(**SETTINGS),
+        RQVAETransformer(**SETTINGS, codebook_mode="STE", hidden_dims=[32], max_epochs=1),
+        ResidualKMeans(**SETTINGS),
+    ],
+    ids=["closed form", "gradients", "k-means"],
+)
+
+
+@ESTIMATORS
+def test_the_callers_precision_changes_nothing(estimator):
+    fitted = estimator.fit(X)
+    codes, score = fitted.transform(X), fitted.score(X)
+    loaded = pickle.loads(pickle.dumps(fitted))  # builds its module at the first call
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_array_equal(loaded.transform(X), codes)
+        np.testing.assert_array_equal(estimator.fit(X).transform(X), codes)
+    np.testing.assert_array_equal(loaded.transform(X), codes)
+    assert loaded.score(X) == score
+
+
+def test_a_module_built_in_inference_mode_can_be_trained():
+    loaded = pickle.loads(pickle.dumps(RQVAETransformer(**SETTINGS).fit(X)))
+    with torch.inference_mode():
+        loaded.transform(X)
+    latent = loaded.net_.requires_grad_(True).encode(torch.from_numpy(X).requires_grad_())
+    latent.sum().backward()
+
+
+@ESTIMATORS
+def test_a_fit_that_fails_changes_nothing(estimator, monkeypatch):
+    frame = pd.DataFrame(X, columns=[f"x{column}" for column in range(24)])
+    fitted = estimator.fit(frame)
+    before, codes = dict(vars(fitted)), fitted.transform(frame)
+    fitted.set_params(codebook_size=[8])
+    with pytest.raises(ValueError, match="codebook_size"):
+        fitted.fit(X[:, :5])
+    fitted.set_params(codebook_size=16)
+    assert vars(fitted) == before
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sklearn_rqvae._architecture.principal_axes", interrupt)
+    monkeypatch.setattr("sklearn_rqvae._residual_kmeans.fit_codebooks", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fitted.fit(frame.rename(columns={"x0": "other"}))
+    assert fitted.feature_names_in_[0] == "x0"
+    np.testing.assert_array_equal(fitted.transform(frame), codes)
+
+
+def test_an_unfitted_estimator_stays_unfitted():
+    estimator = RQVAETransformer(codebook_size=[8])
+    with pytest.raises(ValueError, match="codebook_size"):
+        estimator.fit(X)
+    assert not hasattr(estimator, "n_features_in_")
