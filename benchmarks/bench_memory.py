@@ -39,9 +39,12 @@ CASES = {
     "fit-256": 1024,
     "fit-768": 1024,
     "kmeans-64": 1024,
+    "gradients-768": 1024,
     "transform-parquet": 600,
     "fit-parquet": 1024,
 }
+
+FITTED = ("fit", "kmeans", "gradients")
 
 
 def peak_mib():
@@ -113,9 +116,14 @@ def run_case(case, folder, scale):
         X = np.load(folder / f"rows-{n_rows}-{kind}.npy", mmap_mode="r")
         model = RQVAETransformer.load(folder / "model")
         getattr(model, task)(X)
-    elif task in ("fit", "kmeans") and kind != "parquet":
+    elif task in FITTED and kind != "parquet":
         X = np.load(folder / f"fit-{int(FIT_BYTES * scale)}-{kind}.npy", mmap_mode="r")
-        (RQVAETransformer if task == "fit" else ResidualKMeans)(random_state=0).fit(X)
+        model = {
+            "fit": RQVAETransformer(random_state=0),
+            "kmeans": ResidualKMeans(random_state=0),
+            "gradients": RQVAETransformer(codebook_mode="STE", max_epochs=1, random_state=0),
+        }[task]
+        model.fit(X)
     elif task == "transform":
         X = np.empty((n_rows, 0))
         with tempfile.TemporaryDirectory(dir=folder) as target:
@@ -147,7 +155,7 @@ def prepare(case, folder, scale):
         RQVAETransformer(random_state=0).fit(rows).save(model)
     if kind == "parquet":
         write_parquet(folder / f"parquet-{n_rows}", n_rows, N_FEATURES)
-    elif task in ("fit", "kmeans"):
+    elif task in FITTED:
         n_bytes = int(FIT_BYTES * scale)
         n_features = int(kind)
         path = folder / f"fit-{n_bytes}-{kind}.npy"

@@ -34,7 +34,8 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
     codebooks_ : list of ndarray of shape (codebook_size, embed_dim)
         The codewords of each level.
     code_usage_ : list of ndarray of shape (codebook_size,)
-        Total weight of the distinct training rows with each code, at each level.
+        Total weight of the distinct training rows with each code, at each level, in units of their
+        mean weight.
     n_features_in_ : int
         Number of features seen in `fit`.
     """

@@ -167,7 +167,8 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     codebooks_ : list of ndarray of shape (codebook_size, embed_dim)
         The codewords of each level.
     code_usage_ : list of ndarray of shape (codebook_size,)
-        Total weight of the distinct training rows with each code, at each level.
+        Total weight of the distinct training rows with each code, at each level, in units of their
+        mean weight.
     history_ : list of dict
         What was recorded of each epoch of gradient training, as plain numbers: losses, distortion,
         learning rate, and lists of each level's utilization and perplexity.

@@ -63,18 +63,20 @@ class TensorBatches:
         n_rows = len(next(iter(self.tensors.values())))
         return -(-n_rows // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], Tensor]]:
+    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], tuple[Tensor, int]]]:
         rows = next(iter(self.tensors.values()))
         if self.generator is None:
             order = torch.arange(len(rows))
         else:
             device = self.generator.device
             order = torch.randperm(len(rows), generator=self.generator, device=device)
+        whole = torch.ones(())
         for batch in order.to(rows.device).split(self.batch_size):
             if self.parallel is None:
-                yield self._cut(batch), torch.tensor([1.0, len(batch)])
+                yield self._cut(batch), (whole, len(batch))
             else:
-                yield self._part(batch, self.parallel)
+                part, share = self._part(batch, self.parallel)
+                yield part, (share, len(batch))
 
     def _cut(self, batch: Tensor) -> dict[str, Tensor]:
         return {name: tensor[batch] for name, tensor in self.tensors.items()}
@@ -84,8 +86,7 @@ class TensorBatches:
         weight = self.tensors["sample_weight"]
         share = weight[part].sum() / weight[batch].sum()
         # A process for which no row is left takes the first one, with no weight.
-        cut = self._cut(part if len(part) else batch[:1])
-        return cut, torch.stack([share, share.new_tensor(len(batch))])
+        return self._cut(part if len(part) else batch[:1]), share
 
 
 class ModuleLoss:

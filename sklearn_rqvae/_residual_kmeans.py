@@ -61,7 +61,8 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
     codebooks_ : list of ndarray of shape (codebook_size, n_features), dtype=float32
         Codewords of each level.
     code_usage_ : list of ndarray of shape (codebook_size,)
-        Total weight of the distinct training rows with each code, at each level.
+        Total weight of the distinct training rows with each code, at each level, in units of their
+        mean weight.
     mean_ : ndarray of shape (n_features,), dtype=float32
         Weighted mean of the training rows.
     n_features_in_ : int

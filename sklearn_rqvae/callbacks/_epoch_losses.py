@@ -41,7 +41,7 @@ class EpochLosses(Callback):
             return
         output = kwargs["y_pred"]
         # Of the whole batch, also where each process has a part: all write the same history.
-        n_rows = int(batch[1][1])
+        n_rows = batch[1][1]
         net.history.record_batch("train_batch_size", n_rows)
         parts = [getattr(output, name).detach().reshape(()) for name in self.names]
         self.lr_ = float(net.optimizer_.param_groups[0]["lr"])

@@ -53,7 +53,7 @@ def test_means_are_over_rows_and_of_training_only():
     callback = EpochLosses(["part"])
     callback.on_epoch_begin(net)
     for n_rows, value, training in ((3, 1.0, True), (1, 5.0, True), (9, 100.0, False)):
-        batch = {"x": torch.zeros(n_rows, 2)}, torch.tensor([1.0, n_rows])
+        batch = {"x": torch.zeros(n_rows, 2)}, (torch.ones(()), n_rows)
         output = SimpleNamespace(part=torch.tensor(value))
         callback.on_batch_end(net, batch=batch, training=training, y_pred=output)
     callback.on_epoch_end(net)

@@ -24,7 +24,7 @@ def counted(batches, weights, share=1.0):
     for codes, weight in zip(batches, weights, strict=True):
         batch = (
             {"x": None, "sample_weight": torch.tensor(weight)},
-            torch.tensor([share, len(codes)]),
+            (torch.tensor(share), len(codes)),
         )
         output = SimpleNamespace(codes=torch.tensor(codes))
         callback.on_batch_end(net, batch=batch, training=True, y_pred=output)
