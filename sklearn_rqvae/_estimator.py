@@ -569,7 +569,9 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
             or shapes != [(size, plan["embed_dim"]) for size in plan["codebook_size"]]
         ):
             raise ValueError(f"layers of {widths} have parts of {stored}, codebooks of {shapes}")
-        self._search()  # loads all weights
+        # Not on the parameter's device, which another machine may lack.
+        module = build_module(self.module, plan, torch.Generator())
+        module.load_state_dict(_tensors(self.state_))
 
     def _architecture(self, n_features: int) -> dict[str, Any]:
         """Return the module's constructor arguments as plain values."""

@@ -100,3 +100,15 @@ def test_codebooks_of_another_width_are_refused(tmp_path):
     model.save(tmp_path / "model")
     with pytest.raises(CheckpointError, match="rows of 6 features"):
         ResidualKMeans.load(tmp_path / "model")
+
+
+def test_a_model_of_a_device_that_is_not_here_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    X = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
+    model = RQVAETransformer(codebook_size=4, device="cpu", random_state=0).fit(X)
+    codes = model.transform(X)
+    model.set_params(device="cuda").save(tmp_path / "model")
+    loaded = RQVAETransformer.load(tmp_path / "model")
+    with pytest.raises(ValueError, match="device='cuda' isn't available"):
+        loaded.transform(X)
+    np.testing.assert_array_equal(loaded.set_params(device="cpu").transform(X), codes)
