@@ -89,7 +89,7 @@ def shrink_codebooks(
     *,
     sample_weight: Tensor | None = None,
     row: Tensor | None = None,
-    strength: float = 0.5,
+    strength: float = 1.0,
 ) -> list[Tensor]:
     r"""Refit the codewords with a ridge toward zero, stronger in coordinates that carry more noise.
 
@@ -111,9 +111,8 @@ def shrink_codebooks(
     row : Tensor of int64, default=None
         Row of `x` that each entry of `codes` and `sample_weight` belongs to, where they are not
         one for each row.
-    strength : float, default=0.5
-        Factor on the ridge. Less than one, since the rows themselves are to be reconstructed as
-        well as new ones.
+    strength : float, default=1.0
+        Factor on the ridge.
 
     Returns
     -------

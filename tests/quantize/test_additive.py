@@ -107,6 +107,21 @@ def test_weights_move_the_codewords_to_the_heavy_rows():
     assert error(x[heavy], weighted) < 0.8 * error(x[heavy], plain)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_shrinkage_trades_the_rows_for_new_ones(seed):
+    draws = generator(seed)
+    sums = torch.randn(5, 1, 48, generator=draws) + torch.randn(5, 48, generator=draws)
+    noisy = sums.flatten(0, 1).repeat(16, 1) + torch.randn(400, 48, generator=draws)
+    x, new_rows = noisy.split(200)  # 4 rows for each codeword
+    fits = [
+        fit_codebooks(x, [25, 25], shrinkage=shrinkage, generator=generator(seed))
+        for shrinkage in (0.0, 1.0, 4.0)
+    ]
+    on_rows, on_new_rows = zip(*((error(x, f), error(new_rows, f)) for f in fits), strict=True)
+    assert on_rows[0] < on_rows[1] < on_rows[2]
+    assert on_new_rows[0] > on_new_rows[1] > on_new_rows[2]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("catalog", "most"), [("beauty", (0.380, 0.442)), ("scientific", (0.325, 0.510))]
