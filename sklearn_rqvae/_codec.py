@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,9 +18,12 @@ from sklearn_rqvae._guards import single_precision
 from sklearn_rqvae._health import warn_of_collapse
 from sklearn_rqvae._persistence import read_state, write_state
 from sklearn_rqvae._row_source import RowSource, blocks_of, validated_rows, validated_weight
+from sklearn_rqvae._threads import in_threads
 from sklearn_rqvae._validation import as_array, check_codes
 
 __all__ = ["SemanticIDMixin"]
+
+Result = TypeVar("Result")
 
 
 class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
@@ -53,6 +56,10 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         """Return rows, of shape (n_samples, n_features), from checked codes of the first levels."""
 
     @abstractmethod
+    def _n_threads(self) -> int:
+        """Get ready to encode and decode on several threads, and return how many."""
+
+    @abstractmethod
     def _check_shapes(self) -> None:
         """Raise an error if what a file says was learned doesn't fit together."""
 
@@ -80,8 +87,8 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         """
         source = self._row_source(X)
         codes = np.empty((len(source), len(self.codebooks_)), dtype=np.int64)
-        for rows, block in source.blocks():
-            codes[rows] = self._encode(block)
+        for rows, some_codes in self._map_blocks(self._encode, source):
+            codes[rows] = some_codes
         return codes
 
     @single_precision()
@@ -110,8 +117,14 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         if codes.ndim != 2 or not len(codes):
             check_codes(codes, sizes)  # says what is wrong
         reconstruction = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
-        for rows in blocks_of(len(codes), self.n_features_in_):
+
+        def decode(rows: slice) -> None:
             reconstruction[rows] = self._decode(check_codes(codes[rows], sizes))
+
+        n_threads = self._n_threads()
+        parts = list(blocks_of(len(codes), self.n_features_in_, n_threads))
+        for _ in in_threads(decode, parts, n_threads):
+            pass
         return reconstruction
 
     @single_precision()
@@ -168,13 +181,16 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         score : float
             Mean over rows and features, in squared units of the input, with a minus sign.
         """
+
+        def squared_errors(block: NDArray[np.float32]) -> NDArray[np.float64]:
+            difference = block - self._decode(self._encode(block))
+            return np.square(difference, out=difference).mean(1, dtype=np.float64)
+
         source = self._row_source(X)
         weight = validated_weight(sample_weight, source)
         total = 0.0
-        for rows, block in source.blocks():
-            difference = block - self._decode(self._encode(block))
-            errors = np.square(difference, out=difference).mean(1, dtype=np.float64)
-            total += errors.sum() if weight is None else errors @ weight[rows]
+        for rows, errors in self._map_blocks(squared_errors, source):
+            total += float(errors.sum() if weight is None else errors @ weight[rows])
         return -float(total / (len(source) if weight is None else weight.sum()))
 
     def save(self, path: str | os.PathLike) -> None:
@@ -252,6 +268,20 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         ]
         n_distinct_ids = len(np.unique(codes, axis=0))
         warn_of_collapse(self.code_usage_, len(codes), n_distinct_ids, closed_form)
+
+    def _map_blocks(
+        self, work: Callable[[NDArray[np.float32]], Result], source: RowSource
+    ) -> Iterator[tuple[slice, Result]]:
+        """Yield blocks of rows in order, and what `work` returns for each."""
+        n_threads = self._n_threads()
+        parts = list(blocks_of(len(source), source.shape[1], n_threads))
+
+        def read_and_work(rows: slice) -> Result:
+            result = work(source.read(rows))
+            source.give_back()
+            return result
+
+        return zip(parts, in_threads(read_and_work, parts, n_threads), strict=True)
 
     def _row_source(self, X: Any) -> RowSource:
         check_is_fitted(self)

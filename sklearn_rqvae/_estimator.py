@@ -526,6 +526,9 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     def _module(self) -> Any:
         return self._search().module
 
+    def _n_threads(self) -> int:
+        return torch.get_num_threads() if self._module().mean.device.type == "cpu" else 1
+
     def _chunks(self, X: NDArray[Any]) -> Iterator[torch.Tensor]:
         """Yield a few rows at a time, on the device; read-only ones are copied, as torch wants."""
         device = self._module().mean.device

@@ -198,6 +198,9 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         """Return how many distinct rows a fit takes into account."""
         return closed_form_rows(check_codebook_size(self.codebook_size, self.n_layers))
 
+    def _n_threads(self) -> int:
+        return torch.get_num_threads()
+
     def _encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
         found = [codes[:, 0].numpy() for _, codes in self._searched(X, self.n_beams)]
         return np.concatenate(found)

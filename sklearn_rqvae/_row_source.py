@@ -18,6 +18,8 @@ __all__ = ["RowSource", "blocks_of", "validated_rows", "validated_weight"]
 _BLOCK_FLOATS = 2**20
 # Blocks are a multiple of this many rows, so that whole steps of inference fit in.
 _BLOCK_MULTIPLE = 256
+# Threads that share the memory of one block; more of them take more.
+_MOST_SHARES = 4
 # Rows gathered from a memory map before its pages are given back. Each may bring 64 KiB with it,
 # since the kernel maps neighboring pages that it has cached.
 _GATHERED_ROWS = 256
@@ -63,13 +65,17 @@ class RowSource:
             If a row holds NaN, infinity, or what is too large for float32.
         """
         for rows in blocks_of(len(self), self.shape[1]):
-            block = self.array[rows]
-            if self.estimator is not None:
-                block = check_array(
-                    block, dtype=np.float32, order="C", estimator=self.estimator, input_name="X"
-                )
-            yield rows, np.ascontiguousarray(block, dtype=np.float32)
-            self._give_back()
+            yield rows, self.read(rows)
+            self.give_back()
+
+    def read(self, rows: slice) -> NDArray[np.float32]:
+        """Return consecutive rows as `blocks` does."""
+        block = self.array[rows]
+        if self.estimator is not None:
+            block = check_array(
+                block, dtype=np.float32, order="C", estimator=self.estimator, input_name="X"
+            )
+        return np.ascontiguousarray(block, dtype=np.float32)
 
     def take(self, index: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return the rows at some positions, in float32 but not checked."""
@@ -80,10 +86,10 @@ class RowSource:
         for start in range(0, len(index), _GATHERED_ROWS):
             part = forward[start : start + _GATHERED_ROWS]
             gathered[part] = self.array[index[part]]
-            self._give_back()
+            self.give_back()
         return gathered
 
-    def _give_back(self) -> None:
+    def give_back(self) -> None:
         """Drop a memory map's pages from this process; the file, or its cache, still has them."""
         if self._mapping is not None:
             self._mapping.madvise(mmap.MADV_DONTNEED)
@@ -162,9 +168,17 @@ def validated_weight(
     return weight
 
 
-def blocks_of(n_samples: int, n_features: int) -> Iterator[slice]:
-    """Yield the consecutive blocks that rows of this length are handled in."""
+def blocks_of(n_samples: int, n_features: int, n_threads: int = 1) -> Iterator[slice]:
+    """Yield the consecutive blocks that rows of this length are handled in.
+
+    Several threads get smaller blocks, equally many each.
+    """
     size = _block_rows(n_features)
+    if n_threads > 1:
+        size = max(size // min(n_threads, _MOST_SHARES), 1)
+        n_rounds = -(-n_samples // (size * n_threads))
+        size = -(-n_samples // (n_rounds * n_threads))
+        size += -size % _BLOCK_MULTIPLE
     for start in range(0, n_samples, size):
         yield slice(start, min(start + size, n_samples))
 

@@ -5,7 +5,7 @@ import sys
 import zipfile
 from email.parser import Parser
 
-CORE = {"torch", "scikit-learn", "numpy", "scipy", "joblib", "skorch"}
+CORE = {"torch", "scikit-learn", "numpy", "scipy", "joblib", "threadpoolctl", "skorch"}
 
 
 def main(path: str) -> None:

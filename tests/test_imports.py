@@ -25,6 +25,7 @@ FLOORS = [
         "_distinct_rows",
         "_equal_rows",
         "_row_source",
+        "_threads",
         "_compat",
         "_files",
         "_optional",
