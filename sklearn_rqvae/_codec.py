@@ -87,8 +87,12 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         """
         source = self._row_source(X)
         codes = np.empty((len(source), len(self.codebooks_)), dtype=np.int64)
-        for rows, some_codes in self._map_blocks(self._encode, source):
-            codes[rows] = some_codes
+
+        def encode(rows: slice, block: NDArray[np.float32]) -> None:
+            codes[rows] = self._encode(block)
+
+        for _ in self._map_blocks(encode, source):
+            pass
         return codes
 
     @single_precision()
@@ -182,15 +186,15 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
             Mean over rows and features, in squared units of the input, with a minus sign.
         """
 
-        def squared_errors(block: NDArray[np.float32]) -> NDArray[np.float64]:
-            difference = block - self._decode(self._encode(block))
-            return np.square(difference, out=difference).mean(1, dtype=np.float64)
-
         source = self._row_source(X)
         weight = validated_weight(sample_weight, source)
-        total = 0.0
-        for rows, errors in self._map_blocks(squared_errors, source):
-            total += float(errors.sum() if weight is None else errors @ weight[rows])
+
+        def summed_errors(rows: slice, block: NDArray[np.float32]) -> float:
+            difference = block - self._decode(self._encode(block))
+            errors = np.square(difference, out=difference).mean(1, dtype=np.float64)
+            return float(errors.sum() if weight is None else errors @ weight[rows])
+
+        total = sum(self._map_blocks(summed_errors, source))
         return -float(total / (len(source) if weight is None else weight.sum()))
 
     def save(self, path: str | os.PathLike) -> None:
@@ -270,18 +274,18 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         warn_of_collapse(self.code_usage_, len(codes), n_distinct_ids, closed_form)
 
     def _map_blocks(
-        self, work: Callable[[NDArray[np.float32]], Result], source: RowSource
-    ) -> Iterator[tuple[slice, Result]]:
-        """Yield blocks of rows in order, and what `work` returns for each."""
-        n_threads = self._n_threads()
-        parts = list(blocks_of(len(source), source.shape[1], n_threads))
+        self, work: Callable[[slice, NDArray[np.float32]], Result], source: RowSource
+    ) -> Iterator[Result]:
+        """Yield what `work` returns for the position and the rows of each block, in order."""
 
         def read_and_work(rows: slice) -> Result:
-            result = work(source.read(rows))
+            result = work(rows, source.read(rows))
             source.give_back()
             return result
 
-        return zip(parts, in_threads(read_and_work, parts, n_threads), strict=True)
+        n_threads = self._n_threads()
+        parts = list(blocks_of(len(source), source.shape[1], n_threads))
+        return in_threads(read_and_work, parts, n_threads)
 
     def _row_source(self, X: Any) -> RowSource:
         check_is_fitted(self)

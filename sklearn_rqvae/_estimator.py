@@ -48,7 +48,7 @@ TRUSTED_TYPES = [
 """Names to pass to :func:`skops.io.load` as ``trusted``: fitted estimators hold no others."""
 
 # Rows encoded or decoded at a time: bounds the memory.
-_CHUNK_ROWS = 1024
+_CHUNK_ROWS = 512
 
 # The specification's sizes, for the plain architecture.
 _EMBED_DIM = 32
