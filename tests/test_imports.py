@@ -128,4 +128,5 @@ def test_installed_metadata_requires_the_documented_core():
         for line in metadata.requires("sklearn-rqvae")
         if "extra ==" not in line
     }
-    assert required == {"torch", "scikit-learn", "numpy", "scipy", "joblib", "skorch"}
+    core = {"torch", "scikit-learn", "numpy", "scipy", "joblib", "threadpoolctl", "skorch"}
+    assert required == core
