@@ -24,7 +24,7 @@ _MAX_SIZE = 6
 # what the codewords give up, and held-out error falls (Amazon Scientific: by 2 % with 3 x 256 codes
 # beside the best strength for codewords alone, by 6 % with 8 x 256).
 _SHRINKAGE_BELOW_PAIRS = 4.0
-_SHRINKAGE_BEFORE_TRAINING = 0.5
+_SHRINKAGE_WITHOUT_PAIRS = 0.5
 
 # Rows whose squares or latents are computed at a time.
 _BLOCK_ROWS = 4096
@@ -124,6 +124,9 @@ def _start_linear_path(
         for x, z in zip(rows.x.split(_BLOCK_ROWS), latent.split(_BLOCK_ROWS), strict=True):
             z.copy_(module.encoder(module._standardize(x)))
     sizes = [len(codebook) for codebook in module.codebooks]
+    rest = sum(sizes) * (module.embed_dim + 1) + axes.numel() + 4 * module.input_dim
+    max_floats = min(_MAX_SIZE * sum(sizes) * module.input_dim - rest, rows.x.numel() // 2)
+    with_pairs = interactions and module.n_layers > 1 and max_floats > 0
     with stage("codebooks"):
         if module.codebook_normalize:
             # Least squares would move first codewords off their common length.
@@ -133,12 +136,10 @@ def _start_linear_path(
             latent,
             sizes,
             sample_weight=rows.weight,
-            shrinkage=_SHRINKAGE_BELOW_PAIRS if interactions else _SHRINKAGE_BEFORE_TRAINING,
+            shrinkage=_SHRINKAGE_BELOW_PAIRS if with_pairs else _SHRINKAGE_WITHOUT_PAIRS,
             generator=generator,
         )
-    rest = sum(sizes) * (module.embed_dim + 1) + axes.numel() + 4 * module.input_dim
-    max_floats = min(_MAX_SIZE * sum(sizes) * module.input_dim - rest, rows.x.numel() // 2)
-    if interactions and module.n_layers > 1 and max_floats > 0:
+    if with_pairs:
         with stage("interactions"):
             fitted = fit_interactions(
                 latent, codebooks, max_floats=max_floats, sample_weight=rows.weight

@@ -185,7 +185,6 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         score : float
             Mean over rows and features, in squared units of the input, with a minus sign.
         """
-
         source = self._row_source(X)
         weight = validated_weight(sample_weight, source)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_rqvae import RQVAETransformer
+from sklearn_rqvae import ResidualKMeans, RQVAETransformer
 from sklearn_rqvae.nn import RqVae
 
 SETTINGS = {"codebook_size": 16, "n_layers": 3, "random_state": 0}
@@ -100,3 +100,12 @@ def test_modes_may_come_in_an_array():
         for given in (modes, np.array(modes))
     )
     assert one == other
+
+
+def test_codewords_are_shrunk_strongly_only_where_pairs_make_up_for_it():
+    X = np.random.default_rng(0).normal(size=(300, 12)).astype(np.float32)
+    alone, additive = (
+        estimator.set_params(n_layers=1, codebook_size=32, random_state=0).fit(X)
+        for estimator in (RQVAETransformer(), ResidualKMeans())
+    )
+    assert alone.score(X) > additive.score(X)  # half its shrinkage

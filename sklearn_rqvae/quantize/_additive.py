@@ -161,8 +161,8 @@ def shrink_to_generalize(
     """Shrink codewords in the coordinates where they follow the noise of the rows.
 
     This gives up a little on the rows for more on new ones: the fewer rows a codeword has, the
-    more (Amazon Scientific with 3,909 rows, 3 x 256 codes: 4 % for 4 %; 8 x 256 codes: a tenth for
-    an eighth).
+    more (3,909 rows of Amazon Scientific, 3 x 256 codes: 4 % for 3 %; 8 x 256 codes: a tenth for a
+    tenth).
     """
     weight = torch.ones_like(x[:, 0]) if sample_weight is None else sample_weight
     codes, errors = beam_search(x, codebooks, n_beams)
