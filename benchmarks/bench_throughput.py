@@ -30,11 +30,12 @@ import torch
 import torch.nn.functional as F
 
 from sklearn_rqvae import RQVAETransformer
-from sklearn_rqvae._rows import Rows
-from sklearn_rqvae._schedule import lr_factor
-from sklearn_rqvae._training import TrainingSettings, fast_precision, training_net
+from sklearn_rqvae._compute._linear import linear
+from sklearn_rqvae._learning._gradients import fast_precision, training_net
+from sklearn_rqvae._learning._rows import Rows
+from sklearn_rqvae._learning._schedule import lr_factor
+from sklearn_rqvae._learning._settings import TrainingSettings
 from sklearn_rqvae.nn import RqVae
-from sklearn_rqvae.quantize._linear import linear
 
 N_FEATURES, EMBED_DIM, HIDDEN_DIMS, N_LEVELS, CODEBOOK_SIZE = 768, 32, [512, 256, 128], 3, 256
 LR, WEIGHT_DECAY = 1e-3, 0.01
@@ -90,7 +91,7 @@ def our_epochs(
     settings = TrainingSettings(
         max_epochs=1000, n_warm_up_epochs=None, batch_size=batch_size, n_beams=1, lr=LR,
         weight_decay=WEIGHT_DECAY, lr_schedule="cosine", patience=None, callbacks=(),
-        net_params={} if evaluate else {"callbacks__best": None}, compile=False, verbose=0,
+        net_params={} if evaluate else {"callbacks__best": None}, verbose=0,
     )  # fmt: skip
     net = training_net(module, rows, None, torch.Generator().manual_seed(0), settings)
     net.initialize()

@@ -1,4 +1,6 @@
-"""Names that scikit-learn keeps private or that only some versions have."""
+"""Names that scikit-learn keeps private or only some versions have, and optional libraries."""
+
+from typing import Any
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
@@ -19,5 +21,24 @@ __all__ = [
     "Options",
     "StrOptions",
     "fit_context",
+    "import_pyarrow",
     "with_callbacks",
 ]
+
+
+def import_pyarrow() -> Any:
+    """Return pyarrow, its Parquet part loaded.
+
+    Raises
+    ------
+    ImportError
+        If pyarrow isn't installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError(
+            'Parquet files need pyarrow: pip install "sklearn-rqvae[arrow]".'
+        ) from error
+    return pyarrow

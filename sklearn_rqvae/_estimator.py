@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_rqvae._architecture import build_module, start_module
-from sklearn_rqvae._codec import SemanticIDMixin
+from sklearn_rqvae._base import SemanticIDMixin
+from sklearn_rqvae._coders import ModuleCoder, ModuleHolder
 from sklearn_rqvae._compat import CallbackSupportMixin, Interval, StrOptions, fit_context
-from sklearn_rqvae._device import exact_device, resolve_device
-from sklearn_rqvae._distributed import DataParallel
-from sklearn_rqvae._encode import Search
 from sklearn_rqvae._guards import all_or_nothing, single_precision
-from sklearn_rqvae._row_source import RowSource
-from sklearn_rqvae._rows import (
-    closed_form_rows,
-    first_rows,
-    gradient_rows,
-    training_rows,
-)
-from sklearn_rqvae._schedule import SCHEDULES
-from sklearn_rqvae._stream import learn_from_more, pass_once
-from sklearn_rqvae._training import TrainingSettings, plain_history, train
-from sklearn_rqvae._validation import check_codebook_size
-from sklearn_rqvae.callbacks._given import check_callbacks
-from sklearn_rqvae.callbacks._sklearn_bridge import FitTasks, ReportEpochs
-from sklearn_rqvae.nn import QuantizeForwardMode
-from sklearn_rqvae.quantize._blocks import in_blocks
+from sklearn_rqvae._learning._closed_form import ClosedForm
+from sklearn_rqvae._learning._given_callbacks import check_callbacks
+from sklearn_rqvae._learning._gradients import GradientTraining
+from sklearn_rqvae._learning._learner import Learner
+from sklearn_rqvae._learning._module import restored_module
+from sklearn_rqvae._learning._schedule import SCHEDULES
+from sklearn_rqvae._rows._source import RowSource
+from sklearn_rqvae.nn import QuantizeForwardMode, RqVae
+from sklearn_rqvae.nn._checkpoint import check_state
+from sklearn_rqvae.nn._config import checked_widths
 
 __all__ = ["TRUSTED_TYPES", "RQVAETransformer"]
 
@@ -46,16 +36,6 @@ TRUSTED_TYPES = [
     "sklearn_rqvae.embedding._text_embedder.TextEmbedder",
 ]
 """Names to pass to :func:`skops.io.load` as ``trusted``: fitted estimators hold no others."""
-
-# Rows encoded or decoded at a time: bounds the memory.
-_CHUNK_ROWS = 512
-
-# The specification's sizes, for the plain architecture.
-_EMBED_DIM = 32
-_HIDDEN_DIMS = [512, 256, 128]
-
-# What may change from a fit to one that goes on from it.
-_CHANGES_NO_SHAPE = ("codebook_mode", "codebook_weight", "commitment_weight")
 
 # Prefixes of parameters that reach the skorch net, as in GridSearchCV(..., {"optimizer__betas":
 # [...]}).
@@ -96,10 +76,12 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         Whether encoder and decoder are principal axes, which MLPs correct; else they are MLPs
         alone, and gradients train them even where no `codebook_mode` is given.
     codebook_mode : QuantizeForwardMode, str, list of them, or None, default=None
-        None fits in closed form. "STE", "ROTATION_TRICK", "GUMBEL_SOFTMAX" and "SINKHORN" train by
-        gradients and say how codewords are chosen in training, and what gradient crosses the
+        None or "CLOSED_FORM" fits in closed form. "STE", "ROTATION_TRICK", "GUMBEL_SOFTMAX" and
+        "SINKHORN" train by gradients and say how codewords are chosen in training, and what
+        gradient crosses the
         choice; at all levels or at each. Where there is no closed form, without linear path, with
-        categories or a `module`, None is "STE".
+        categories or a `module`, None is "STE". Parameters of gradient training that are set for a
+        fit in closed form are named in a warning.
     codebook_normalize : bool, default=False
         Whether the first level compares directions instead of positions. In closed form codebooks
         are then found by k-means alone, without vectors for pairs of codes.
@@ -140,19 +122,15 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     module : type or None, default=None
         Subclass of :class:`sklearn_rqvae.nn.RqVae` to train by gradients, for a loss of your own.
     net_params : dict or None, default=None
-        More parameters of the skorch net: ``{"optimizer__betas": (0.9, 0.95)}``. They can be set
-        and searched under their own names, as ``set_params(optimizer__betas=...)``.
-    compile : bool, default=False
-        Whether gradient training compiles the module first, which takes half a minute or more and
-        pays where there are many steps to follow.
-    data_parallel : bool, default=False
-        Whether the processes that ``torchrun`` or ``accelerate launch`` has started share each
-        batch of gradient training; all of them call `fit` with the same rows, and all get the same
-        model. Needs accelerate.
+        More parameters of the skorch net: ``{"optimizer__betas": (0.9, 0.95)}``, or ``{"compile":
+        True}`` to compile the module first. They can be set and searched under their own names, as
+        ``set_params(optimizer__betas=...)``.
     device : str, default="auto"
         Where to compute: "auto" takes CUDA where there is one, else the CPU; "cpu", "cuda",
         "cuda:1", "mps". On MPS, which has no float64, only gradient training runs, and the rest on
-        the CPU. The fitted state is the same everywhere.
+        the CPU. With "data_parallel" the processes that ``torchrun`` or ``accelerate launch`` has
+        started share each batch of gradient training: all of them call `fit` with the same rows,
+        and all get the same model; needs accelerate. The fitted state is the same everywhere.
     warm_start : bool, default=False
         Whether gradient training starts from the last fit's weights instead of from the data. The
         closed form has no start: it is computed anew.
@@ -179,7 +157,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where `X` had some.
     architecture_ : dict
-        Constructor arguments of the torch module.
+        Constructor arguments of the torch module, those of the training only where there was one.
     state_ : dict of str to ndarray
         Weights and buffers of the torch module.
     reservoir_ : dict of str to ndarray
@@ -236,8 +214,6 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         "callbacks": [list, tuple, None],
         "module": [type, None],
         "net_params": [dict, None],
-        "compile": ["boolean"],
-        "data_parallel": ["boolean"],
         "device": [str],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -268,10 +244,8 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         callbacks: Sequence[Any] | None = None,
-        module: type | None = None,
+        module: type[RqVae] | None = None,
         net_params: dict[str, Any] | None = None,
-        compile: bool = False,
-        data_parallel: bool = False,
         device: str = "auto",
         warm_start: bool = False,
         random_state: Any = None,
@@ -300,8 +274,6 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         self.callbacks = callbacks
         self.module = module
         self.net_params = net_params
-        self.compile = compile
-        self.data_parallel = data_parallel
         self.device = device
         self.warm_start = warm_start
         self.random_state = random_state
@@ -334,57 +306,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         self : RQVAETransformer
             The fitted transformer.
         """
-        check_callbacks(self.callbacks, self.net_params)
-        source, sample_weight = self._validate_fit_data(X, sample_weight)
-        self.__dict__.pop("reservoir_", None)
-        architecture = self._architecture(source.shape[1])
-        closed_form = self._is_closed_form()
-        tasks = FitTasks(
-            self,
-            0 if closed_form else self.max_epochs,
-            verbose=int(self.verbose),
-            X=X,
-            y=y,
-            metadata={} if sample_weight is None else {"sample_weight": sample_weight},
-        )
-        parallel = DataParallel(self.device) if self.data_parallel and not closed_form else None
-        device = resolve_device(self.device) if parallel is None else parallel.device
-        generator = _generator(self.random_state, parallel)
-        stops_early = self.early_stopping and not closed_form
-        held_out = self.validation_fraction if stops_early else None
-        n_start = closed_form_rows(architecture["codebook_size"])
-        with tasks.stage("rows"):
-            training, validation = training_rows(
-                source,
-                sample_weight,
-                held_out,
-                device,
-                generator,
-                max_rows=self._max_training_rows(source.shape[1]),
-            )
-        going_on = self._goes_on(architecture)
-        module = build_module(self.module, architecture, generator).to(exact_device(device))
-        if going_on:
-            module.load_state_dict(_tensors(self.state_))
-        else:
-            start = first_rows(training, n_start).to(exact_device(device))
-            start_module(module, start, generator, interactions=closed_form, stage=tasks.stage)
-        module.to(device)
-        history = []
-        if not closed_form:
-            settings = self._training_settings(warm_up=not (self.linear_path or going_on))
-            report = ReportEpochs(
-                tasks,
-                lambda net: self._fitted(module, architecture, plain_history(net.history)),
-            )
-            history = train(module, training, validation, generator, settings, report, parallel)
-        for name, value in self._fitted(module, architecture, history).items():
-            setattr(self, name, value)
-        with tasks.stage("usage"):
-            codes = self._encode(training.x.cpu().numpy())
-            weight = training.weight.cpu().numpy().astype(np.float64)
-            self._count_usage(codes, weight, closed_form)
-        tasks.finish()
+        self._fit(X, y, sample_weight)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -416,19 +338,14 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         self : RQVAETransformer
             The fitted transformer.
         """
-        if self._is_closed_form():
-            learn_from_more(self, X, sample_weight)
-        elif hasattr(self, "codebooks_"):
-            pass_once(self, X, sample_weight)
-        else:
-            self.fit(X, sample_weight=sample_weight)
+        self._partial_fit(X, sample_weight)
         return self
 
     @property
-    def net_(self) -> Any:
+    def net_(self) -> RqVae:
         """The fitted torch module in evaluation mode, rebuilt from the arrays on first use."""
         with single_precision():
-            return self._module()
+            return self._coder().search.module
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters; with `deep` also those in `net_params` under names of their own.
@@ -462,7 +379,9 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
             The estimator.
         """
         for_net = {
-            name: params.pop(name) for name in list(params) if name.startswith(_NET_PREFIXES)
+            name: params.pop(name)
+            for name in list(params)
+            if name == "compile" or name.startswith(_NET_PREFIXES)
         }
         super().set_params(**params)
         if for_net:
@@ -474,24 +393,58 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         state.pop("_holder", None)
         return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "codebooks_" in self.__dict__:
-            self._holder = _ModuleHolder()
-
     def _plain_state(self) -> dict[str, Any]:
         state = super()._plain_state()
         state.pop("_skl_callbacks", None)  # they belong to the process, not to the model
-        if self.codebook_mode is not None:
+        if self.codebook_mode is not None and not _names_closed_form(self.codebook_mode):
             modes = QuantizeForwardMode.parse_modes(self.codebook_mode, self.n_layers)
             state["codebook_mode"] = [mode.name for mode in modes]
         return state
 
-    def _max_training_rows(self, n_features: int) -> int:
-        """Return how many distinct rows a fit takes into account."""
-        if not self._is_closed_form():
-            return gradient_rows(n_features)
-        return closed_form_rows(check_codebook_size(self.codebook_size, self.n_layers))
+    def _learner(self) -> Learner:
+        """Choose how to learn; the only place that asks."""
+        check_callbacks(self.callbacks, self.net_params)
+        if self.hidden_dims is not None:
+            checked_widths(self.hidden_dims)
+        # Logits of categories, MLPs alone and losses of a module of one's own have no closed form.
+        open_form = [
+            name
+            for name, is_open in (
+                ("linear_path", not self.linear_path),
+                ("n_cat_features", self.n_cat_features > 0),
+                ("module", self.module is not None),
+            )
+            if is_open
+        ]
+        closed_form = _names_closed_form(self.codebook_mode)
+        if closed_form and open_form:
+            raise ValueError(
+                f"codebook_mode={self.codebook_mode!r} can't be had with "
+                f"{open_form[0]}={getattr(self, open_form[0])!r}, which has no closed form; leave "
+                "one of them at its default."
+            )
+        if closed_form or (self.codebook_mode is None and not open_form):
+            return ClosedForm.of(self)
+        return GradientTraining.of(self)
+
+    def _coder(self) -> ModuleCoder:
+        check_is_fitted(self)
+        holder = self.__dict__.setdefault("_holder", ModuleHolder())
+        return ModuleCoder(holder.search(self), self.n_beams)
+
+    def _codes_depend_on(self) -> list[Any]:
+        return [int(self.n_beams), self.module, self.architecture_, self.state_]
+
+    def _check_state(self) -> None:
+        check_state(self.architecture_, self.state_)
+        shapes = [codebook.shape for codebook in self.codebooks_]
+        plan = self.architecture_
+        if self.n_features_in_ != plan["input_dim"] or shapes != [
+            (size, plan["embed_dim"]) for size in plan["codebook_size"]
+        ]:
+            raise ValueError(f"{plan} has codebooks of {shapes}")
+        # Not on the parameter's device, which another machine may lack.
+        restored_module(self.module, plan, self.state_)
 
     def _validate_fit_data(
         self, X: Any, sample_weight: Any, reset: bool = True
@@ -519,190 +472,6 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
                     "OneHotEncoder."
                 )
 
-    def _search(self) -> Search:
-        check_is_fitted(self)
-        return self._holder.get(self)
 
-    def _module(self) -> Any:
-        return self._search().module
-
-    def _n_threads(self) -> int:
-        return torch.get_num_threads() if self._module().mean.device.type == "cpu" else 1
-
-    def _chunks(self, X: NDArray[Any]) -> Iterator[torch.Tensor]:
-        """Yield a few rows at a time, on the device; read-only ones are copied, as torch wants."""
-        device = self._module().mean.device
-        for start in range(0, len(X), _CHUNK_ROWS):
-            rows = X[start : start + _CHUNK_ROWS]
-            yield (torch.from_numpy(rows) if rows.flags.writeable else torch.tensor(rows)).to(
-                device
-            )
-
-    def _encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
-        search = self._search()
-        codes = [search.encode(chunk, self.n_beams) for chunk in self._chunks(X)]
-        return torch.cat(codes).cpu().numpy()
-
-    def _candidates(
-        self, X: NDArray[np.float32], n_candidates: int
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        search = self._search()
-        for chunk in self._chunks(X):
-            codes, errors = search.candidates(chunk, n_candidates)
-            yield codes.cpu().numpy(), errors.cpu().numpy()
-
-    @torch.no_grad()
-    def _decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
-        decode = self._module().decode
-        return torch.cat([in_blocks(decode, chunk) for chunk in self._chunks(codes)]).cpu().numpy()
-
-    def _check_shapes(self) -> None:
-        # What is large is looked at before it is built.
-        plan = self.architecture_
-        widths = [plan["input_dim"], *(plan["hidden_dims"] or ()), plan["embed_dim"]]
-        stored = [self.state_["mean"].shape[0], self.codebooks_[0].shape[1]]
-        if plan["hidden_dims"] is not None:
-            layers = range(0, 2 * len(widths) - 2, 2)
-            stored[1:1] = [self.state_[f"encoder.mlp.{layer}.bias"].shape[0] for layer in layers]
-            widths.append(plan["embed_dim"])
-        shapes = [codebook.shape for codebook in self.codebooks_]
-        if (
-            widths != stored
-            or self.n_features_in_ != widths[0]
-            or shapes != [(size, plan["embed_dim"]) for size in plan["codebook_size"]]
-        ):
-            raise ValueError(f"layers of {widths} have parts of {stored}, codebooks of {shapes}")
-        # Not on the parameter's device, which another machine may lack.
-        module = build_module(self.module, plan, torch.Generator())
-        module.load_state_dict(_tensors(self.state_))
-
-    def _architecture(self, n_features: int) -> dict[str, Any]:
-        """Return the module's constructor arguments as plain values."""
-        sizes = check_codebook_size(self.codebook_size, self.n_layers)
-        if self._is_closed_form():
-            embed_dim, hidden_dims = n_features, None
-        else:
-            embed_dim, hidden_dims = _EMBED_DIM, _HIDDEN_DIMS
-        embed_dim = self.embed_dim or embed_dim
-        if self.linear_path:
-            embed_dim = min(embed_dim, n_features)  # there are no more principal axes
-        if self.hidden_dims is not None:
-            given = _check_hidden_dims(self.hidden_dims)
-            hidden_dims = None if hidden_dims is None else given
-        mode = "STE" if self._is_closed_form() else self._mode()
-        modes = QuantizeForwardMode.parse_modes(mode, self.n_layers)
-        return {
-            "input_dim": n_features,
-            "embed_dim": int(embed_dim),
-            "hidden_dims": hidden_dims,
-            "codebook_size": sizes,
-            "codebook_normalize": bool(self.codebook_normalize),
-            "codebook_sim_vq": bool(self.codebook_sim_vq),
-            "n_layers": int(self.n_layers),
-            "n_cat_features": int(self.n_cat_features),
-            "commitment_weight": float(self.commitment_weight),
-            "codebook_mode": [mode.name for mode in modes],
-            "codebook_weight": float(self.codebook_weight),
-            "linear_path": bool(self.linear_path),
-        }
-
-    def _mode(self) -> Any:
-        """Return the mode of gradient training, None for the closed form."""
-        # Logits of categories, MLPs alone and losses of a module of one's own have no closed form.
-        if self.n_cat_features or not self.linear_path or self.module is not None:
-            return "STE" if self.codebook_mode is None else self.codebook_mode
-        return self.codebook_mode
-
-    def _is_closed_form(self) -> bool:
-        return self._mode() is None
-
-    def _goes_on(self, architecture: dict[str, Any]) -> bool:
-        """Whether `fit` continues from the last fit: asked for, and of the same architecture."""
-        if not self.warm_start or self._is_closed_form() or not hasattr(self, "architecture_"):
-            return False
-        changed = [
-            name
-            for name, value in architecture.items()
-            if name not in _CHANGES_NO_SHAPE and value != self.architecture_[name]
-        ]
-        if changed:
-            raise ValueError(
-                "going on from the last fit needs a module of the same shape, but what it is built "
-                f"of has changed: {', '.join(changed)}. Set it back, or start from the data by fit "
-                "with warm_start=False."
-            )
-        architecture["interactions"] = self.architecture_["interactions"]
-        return True
-
-    def _training_settings(self, warm_up: bool) -> TrainingSettings:
-        return TrainingSettings(
-            max_epochs=self.max_epochs,
-            n_warm_up_epochs=self.max_epochs // 3 if warm_up else None,
-            batch_size=self.batch_size,
-            n_beams=self.n_beams,
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            lr_schedule=self.lr_schedule,
-            patience=self.n_iter_no_change if self.early_stopping else None,
-            callbacks=self.callbacks or (),
-            net_params=self.net_params or {},
-            compile=bool(self.compile),
-            verbose=int(self.verbose),
-        )
-
-    def _fitted(
-        self, module: Any, architecture: dict[str, Any], history: list[dict[str, Any]]
-    ) -> dict[str, Any]:
-        """Return what was learned as arrays and plain values, from which modules are rebuilt."""
-        interactions = getattr(module.decoder, "interactions", None)
-        return {
-            "architecture_": {**architecture, "interactions": interactions and interactions.sizes},
-            "state_": {
-                name: tensor.detach().cpu().numpy().copy()
-                for name, tensor in module.state_dict().items()
-            },
-            "codebooks_": [codebook.detach().cpu().numpy().copy() for codebook in module.codebooks],
-            "history_": history,
-            "n_iter_": len(history),
-            "_holder": _ModuleHolder(),
-        }
-
-
-class _ModuleHolder:
-    """Hold a fitted estimator's torch module outside its state: never pickled, never copied."""
-
-    def __init__(self) -> None:
-        self.search: Search | None = None
-
-    def get(self, estimator: RQVAETransformer) -> Search:
-        """Return the search with the module on the estimator's device; build it the first time."""
-        device = exact_device(resolve_device(estimator.device))
-        if self.search is None or self.search.module.mean.device.type != device.type:
-            module = build_module(estimator.module, estimator.architecture_, torch.Generator())
-            module.load_state_dict(_tensors(estimator.state_))
-            self.search = Search(module.eval().requires_grad_(False).to(device))
-        return self.search
-
-
-def _generator(random_state: Any, parallel: DataParallel | None) -> torch.Generator:
-    """Return a torch generator seeded from a random state; torch's global one stays as it is."""
-    seed = torch.tensor(check_random_state(random_state).randint(2**31 - 1), dtype=torch.int64)
-    if parallel is not None:
-        seed = seed.to(parallel.device)
-        parallel.share([seed])
-    return torch.Generator().manual_seed(int(seed))
-
-
-def _tensors(state: dict[str, NDArray[Any]]) -> dict[str, torch.Tensor]:
-    return {name: torch.tensor(array) for name, array in state.items()}
-
-
-def _check_hidden_dims(hidden_dims: Sequence[int]) -> list[int]:
-    widths = list(hidden_dims)
-    for width in widths:
-        if not isinstance(width, Integral) or width < 1:
-            raise ValueError(
-                f"hidden_dims={hidden_dims!r} has the entry {width!r}; every layer needs a "
-                "positive integer width."
-            )
-    return [int(width) for width in widths]
+def _names_closed_form(mode: Any) -> bool:
+    return isinstance(mode, str) and mode.upper() == "CLOSED_FORM"

@@ -1,15 +1,28 @@
-"""What holds around the calls of an estimator, whatever the caller has set."""
+"""What holds around the calls of an estimator, whoever calls and whatever they have set."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
-import torch
+import sklearn
 
-__all__ = ["all_or_nothing", "single_precision"]
+__all__ = ["Interrupted", "all_or_nothing", "interruptible", "single_precision", "warn_caller"]
+
+
+# Where frames lie that are not the user's: ours, scikit-learn's, and those of decorators.
+_NOT_THE_CALLERS = (
+    str(Path(__file__).parent) + os.sep,
+    str(Path(sklearn.__file__).parent) + os.sep,
+    contextlib.__file__,
+)
 
 
 @contextmanager
@@ -19,6 +32,8 @@ def single_precision() -> Iterator[None]:
     In half precision codes would be others, and what is built on first use would stay so for all
     calls after.
     """
+    import torch
+
     with (
         torch.inference_mode(False),
         torch.autocast("cpu", enabled=False),
@@ -53,3 +68,32 @@ def all_or_nothing(learn: Callable) -> Callable:
             raise
 
     return method
+
+
+class Interrupted(BaseException):
+    """A Ctrl-C on its way out of skorch, which takes KeyboardInterrupt for the end of training."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn a Ctrl-C inside the block into `Interrupted`."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted from interrupt
+
+
+def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line, outside this package and scikit-learn, that led here.
+
+    Parameters
+    ----------
+    message : str
+        What to say.
+    category : type, default=UserWarning
+        Kind of the warning.
+    """
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_code.co_filename.startswith(_NOT_THE_CALLERS):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, ClassVar
 
-import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 
-from sklearn_rqvae._codec import SemanticIDMixin
+from sklearn_rqvae._base import SemanticIDMixin
+from sklearn_rqvae._coders import CodebookCoder
 from sklearn_rqvae._compat import Interval, fit_context
-from sklearn_rqvae._distinct_rows import canonical_rows
-from sklearn_rqvae._encode import by_error
 from sklearn_rqvae._guards import all_or_nothing
-from sklearn_rqvae._row_source import RowSource
-from sklearn_rqvae._rows import closed_form_rows
-from sklearn_rqvae._stream import learn_from_more
-from sklearn_rqvae._validation import check_codebook_size, check_squares, relative_weight
-from sklearn_rqvae.quantize._additive import fit_codebooks
-from sklearn_rqvae.quantize._beam import SearchTables, beam_search
-from sklearn_rqvae.quantize._residual import sum_codewords
+from sklearn_rqvae._learning._learner import Learner
+from sklearn_rqvae._learning._residual_kmeans import SummedCodewords
 
 __all__ = ["ResidualKMeans"]
-
-# Rows searched at a time.
-_CHUNK_ROWS = 1024
 
 
 class ResidualKMeans(SemanticIDMixin, BaseEstimator):
@@ -144,25 +131,7 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         ValueError
             If `codebook_size` has not `n_layers` entries, or no row has a positive weight.
         """
-        source, sample_weight = self._validate_fit_data(X, sample_weight)
-        self.__dict__.pop("reservoir_", None)
-        sizes = check_codebook_size(self.codebook_size, self.n_layers)
-        n_rows = self._max_training_rows(source.shape[1])
-        rows, weight, mean = _centered_rows(source, sample_weight, n_rows)
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        generator = torch.Generator().manual_seed(int(seed))
-        codebooks = fit_codebooks(
-            rows,
-            sizes,
-            sample_weight=weight,
-            n_beams=self.n_beams,
-            n_iter=self.n_iter,
-            generator=generator,
-        )
-        self.mean_ = mean
-        self.codebooks_ = [codebook.numpy().copy() for codebook in codebooks]
-        codes = beam_search(rows, codebooks, self.n_beams)[0][:, 0].numpy()
-        self._count_usage(codes, weight.numpy().astype(np.float64), closed_form=True)
+        self._fit(X, y, sample_weight)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -191,58 +160,19 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         self : ResidualKMeans
             The fitted transformer.
         """
-        learn_from_more(self, X, sample_weight)
+        self._partial_fit(X, sample_weight)
         return self
 
-    def _max_training_rows(self, n_features: int) -> int:
-        """Return how many distinct rows a fit takes into account."""
-        return closed_form_rows(check_codebook_size(self.codebook_size, self.n_layers))
+    def _learner(self) -> Learner:
+        return SummedCodewords.of(self)
 
-    def _n_threads(self) -> int:
-        return torch.get_num_threads()
+    def _coder(self) -> CodebookCoder:
+        return CodebookCoder(self.mean_, self.codebooks_, self.n_beams)
 
-    def _encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
-        found = [codes[:, 0].numpy() for _, codes in self._searched(X, self.n_beams)]
-        return np.concatenate(found)
+    def _codes_depend_on(self) -> list[Any]:
+        return [int(self.n_beams), self.codebooks_, self.mean_]
 
-    def _candidates(
-        self, X: NDArray[np.float32], n_candidates: int
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        codebooks = self._codebook_tensors()
-        for centered, codes in self._searched(X, n_candidates):
-            codes, errors = by_error(centered, codes, partial(sum_codewords, codebooks=codebooks))
-            yield codes.numpy(), errors.numpy()
-
-    def _searched(
-        self, X: NDArray[np.float32], n_beams: int
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield consecutive rows less their mean, and the codes that a search keeps of each."""
-        codebooks = self._codebook_tensors()
-        tables = SearchTables(codebooks)
-        for start in range(0, len(X), _CHUNK_ROWS):
-            centered = torch.from_numpy(X[start : start + _CHUNK_ROWS] - self.mean_)
-            yield centered, beam_search(centered, codebooks, n_beams, tables=tables)[0]
-
-    def _decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
-        quantized = sum_codewords(torch.from_numpy(codes), self._codebook_tensors())
-        return quantized.numpy() + self.mean_
-
-    def _check_shapes(self) -> None:
+    def _check_state(self) -> None:
         shapes = [self.mean_.shape, *(codebook.shape[1:] for codebook in self.codebooks_)]
         if set(shapes) != {(self.n_features_in_,)}:
             raise ValueError(f"rows of {self.n_features_in_} features have parts of {shapes}")
-
-    def _codebook_tensors(self) -> list[torch.Tensor]:
-        # Copies: arrays loaded as memory maps are read-only, which torch warns of.
-        return [torch.tensor(codebook) for codebook in self.codebooks_]
-
-
-def _centered_rows(
-    source: RowSource, sample_weight: NDArray[np.float64] | None, max_rows: int
-) -> tuple[torch.Tensor, torch.Tensor, NDArray[np.float32]]:
-    """Return distinct rows minus their mean, their weights (1 on average), and the mean."""
-    index, weight = canonical_rows(source, sample_weight, max_rows)
-    rows, shares = source.take(index), relative_weight(weight)
-    check_squares(rows)
-    mean = np.average(rows, axis=0, weights=weight).astype(np.float32)
-    return torch.from_numpy(rows - mean), torch.from_numpy(shares), mean

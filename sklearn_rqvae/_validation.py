@@ -13,13 +13,7 @@ __all__ = [
     "as_array",
     "check_codebook_size",
     "check_codes",
-    "check_squares",
-    "relative_weight",
 ]
-
-
-# The square of a ten-thousandth of it is the smallest number that float32 holds in full precision.
-_SMALLEST = 1e-15
 
 
 def as_array(X: Any) -> Any:
@@ -66,62 +60,6 @@ def check_codebook_size(codebook_size: int | Sequence[int], n_layers: int) -> li
                 "every level needs a positive integer number of codewords."
             )
     return [int(size) for size in sizes]
-
-
-def check_squares(rows: NDArray[np.float32]) -> None:
-    """Check that squares of the numbers, and their sum, neither over- nor underflow in float32.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_samples, n_features)
-        Finite rows, at least one.
-
-    Raises
-    ------
-    ValueError
-        If they may; errors and variances would be infinite or zero, and all codes equal.
-    """
-    largest = max(float(rows.max()), -float(rows.min()))
-    limit = float(np.sqrt(np.finfo(np.float32).max / rows.size))
-    if largest > limit:
-        raise ValueError(
-            f"X has a value of size {largest:.1e}, but with {rows.size} values in X squares "
-            f"overflow above {limit:.1e}; divide X by a constant first."
-        )
-    if 0 < largest < _SMALLEST:
-        raise ValueError(
-            f"X has no value larger than {largest:.1e}, but squares of what codes leave of values "
-            f"below {_SMALLEST:.0e} underflow; multiply X by a constant first."
-        )
-
-
-def relative_weight(weight: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Scale positive weights to a mean of one.
-
-    Parameters
-    ----------
-    weight : ndarray of shape (n_samples,)
-        Positive weights.
-
-    Returns
-    -------
-    weight : ndarray of shape (n_samples,), dtype=float32
-        Positive weights.
-
-    Raises
-    ------
-    ValueError
-        If float32 can't hold them.
-    """
-    with np.errstate(over="ignore", under="ignore"):
-        relative = (weight / weight.mean()).astype(np.float32)
-    if not np.isfinite(relative.sum()) or not relative.min() > 0:
-        raise ValueError(
-            f"sample_weight ranges from {weight.min():.1e} to {weight.max():.1e}, of which float32 "
-            "can't hold the sum or the smallest share; divide by a constant, or set weights that "
-            "don't matter to zero."
-        )
-    return relative
 
 
 def check_codes(codes: Any, codebook_sizes: Sequence[int]) -> NDArray[np.int64]:

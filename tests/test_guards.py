@@ -56,8 +56,8 @@ def test_a_fit_that_fails_changes_nothing(estimator, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sklearn_rqvae._architecture.principal_axes", interrupt)
-    monkeypatch.setattr("sklearn_rqvae._residual_kmeans.fit_codebooks", interrupt)
+    monkeypatch.setattr("sklearn_rqvae._learning._closed_form.principal_axes", interrupt)
+    monkeypatch.setattr("sklearn_rqvae._learning._residual_kmeans.fit_codebooks", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fitted.fit(frame.rename(columns={"x0": "other"}))
     assert fitted.feature_names_in_[0] == "x0"

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer
+from sklearn_rqvae._learning._rows import relative_weight
 from sklearn_rqvae._validation import (
     as_array,
     check_codebook_size,
     check_codes,
-    relative_weight,
 )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from skorch.callbacks import Callback
-from torch import nn
 
-from sklearn_rqvae._net import interruptible
+from sklearn_rqvae._guards import interruptible
+from sklearn_rqvae.nn import RqVae
 
 __all__ = ["KeepBestEpoch"]
 
@@ -40,12 +40,12 @@ class KeepBestEpoch(Callback):
 
     def __init__(
         self,
-        distortion: Callable[[nn.Module], dict[str, Any]],
+        distortion: Callable[[RqVae], dict[str, Any]],
         monitor: str,
         patience: int | None = None,
         tol: float = 1e-4,
         every: int = 1,
-        in_use: Callable[[nn.Module], float] | None = None,
+        in_use: Callable[[RqVae], float] | None = None,
     ):
         self.distortion = distortion
         self.monitor = monitor
@@ -101,5 +101,5 @@ class KeepBestEpoch(Callback):
         return improved
 
 
-def _copy_of_weights(module: nn.Module) -> dict[str, Any]:
+def _copy_of_weights(module: RqVae) -> dict[str, Any]:
     return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from skorch.callbacks import Callback
 
-from sklearn_rqvae._health import utilization_and_perplexity
+from sklearn_rqvae.metrics._evenness import usage_perplexity
+from sklearn_rqvae.metrics._usage import usage_utilization
 
 __all__ = ["EpochUsage"]
 
@@ -42,9 +43,8 @@ class EpochUsage(Callback):
         """Record the levels' numbers, as lists."""
         if net.parallel is not None:
             net.parallel.add_up([self.usage_])
-        levels = self.usage_.cpu().double().split(self.sizes_)
-        if not sum(float(usage.sum()) for usage in levels):
+        levels = [usage.numpy() for usage in self.usage_.cpu().double().split(self.sizes_)]
+        if not any(usage.any() for usage in levels):
             return  # a warm-up chooses no codes
-        numbers = [utilization_and_perplexity(usage.numpy()) for usage in levels]
-        net.history.record("utilization", [utilization for utilization, _ in numbers])
-        net.history.record("perplexity", [perplexity for _, perplexity in numbers])
+        net.history.record("utilization", [usage_utilization(usage) for usage in levels])
+        net.history.record("perplexity", [usage_perplexity(usage) for usage in levels])

@@ -7,7 +7,7 @@ from typing import Any
 from skorch.callbacks import Callback
 from torch import Tensor
 
-from sklearn_rqvae._net import interruptible
+from sklearn_rqvae._guards import interruptible
 
 __all__ = ["WarmUp"]
 

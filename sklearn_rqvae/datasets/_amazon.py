@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
-from sklearn_rqvae._files import replace_file
+from sklearn_rqvae._files._replace import replace_file
 from sklearn_rqvae.datasets._download import fetch_gzip, read_failure
 
 __all__ = ["AMAZON_SPLITS", "fetch_amazon_items", "is_test_item"]

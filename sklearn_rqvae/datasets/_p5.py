@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from torch.utils.data import Dataset
 
-from sklearn_rqvae._files import replace_file
+from sklearn_rqvae._files._replace import replace_file
 from sklearn_rqvae._version import __version__
 from sklearn_rqvae.datasets._amazon import fetch_amazon_items
 

@@ -1,5 +1,5 @@
 """Texts to vectors: the first step of a pipeline that turns item texts into semantic IDs."""
 
-from ._text_embedder import TextEmbedder
+from sklearn_rqvae.embedding._text_embedder import TextEmbedder
 
 __all__ = ["TextEmbedder"]

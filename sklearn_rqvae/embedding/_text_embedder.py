@@ -12,11 +12,11 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import HasMethods, Interval, StrOptions, fit_context
-from .._validation import as_array
-from ._ngrams import NgramEncoder
-from ._sentence_model import SentenceModel
-from ._texts import collect_texts, text_column_names
+from sklearn_rqvae._compat import HasMethods, Interval, StrOptions, fit_context
+from sklearn_rqvae._validation import as_array
+from sklearn_rqvae.embedding._ngrams import NgramEncoder
+from sklearn_rqvae.embedding._sentence_model import SentenceModel
+from sklearn_rqvae.embedding._texts import collect_texts, text_column_names
 
 __all__ = ["TextEmbedder"]
 

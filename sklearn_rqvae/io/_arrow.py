@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_rqvae._optional import import_pyarrow
+from sklearn_rqvae._compat import import_pyarrow
 
 __all__ = ["codes_column", "vectors_of"]
 

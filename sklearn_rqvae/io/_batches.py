@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sklearn_rqvae._optional import import_pyarrow
+from sklearn_rqvae._compat import import_pyarrow
 from sklearn_rqvae.io._arrow import codes_column, vectors_of
 
 __all__ = ["transform_batches"]

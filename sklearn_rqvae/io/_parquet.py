@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_rqvae._distinct_rows import Reservoir
-from sklearn_rqvae._files import replace_file
-from sklearn_rqvae._optional import import_pyarrow
+from sklearn_rqvae._base import SemanticIDMixin
+from sklearn_rqvae._compat import import_pyarrow
+from sklearn_rqvae._files._replace import replace_file
+from sklearn_rqvae._rows._reservoir import Reservoir
 from sklearn_rqvae.io._arrow import codes_column, vectors_of
 
 __all__ = ["fit_parquet", "planned_files", "transform_parquet"]
@@ -157,7 +158,7 @@ def fit_parquet(
         If a file is damaged, a column, a vector or a weight is missing, a vector isn't finite in
         float32, vectors differ in length, or weights are negative or all zero.
     """
-    if not hasattr(estimator, "_max_training_rows"):
+    if not isinstance(estimator, SemanticIDMixin):
         raise TypeError(
             f"fit_parquet fits RQVAETransformer and ResidualKMeans, not "
             f"{type(estimator).__name__}; transform the vectors first if they need it."
@@ -170,7 +171,7 @@ def fit_parquet(
             vectors = _vectors(batch, vector_column, path, first_row, n_features)
             if reservoir is None:
                 n_features = vectors.shape[1]
-                reservoir = Reservoir(estimator._max_training_rows(n_features))
+                reservoir = Reservoir(estimator._learner().max_rows(n_features))
             weight = None
             if weight_column is not None:
                 weight = _weights_of(batch.column(weight_column), weight_column, path, first_row)
@@ -233,17 +234,11 @@ def planned_files(
 
 def _codes_depend_on(estimator: Any) -> Any:
     """Return what determines an estimator's codes; of one that isn't ours, all of it."""
-    from sklearn_rqvae import ResidualKMeans, RQVAETransformer
-
     if isinstance(estimator, Pipeline):
         return [_codes_depend_on(step) for _, step in estimator.steps]
-    if type(estimator) is RQVAETransformer:
-        parts = [estimator.module, estimator.architecture_, estimator.state_]
-    elif type(estimator) is ResidualKMeans:
-        parts = [estimator.codebooks_, estimator.mean_]
-    else:
-        return estimator
-    return [type(estimator).__name__, int(estimator.n_beams), *parts]
+    if isinstance(estimator, SemanticIDMixin):
+        return [type(estimator).__name__, *estimator._codes_depend_on()]
+    return estimator
 
 
 def _files(src: Path) -> list[tuple[Path, Path]]:

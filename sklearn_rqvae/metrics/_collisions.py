@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sklearn_rqvae._equal_rows import duplicate_groups
+from sklearn_rqvae._rows._hashing import duplicate_groups
 from sklearn_rqvae.metrics._checks import check_codes, check_vectors
 from sklearn_rqvae.metrics._sorted_rows import columns_of, first_difference, run_lengths
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sklearn_rqvae._chunks import row_chunks
+from sklearn_rqvae._rows._chunks import row_chunks
 from sklearn_rqvae.metrics._checks import (
     check_codes_and_size,
     check_pair,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import entr
 
 from sklearn_rqvae.metrics._usage import code_usage
 
 
-def usage_perplexity(counts: NDArray[np.int64]) -> float:
-    """Compute the perplexity of one level's counts."""
-    return float(np.exp(entr(counts / counts.sum()).sum()))
+def usage_perplexity(counts: NDArray[Any]) -> float:
+    """Compute the perplexity of one level's counts, or of the total weights of its codes."""
+    share = counts[counts > 0] / counts.sum()
+    return float(np.exp(-(share * np.log(share)).sum()))
 
 
 def usage_gini(counts: NDArray[np.int64]) -> float:

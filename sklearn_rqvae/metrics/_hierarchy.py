@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
-from sklearn_rqvae._chunks import row_chunks
+from sklearn_rqvae._rows._chunks import row_chunks
 from sklearn_rqvae.metrics._checks import (
     check_codes,
     check_count,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
-from sklearn_rqvae._equal_rows import duplicate_groups
+from sklearn_rqvae._rows._hashing import duplicate_groups
 from sklearn_rqvae.metrics._checks import check_codes, check_count, check_same_length, check_vectors
 from sklearn_rqvae.metrics._sorted_rows import columns_of, first_difference, run_lengths, sort_order
 

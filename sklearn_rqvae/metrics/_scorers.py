@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sklearn_rqvae._fitted import codebook_sizes, codes_of, invertible_tail
 from sklearn_rqvae.metrics._collisions import collision_rate
-from sklearn_rqvae.metrics._estimator_parts import codebook_sizes, codes_of, invertible_tail
 from sklearn_rqvae.metrics._evenness import code_perplexity
 from sklearn_rqvae.metrics._information import joint_code_entropy
 from sklearn_rqvae.metrics._reconstruction import (

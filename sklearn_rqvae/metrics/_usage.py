@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sklearn_rqvae._chunks import row_chunks
+from sklearn_rqvae._rows._chunks import row_chunks
 from sklearn_rqvae.metrics._checks import check_codes_and_size
 
 
@@ -19,6 +19,11 @@ def count_codes(codes: NDArray[Any], sizes: Sequence[int]) -> list[NDArray[np.in
         for level, size in enumerate(sizes):
             counts[level] += np.bincount(codes[rows, level], minlength=size)
     return counts
+
+
+def usage_utilization(counts: NDArray[Any]) -> float:
+    """Compute the share of one level's codewords in use."""
+    return float(np.count_nonzero(counts) / len(counts))
 
 
 def code_usage(codes: ArrayLike, codebook_size: int | Sequence[int]) -> list[NDArray[np.int64]]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import pickle
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sklearn_rqvae._archive import DAMAGE
-from sklearn_rqvae._files import replace_file
+from sklearn_rqvae._files._archive import DAMAGE
+from sklearn_rqvae._files._replace import replace_file
 from sklearn_rqvae.exceptions import CheckpointError
 
-__all__ = ["load_plain", "read_checkpoint", "write_checkpoint"]
+__all__ = ["check_state", "load_plain", "read_checkpoint", "write_checkpoint"]
 
 FORMAT = "sklearn_rqvae.RqVae"
 FORMAT_VERSION = 1
@@ -124,3 +125,34 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, 
                 "its weights; all should be tensors."
             )
     return config, state
+
+
+def check_state(config: dict[str, Any], state: Mapping[str, Any]) -> None:
+    """Compare sizes in constructor arguments with weights, before anything of such a size is built.
+
+    Parameters
+    ----------
+    config : dict
+        Constructor arguments of `RqVae`.
+    state : mapping of str to Tensor or ndarray
+        Parameters and buffers.
+
+    Raises
+    ------
+    ValueError
+        If they differ.
+    KeyError
+        If one is missing.
+    """
+    widths = [config["input_dim"], config["embed_dim"]]
+    stored = [state["mean"].shape[0], state["quantizer.levels.0.weight"].shape[1]]
+    if config["hidden_dims"] is not None:
+        hidden = list(config["hidden_dims"])
+        layers = range(0, 2 * len(hidden) + 2, 2)
+        widths += [*hidden, config["embed_dim"]]
+        stored += [state[f"encoder.mlp.{layer}.bias"].shape[0] for layer in layers]
+    sizes = config["codebook_size"]
+    widths += sizes
+    stored += [state[f"quantizer.levels.{i}.weight"].shape[0] for i in range(len(sizes))]
+    if widths != stored:
+        raise ValueError(f"layers and codebooks of {widths} have weights of {stored}")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_rqvae._archive import damage_as_checkpoint_error
+from sklearn_rqvae._files._archive import damage_as_checkpoint_error
 from sklearn_rqvae.exceptions import CheckpointError
 from sklearn_rqvae.nn._checkpoint import load_plain
 from sklearn_rqvae.nn._modes import QuantizeForwardMode

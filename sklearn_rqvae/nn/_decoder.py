@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sklearn_rqvae._compute._linear import linear
 from sklearn_rqvae.nn._interactions import PairInteractions
 from sklearn_rqvae.nn._mlp import mlp
-from sklearn_rqvae.quantize._linear import linear
 
 __all__ = ["Decoder"]
 

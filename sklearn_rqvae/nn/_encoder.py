@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from sklearn_rqvae._compute._linear import linear
 from sklearn_rqvae.nn._mlp import mlp
-from sklearn_rqvae.quantize._linear import linear
 
 __all__ = ["Encoder"]
 

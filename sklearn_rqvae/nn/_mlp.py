@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from sklearn_rqvae.quantize._linear import linear
+from sklearn_rqvae._compute._linear import linear
 
 __all__ = ["mlp"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
@@ -10,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sklearn_rqvae._device import exact_device
-from sklearn_rqvae._losses import weighted_mean
+from sklearn_rqvae._compute._device import exact_device
 from sklearn_rqvae._validation import check_codebook_size
+from sklearn_rqvae.nn._codebook import Codebook
+from sklearn_rqvae.nn._config import check_strengths
+from sklearn_rqvae.nn._losses import weighted_mean
 from sklearn_rqvae.nn._modes import QuantizeForwardMode
-from sklearn_rqvae.quantize._codebook import Codebook
 from sklearn_rqvae.quantize._dead_codes import dead_codes, draw_rows_by_error, reset_moments
 from sklearn_rqvae.quantize._distance import nearest_codewords
 from sklearn_rqvae.quantize._gradient import rotate, straight_through
@@ -23,25 +23,7 @@ from sklearn_rqvae.quantize._kmeans import progressive_kmeans
 from sklearn_rqvae.quantize._residual import residual_codes
 from sklearn_rqvae.quantize._sinkhorn import balanced_codes
 
-__all__ = ["Quantization", "ResidualQuantizer", "check_strengths"]
-
-
-def check_strengths(**strengths: float) -> None:
-    """Check temperatures and the like.
-
-    Parameters
-    ----------
-    **strengths : float
-        The values, by the names of their parameters.
-
-    Raises
-    ------
-    ValueError
-        If one isn't a positive, finite number.
-    """
-    for name, value in strengths.items():
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name}={value!r} should be positive and finite.")
+__all__ = ["Quantization", "ResidualQuantizer"]
 
 
 class Quantization(NamedTuple):
@@ -170,6 +152,17 @@ class ResidualQuantizer(nn.Module):
     @property
     def _levels(self) -> list[Codebook]:
         return cast("list[Codebook]", list(self.levels))
+
+    def set_codebooks(self, codebooks: Sequence[Tensor]) -> None:
+        """Set the codewords of every level, as found from data.
+
+        Parameters
+        ----------
+        codebooks : sequence of Tensor of shape (codebook_size, embed_dim)
+            Codewords, one tensor for each level.
+        """
+        for level, codebook in zip(self._levels, codebooks, strict=True):
+            level.initialize(codebook)
 
     def normalize(self, latent: Tensor) -> Tensor:
         """Scale latents to the length of the first codewords, if they have a fixed one.

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from numbers import Integral
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
-from sklearn_rqvae._archive import DAMAGE
-from sklearn_rqvae._losses import (
+from sklearn_rqvae._files._archive import DAMAGE
+from sklearn_rqvae.exceptions import CheckpointError
+from sklearn_rqvae.nn._checkpoint import read_checkpoint, write_checkpoint
+from sklearn_rqvae.nn._config import check_interactions, plain_config
+from sklearn_rqvae.nn._decoder import Decoder
+from sklearn_rqvae.nn._encoder import Encoder
+from sklearn_rqvae.nn._interactions import PairInteractions
+from sklearn_rqvae.nn._losses import (
     categorical_loss,
     codebook_loss,
     commitment_loss,
     reconstruction_loss,
 )
-from sklearn_rqvae.exceptions import CheckpointError
-from sklearn_rqvae.nn._checkpoint import read_checkpoint, write_checkpoint
-from sklearn_rqvae.nn._decoder import Decoder
-from sklearn_rqvae.nn._encoder import Encoder
-from sklearn_rqvae.nn._interactions import PairInteractions
 from sklearn_rqvae.nn._modes import QuantizeForwardMode
 from sklearn_rqvae.nn._residual_quantizer import (
     Quantization,
     ResidualQuantizer,
-    check_strengths,
 )
 from sklearn_rqvae.quantize._gumbel import annealed_temperature
 from sklearn_rqvae.quantize._residual import sum_codewords
@@ -185,41 +184,40 @@ class RqVae(nn.Module):
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        if hidden_dims is not None:
-            hidden_dims = _checked_widths(hidden_dims)
-        elif not linear_path:
-            raise ValueError("hidden_dims=None has no MLP, which needs linear_path=True.")
-        sizes = {"input_dim": input_dim, "embed_dim": embed_dim, "n_layers": n_layers}
-        for name, value in sizes.items():
-            if not _is_integer(value, least=1):
-                raise ValueError(f"{name}={value!r} should be an integer of at least 1.")
-        if not _is_integer(n_cat_features, least=0) or n_cat_features > input_dim:
-            raise ValueError(
-                f"n_cat_features={n_cat_features!r} should be an integer between 0 and "
-                f"input_dim={input_dim}; it counts the last columns that are categories."
-            )
-        check_strengths(gumbel_temperature=gumbel_temperature, sinkhorn_epsilon=sinkhorn_epsilon)
-        for name, weight in (
-            ("commitment_weight", commitment_weight),
-            ("codebook_weight", codebook_weight),
-        ):
-            if not weight >= 0:
-                raise ValueError(f"{name}={weight!r} should be at least 0.")
-        self.input_dim = input_dim
-        self.embed_dim = embed_dim
-        self.n_layers = n_layers
-        self.n_cat_features = n_cat_features
-        self.codebook_normalize = codebook_normalize
-        self.commitment_weight = commitment_weight
-        self.codebook_weight = codebook_weight
-        self.linear_path = linear_path
+        config = plain_config(
+            input_dim=input_dim,
+            embed_dim=embed_dim,
+            hidden_dims=hidden_dims,
+            codebook_size=codebook_size,
+            codebook_normalize=codebook_normalize,
+            codebook_sim_vq=codebook_sim_vq,
+            n_layers=n_layers,
+            n_cat_features=n_cat_features,
+            commitment_weight=commitment_weight,
+            codebook_mode=codebook_mode,
+            codebook_weight=codebook_weight,
+            linear_path=linear_path,
+            interactions=interactions,
+            gumbel_temperature=gumbel_temperature,
+            sinkhorn_epsilon=sinkhorn_epsilon,
+        )
+        self._config = config
+        self.input_dim: int = config["input_dim"]
+        self.embed_dim: int = config["embed_dim"]
+        self.n_layers: int = config["n_layers"]
+        self.n_cat_features: int = config["n_cat_features"]
+        self.codebook_normalize: bool = config["codebook_normalize"]
+        self.commitment_weight: float = config["commitment_weight"]
+        self.codebook_weight: float = config["codebook_weight"]
+        self.linear_path: bool = config["linear_path"]
+        widths: list[int] | None = config["hidden_dims"]
         self.encoder = Encoder(
-            input_dim, hidden_dims, embed_dim, linear_path=linear_path, generator=generator
+            self.input_dim, widths, self.embed_dim, linear_path=linear_path, generator=generator
         )
         self.quantizer = ResidualQuantizer(
-            codebook_size,
-            embed_dim,
-            n_layers,
+            config["codebook_size"],
+            self.embed_dim,
+            self.n_layers,
             codebook_mode,
             codebook_normalize=codebook_normalize,
             codebook_sim_vq=codebook_sim_vq,
@@ -227,40 +225,22 @@ class RqVae(nn.Module):
             epsilon=sinkhorn_epsilon,
             generator=generator,
         )
+        self.decoder: Any = decoder
         if decoder is None:
-            decoder = Decoder(
-                embed_dim,
-                None if hidden_dims is None else hidden_dims[::-1],
-                input_dim,
+            self.decoder = Decoder(
+                self.embed_dim,
+                None if widths is None else widths[::-1],
+                self.input_dim,
                 linear_path=linear_path,
                 generator=generator,
             )
-        self.decoder = decoder
         if interactions is not None:
-            decoder.interactions = self._empty_interactions(interactions)
-        self.register_buffer("mean", torch.zeros(input_dim))
-        self.register_buffer("scale", torch.ones(input_dim))
+            self.decoder.interactions = PairInteractions(config["codebook_size"], **interactions)
+        self.register_buffer("mean", torch.zeros(self.input_dim))
+        self.register_buffer("scale", torch.ones(self.input_dim))
         if self.encoder.components is not None:
             self._set_components(self.encoder.components)
         self.register_load_state_dict_post_hook(_share_components)
-        # Numbers of numpy would make a checkpoint that isn't plain values.
-        self._config: dict[str, Any] = {
-            "input_dim": int(input_dim),
-            "embed_dim": int(embed_dim),
-            "hidden_dims": hidden_dims,
-            "codebook_size": self.quantizer.codebook_size,
-            "codebook_normalize": bool(codebook_normalize),
-            "codebook_sim_vq": bool(codebook_sim_vq),
-            "n_layers": int(n_layers),
-            "n_cat_features": int(n_cat_features),
-            "commitment_weight": float(commitment_weight),
-            "codebook_mode": [mode.name for mode in self.quantizer.modes],
-            "codebook_weight": float(codebook_weight),
-            "linear_path": bool(linear_path),
-            "interactions": interactions and {k: int(size) for k, size in interactions.items()},
-            "gumbel_temperature": float(gumbel_temperature),
-            "sinkhorn_epsilon": float(sinkhorn_epsilon),
-        }
 
     @property
     def codebooks(self) -> list[Tensor]:
@@ -280,8 +260,30 @@ class RqVae(nn.Module):
     def _n_numeric(self) -> int:
         return self.input_dim - self.n_cat_features
 
-    def _standardize(self, x: Tensor) -> Tensor:
-        return (x.to(self.mean.dtype) - self.mean) / self.scale
+    @property
+    def is_rotation(self) -> bool:
+        """Whether encoder and decoder only turn vectors: errors are then the same in latents."""
+        return (
+            isinstance(self.decoder, Decoder)
+            and self.decoder.mlp is None
+            and self.encoder.mlp is None
+            and not self.codebook_normalize
+        )
+
+    def standardize(self, x: Tensor) -> Tensor:
+        """Return rows as the encoder gets them, ``(x - mean) / scale``.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, input_dim)
+            Rows, in the input's units; any floating dtype.
+
+        Returns
+        -------
+        standardized : Tensor of shape (n_samples, input_dim)
+            The rows in the units of `scale`, and in the module's dtype.
+        """
+        return (x.to(self.mean.dtype) - self.mean).div_(self.scale)
 
     def _to_input_units(self, decoded: Tensor) -> Tensor:
         numeric, logits = decoded.split([self._n_numeric, self.n_cat_features], 1)
@@ -317,13 +319,7 @@ class RqVae(nn.Module):
         ValueError
             If `x` or `codes` have another shape.
         """
-        self._check_columns(x)
-        standardized = self._standardize(x)
-        if sample_weight is not None:
-            sample_weight = sample_weight.to(standardized.dtype)
-        latent = self._encode_standardized(standardized)
-        quantization = self.quantizer(latent, codes, sample_weight)
-        return self._decode_and_compare(x, standardized, latent, quantization, sample_weight)
+        return self._run(x, sample_weight, lambda z, weight: self.quantizer(z, codes, weight))
 
     def autoencode(self, x: Tensor, sample_weight: Tensor | None = None) -> RqVaeOutput:
         """Compute losses and reconstruction of a batch as if there were no quantizer.
@@ -342,23 +338,26 @@ class RqVae(nn.Module):
         outputs : RqVaeOutput
             As `forward` returns them, for no levels: codebook and commitment loss are zero.
         """
+
+        def keep(latent: Tensor, _: Tensor | None) -> Quantization:
+            no_codes = torch.empty(len(x), 0, dtype=torch.int64, device=latent.device)
+            return Quantization(latent, no_codes, residuals=(), codewords=())
+
+        return self._run(x, sample_weight, keep)
+
+    def _run(
+        self,
+        x: Tensor,
+        sample_weight: Tensor | None,
+        quantize: Callable[[Tensor, Tensor | None], Quantization],
+    ) -> RqVaeOutput:
+        """Encode, quantize, decode and compare a batch."""
         self._check_columns(x)
-        standardized = self._standardize(x)
+        standardized = self.standardize(x)
         if sample_weight is not None:
             sample_weight = sample_weight.to(standardized.dtype)
         latent = self._encode_standardized(standardized)
-        no_codes = torch.empty(len(x), 0, dtype=torch.int64, device=latent.device)
-        no_levels = Quantization(latent, no_codes, residuals=(), codewords=())
-        return self._decode_and_compare(x, standardized, latent, no_levels, sample_weight)
-
-    def _decode_and_compare(
-        self,
-        x: Tensor,
-        standardized: Tensor,
-        latent: Tensor,
-        quantization: Quantization,
-        sample_weight: Tensor | None,
-    ) -> RqVaeOutput:
+        quantization = quantize(latent, sample_weight)
         decoded = self.decoder(quantization.quantized, quantization.codes)
         sections = [self._n_numeric, self.n_cat_features]
         numeric, categories = standardized.split(sections, 1)
@@ -416,7 +415,7 @@ class RqVae(nn.Module):
             What the quantizer gets.
         """
         self._check_columns(x)
-        return self._encode_standardized(self._standardize(x))
+        return self._encode_standardized(self.standardize(x))
 
     @torch.no_grad()
     def get_semantic_ids(self, x: Tensor) -> Tensor:
@@ -518,29 +517,13 @@ class RqVae(nn.Module):
             If there is no linear path, or `vectors` have more than `embed_dim` columns.
         """
         sizes = {"n_pairs": len(keys), "dim": vectors.shape[1]}
-        interactions = self._empty_interactions(sizes).to(keys.device, self.mean.dtype)
+        check_interactions(sizes, self.linear_path, self.embed_dim)
+        interactions = PairInteractions(self.quantizer.codebook_size, **sizes)
+        interactions.to(keys.device, self.mean.dtype)
         interactions.keys.copy_(keys)
         interactions.vectors[1:] = vectors
         self.decoder.interactions = interactions
         self._config["interactions"] = sizes
-
-    def _empty_interactions(self, sizes: dict[str, int]) -> PairInteractions:
-        """Return interactions of these sizes that the decoder has a place for, all zero."""
-        if not self.linear_path:
-            raise ValueError(
-                "linear_path=False has no place for interactions; construct with linear_path=True."
-            )
-        if not isinstance(sizes, dict) or set(sizes) != {"n_pairs", "dim"}:
-            raise ValueError(
-                f"interactions={sizes!r} should be a dictionary of n_pairs and dim, or None."
-            )
-        interactions = PairInteractions(self.quantizer.codebook_size, **sizes)
-        if sizes["dim"] > self.embed_dim:
-            raise ValueError(
-                f"interactions have dim={sizes['dim']}, but latents only "
-                f"embed_dim={self.embed_dim} coordinates; give vectors of at most that length."
-            )
-        return interactions
 
     @torch.no_grad()
     def _set_components(self, components: Tensor) -> None:
@@ -570,7 +553,7 @@ class RqVae(nn.Module):
             Draws the starts; the module's own generator if not given.
         """
         self._check_columns(x)
-        latent = [self.encoder(self._standardize(rows)) for rows in x.split(_CHUNK_SIZE)]
+        latent = [self.encoder(self.standardize(rows)) for rows in x.split(_CHUNK_SIZE)]
         self.quantizer.initialize(torch.cat(latent), sample_weight, generator)
 
     def reset_dead_codes(
@@ -693,27 +676,6 @@ class RqVae(nn.Module):
                 f"x has shape {tuple(x.shape)}, but should have shape "
                 f"(n_samples, input_dim={self.input_dim})."
             )
-
-
-def _checked_widths(hidden_dims: Any) -> list[int]:
-    """Return the widths of hidden layers as plain integers."""
-    if not isinstance(hidden_dims, Iterable):
-        raise ValueError(
-            f"hidden_dims={hidden_dims!r} should be a sequence of integers: [{hidden_dims!r}] for "
-            "one hidden layer."
-        )
-    widths = list(hidden_dims)
-    for width in widths:
-        if not _is_integer(width, least=1):
-            raise ValueError(
-                f"hidden_dims={hidden_dims!r} has the entry {width!r}; every hidden layer needs a "
-                "positive integer width."
-            )
-    return [int(width) for width in widths]
-
-
-def _is_integer(value: Any, least: int) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def _share_components(model: RqVae, _: Any) -> None:

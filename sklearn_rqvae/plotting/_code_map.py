@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state
 
+from sklearn_rqvae._fitted import codes_of, invertible_tail
 from sklearn_rqvae.metrics._checks import check_codes, check_same_length, check_vectors
-from sklearn_rqvae.metrics._estimator_parts import codes_of, invertible_tail
 from sklearn_rqvae.plotting._matplotlib import COLORS, MARKERS, one_axes
 
 _MAX_COLORED = 8  # more colors can't be told apart

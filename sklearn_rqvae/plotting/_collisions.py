@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklearn_rqvae._fitted import codes_of, invertible_tail
 from sklearn_rqvae.metrics import collision_floor, prefix_group_sizes
-from sklearn_rqvae.metrics._estimator_parts import codes_of, invertible_tail
 from sklearn_rqvae.plotting._matplotlib import COLORS, one_axes, tidy
 
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sklearn_rqvae._fitted import codes_of
 from sklearn_rqvae.metrics._checks import check_codes, check_count, check_same_length
-from sklearn_rqvae.metrics._estimator_parts import codes_of
 from sklearn_rqvae.plotting._matplotlib import COLORS, one_axes
 from sklearn_rqvae.plotting._squarify import Rectangle, squarify
 from sklearn_rqvae.plotting._top_words import top_words

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_rqvae.metrics import bits_per_item, distortion_by_level
-from sklearn_rqvae.metrics._estimator_parts import (
+from sklearn_rqvae._fitted import (
     codebook_sizes,
     codes_of,
     decoded_prefixes,
     invertible_tail,
 )
+from sklearn_rqvae.metrics import bits_per_item, distortion_by_level
 from sklearn_rqvae.plotting._matplotlib import line_look, one_axes, tidy
 
 

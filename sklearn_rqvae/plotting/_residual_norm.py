@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklearn_rqvae._fitted import codes_of, decoded_prefixes, invertible_tail
 from sklearn_rqvae.metrics import prefix_reconstructions, residual_norms
 from sklearn_rqvae.metrics._checks import check_vectors
-from sklearn_rqvae.metrics._estimator_parts import codes_of, decoded_prefixes, invertible_tail
 from sklearn_rqvae.plotting._matplotlib import line_look, one_axes, tidy
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sklearn_rqvae._fitted import codebook_sizes, codes_of
 from sklearn_rqvae.metrics import code_perplexity, code_usage
-from sklearn_rqvae.metrics._estimator_parts import codebook_sizes, codes_of
 from sklearn_rqvae.plotting._matplotlib import COLORS, GREY, panels, tidy
 
 

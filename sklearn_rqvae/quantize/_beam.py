@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sklearn_rqvae.quantize._blocks import in_blocks
+from sklearn_rqvae._compute._blocks import in_blocks
+from sklearn_rqvae._compute._largest import largest
+from sklearn_rqvae._compute._linear import linear
 from sklearn_rqvae.quantize._distance import half_squared_norms
-from sklearn_rqvae.quantize._largest import largest
-from sklearn_rqvae.quantize._linear import linear
 
 # Extensions searched at a time: with 16 beams of 256 rows, with fewer beams of up to 1024. Half as
 # many cost 3 to 5 % more, and so do twice as many.

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from sklearn_rqvae.quantize._largest import largest
-from sklearn_rqvae.quantize._linear import linear
+from sklearn_rqvae._compute._largest import largest
+from sklearn_rqvae._compute._linear import linear
 
 # A chunk's scores (1024 x 256 floats are 1 MiB) stay in a core's cache between the product and the
 # maximum: 128 rows cost 15 % more, 4096 rows of 1024 scores 35 %.

@@ -13,8 +13,8 @@ from sklearn.cluster import kmeans_plusplus
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from sklearn_rqvae._compute._linear import linear
 from sklearn_rqvae.quantize._distance import nearest_codewords
-from sklearn_rqvae.quantize._linear import linear
 
 # Covariances are summed in blocks of this many rows, so that a float64 copy of the data is never
 # whole in memory.

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sklearn_rqvae._compute._linear import linear
 from sklearn_rqvae.quantize._kmeans import cluster_sums, principal_axes
-from sklearn_rqvae.quantize._linear import linear
 from sklearn_rqvae.quantize._residual import sum_codewords
 
 # Rows whose residuals are in memory at a time.

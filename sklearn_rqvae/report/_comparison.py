@@ -14,14 +14,13 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from sklearn_rqvae import metrics
-from sklearn_rqvae._equal_rows import duplicate_groups
 from sklearn_rqvae._estimator import RQVAETransformer
+from sklearn_rqvae._fitted import decoded_prefixes
 from sklearn_rqvae._residual_kmeans import ResidualKMeans
+from sklearn_rqvae._rows._hashing import duplicate_groups
 from sklearn_rqvae.exceptions import CodebookCollapseWarning
 from sklearn_rqvae.metrics._distortion import residual_norms
-from sklearn_rqvae.metrics._estimator_parts import decoded_prefixes
-from sklearn_rqvae.report._faiss import FaissResidualQuantizer, why_not_faiss
-from sklearn_rqvae.report._pca_kmeans import PCAKMeans
+from sklearn_rqvae.report._rivals import FaissResidualQuantizer, PCAKMeans, why_not_faiss
 
 __all__ = ["Comparison", "Contender", "compare", "split_rows"]
 

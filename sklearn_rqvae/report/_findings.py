@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_rqvae._health import MIN_PERPLEXITY, MIN_UTILIZATION
+from sklearn_rqvae._learning._collapse import has_collapsed
 from sklearn_rqvae.report._comparison import Comparison
 from sklearn_rqvae.report._measures import LevelMeasures, Measures
 from sklearn_rqvae.report._words import and_list, count, percent, plural
@@ -156,9 +156,8 @@ def _collapse(overall: Measures, levels: Sequence[LevelMeasures], model: Model) 
 
 def _has_collapsed(level: LevelMeasures, n_distinct_rows: int) -> bool:
     """Apply the rule by which `fit` warns of a collapse."""
-    possible = min(level.codebook_size, n_distinct_rows)
     n_used = level.codebook_size - level.n_dead
-    return n_used < MIN_UTILIZATION * possible or level.perplexity < MIN_PERPLEXITY * possible
+    return has_collapsed(n_used, level.perplexity, level.codebook_size, n_distinct_rows)
 
 
 def _collisions(overall: Measures, levels: Sequence[LevelMeasures]) -> list[Finding]:

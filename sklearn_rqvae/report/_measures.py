@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae import metrics
+from sklearn_rqvae._fitted import decoded_prefixes
 from sklearn_rqvae.metrics._distortion import residual_norms
-from sklearn_rqvae.metrics._estimator_parts import decoded_prefixes
 
 __all__ = ["LevelMeasures", "Measures", "measure"]
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sklearn_rqvae._equal_rows import duplicate_groups
+from sklearn_rqvae._fitted import codebook_sizes, codes_of, invertible_tail
+from sklearn_rqvae._rows._hashing import duplicate_groups
 from sklearn_rqvae._validation import as_array
 from sklearn_rqvae.metrics._checks import check_count, check_same_length, check_vectors
-from sklearn_rqvae.metrics._estimator_parts import codebook_sizes, codes_of, invertible_tail
 from sklearn_rqvae.report._comparison import Comparison, compare, split_rows
 from sklearn_rqvae.report._findings import Finding, Model, find, verdict
 from sklearn_rqvae.report._html import write_fragment, write_page

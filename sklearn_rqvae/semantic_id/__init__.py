@@ -1,13 +1,24 @@
 """Semantic IDs as a catalog: unique, stable, searchable, ready for a generator."""
 
-from ._assignment import last_level_candidates
-from ._catalog import PrefixCapacity
-from ._drift import DriftReport, FitShift, compare_catalogs, fit_shift, match_codebooks
-from ._formats import level_letters, token_ids_to_ids, token_names, tokens_to_ids
-from ._generate import PrefixAllowedTokens, offset_token_table
-from ._index import SemanticIDIndex
-from ._report import CollisionReport
-from ._trie import SemanticIDTrie
+from sklearn_rqvae.semantic_id._catalog import PrefixCapacity
+from sklearn_rqvae.semantic_id._collisions._assignment import last_level_candidates
+from sklearn_rqvae.semantic_id._drift import (
+    DriftReport,
+    FitShift,
+    compare_catalogs,
+    fit_shift,
+    match_codebooks,
+)
+from sklearn_rqvae.semantic_id._generate import PrefixAllowedTokens, offset_token_table
+from sklearn_rqvae.semantic_id._index import SemanticIDIndex
+from sklearn_rqvae.semantic_id._report import CollisionReport
+from sklearn_rqvae.semantic_id._tokens import (
+    level_letters,
+    token_ids_to_ids,
+    token_names,
+    tokens_to_ids,
+)
+from sklearn_rqvae.semantic_id._trie import SemanticIDTrie
 
 __all__ = [
     "CollisionReport",

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _formats
-from ._drift import DriftReport, compare_catalogs
-from ._generate import PrefixAllowedTokens, offset_token_table
-from ._item_ids import hand_out
-from ._neighbors import decoded_neighbors, prefix_neighbors, sum_codewords
-from ._store import IDStore
-from ._trie import SemanticIDTrie
+from sklearn_rqvae.semantic_id import _formats, _tokens
+from sklearn_rqvae.semantic_id._drift import DriftReport, compare_catalogs
+from sklearn_rqvae.semantic_id._generate import PrefixAllowedTokens, offset_token_table
+from sklearn_rqvae.semantic_id._item_ids import hand_out
+from sklearn_rqvae.semantic_id._neighbors import decoded_neighbors, prefix_neighbors, sum_codewords
+from sklearn_rqvae.semantic_id._store import IDStore
+from sklearn_rqvae.semantic_id._trie import SemanticIDTrie
 
 __all__ = ["Catalog", "PrefixCapacity"]
 
@@ -374,7 +374,7 @@ class Catalog:
 
     # In other forms
 
-    def to_tokens(self, template: str = _formats.TOKEN_TEMPLATE) -> list[list[str]]:
+    def to_tokens(self, template: str = _tokens.TOKEN_TEMPLATE) -> list[list[str]]:
         """Return IDs as tokens such as ``["<a_12>", "<b_5>"]``.
 
         Parameters
@@ -387,9 +387,9 @@ class Catalog:
         tokens : list of list of str
             Tokens of each item, in the order in which items were added.
         """
-        return _formats.ids_to_tokens(self.ids_, template)
+        return _tokens.ids_to_tokens(self.ids_, template)
 
-    def token_names(self, template: str = _formats.TOKEN_TEMPLATE) -> list[list[str]]:
+    def token_names(self, template: str = _tokens.TOKEN_TEMPLATE) -> list[list[str]]:
         """Return all tokens that a tokenizer needs, by level.
 
         Parameters
@@ -402,7 +402,7 @@ class Catalog:
         names : list of list of str
             ``names[level][code]``, also for codes that no item has.
         """
-        return _formats.token_names(self.level_sizes_, template)
+        return _tokens.token_names(self.level_sizes_, template)
 
     def to_token_ids(self, offset: int = 0) -> NDArray[np.int64]:
         """Return IDs as integers that tell the level: each level has a range of its own.
@@ -417,7 +417,7 @@ class Catalog:
         token_ids : ndarray of int of shape (n_items, width)
             ``offset``, plus the sizes of all levels before, plus the code.
         """
-        return _formats.ids_to_token_ids(self.ids_, self.level_sizes_, offset)
+        return _tokens.ids_to_token_ids(self.ids_, self.level_sizes_, offset)
 
     def prefix_allowed_tokens_fn(
         self,

@@ -12,9 +12,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import ks_2samp
 
 from sklearn_rqvae._validation import as_array
-
-from ._candidates import chunks, take_rows
-from ._item_ids import check_item_ids, hand_out
+from sklearn_rqvae.semantic_id._collisions._candidates import chunks, take_rows
+from sklearn_rqvae.semantic_id._item_ids import check_item_ids, hand_out
 
 __all__ = ["DriftReport", "FitShift", "compare_catalogs", "fit_shift", "match_codebooks"]
 

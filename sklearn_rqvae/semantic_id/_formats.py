@@ -14,35 +14,24 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_rqvae._files import replace_file
-from sklearn_rqvae._optional import import_pyarrow
-from sklearn_rqvae._validation import as_array
-
-from ._generate import offset_token_table
+from sklearn_rqvae._compat import import_pyarrow
+from sklearn_rqvae._files._replace import replace_file
+from sklearn_rqvae.semantic_id._tokens import check_widths, ids_to_tokens, tokens_to_ids
 
 __all__ = [
     "FORMATS",
-    "TOKEN_TEMPLATE",
     "FileContent",
     "export",
     "frame_columns",
-    "ids_to_token_ids",
-    "ids_to_tokens",
-    "level_letters",
     "read",
     "to_frame",
-    "token_ids_to_ids",
-    "token_names",
     "typed_items",
 ]
 
 ITEM_COLUMNS = ("item_id", "id")
 ID_COLUMNS = ("semantic_id", "codes")
-TOKEN_TEMPLATE = "<{letter}_{code}>"
 FORMATS = ("index.json", "flashrec", "npy", "parquet", "csv", "jsonl")
 
-# The code of a token is its last number: "<a_12>" → 12.
-_LAST_NUMBER = re.compile(r"(\d+)(?=\D*$)")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _METADATA = b"sklearn_rqvae"
 
@@ -54,168 +43,6 @@ class FileContent(NamedTuple):
     item_ids: Any
     level_sizes: Sequence[int] | None = None
     collisions: str | None = None
-
-
-def level_letters(level: int) -> str:
-    """Name a level: a, b, …, z, aa, ab, …, as spreadsheets name columns.
-
-    Parameters
-    ----------
-    level : int
-        Level, from 0.
-
-    Returns
-    -------
-    letters : str
-        Its name; all names differ.
-
-    Examples
-    --------
-    >>> from sklearn_rqvae.semantic_id import level_letters
-    >>> [level_letters(level) for level in (0, 25, 26, 701, 702)]
-    ['a', 'z', 'aa', 'zz', 'aaa']
-    """
-    letters = ""
-    level += 1
-    while level:
-        level, digit = divmod(level - 1, 26)
-        letters = chr(ord("a") + digit) + letters
-    return letters
-
-
-def token_names(level_sizes: Sequence[int], template: str = TOKEN_TEMPLATE) -> list[list[str]]:
-    """Return the token of each code of each level.
-
-    Parameters
-    ----------
-    level_sizes : sequence of int
-        Number of codes at each level.
-    template : str, default="<{letter}_{code}>"
-        Format of a token, with ``{letter}`` and ``{code}``.
-
-    Returns
-    -------
-    names : list of list of str
-        ``names[level][code]``.
-
-    Raises
-    ------
-    ValueError
-        If the template doesn't tell codes and levels apart.
-    """
-    for field in ("{letter}", "{code}"):
-        if template.count(field) != 1:
-            raise ValueError(f"template={template!r} should contain {field} once.")
-    return [
-        [template.format(letter=level_letters(level), code=code) for code in range(size)]
-        for level, size in enumerate(level_sizes)
-    ]
-
-
-def ids_to_tokens(ids: NDArray[np.int64], template: str = TOKEN_TEMPLATE) -> list[list[str]]:
-    """Return the tokens of each ID, shape (n_items, width)."""
-    if not len(ids):
-        return []
-    names = token_names((ids.max(axis=0) + 1).tolist(), template)
-    columns = [np.array(names[level], dtype=object)[ids[:, level]] for level in range(ids.shape[1])]
-    return np.stack(columns, axis=1).tolist()
-
-
-def tokens_to_ids(tokens: Sequence[Sequence[str]]) -> NDArray[np.int64]:
-    """Read IDs from tokens such as ``["<a_12>", "<b_5>"]``.
-
-    Parameters
-    ----------
-    tokens : sequence of sequences of str
-        Tokens of each item; a token's last number is its code, and what stands around it must be
-        the same for all tokens of a level.
-
-    Returns
-    -------
-    ids : ndarray of int of shape (n_items, width)
-        The codes.
-
-    Raises
-    ------
-    ValueError
-        If a token has no number, IDs differ in length, or tokens of one position come from
-        different levels.
-    """
-    _check_widths([len(row) for row in tokens])
-    around: dict[int, str] = {}
-    ids = np.empty((len(tokens), len(tokens[0])), dtype=np.int64)
-    known: dict[tuple[int, str], int] = {}
-    for row, token_row in enumerate(tokens):
-        for level, token in enumerate(token_row):
-            code = known.get((level, token))
-            if code is None:
-                found = _LAST_NUMBER.search(token) if isinstance(token, str) else None
-                if found is None:
-                    raise ValueError(f"{token!r} is not a token with a code, such as '<a_12>'.")
-                rest = token[: found.start()] + "*" + token[found.end() :]
-                if around.setdefault(level, rest) != rest:
-                    raise ValueError(
-                        f"{token!r} at position {level} doesn't look like the other tokens there, "
-                        f"{around[level]!r}; the IDs mix levels."
-                    )
-                code = known[level, token] = int(found.group(1))
-            ids[row, level] = code
-    return ids
-
-
-def ids_to_token_ids(
-    ids: NDArray[np.int64], level_sizes: Sequence[int], offset: int = 0
-) -> NDArray[np.int64]:
-    """Add to each code the offset and the sizes of all levels before."""
-    return ids + _level_starts(level_sizes, offset)
-
-
-def token_ids_to_ids(
-    token_ids: Any, level_sizes: Sequence[int], offset: int = 0
-) -> NDArray[np.int64]:
-    """Turn token ids with a range for each level back into codes.
-
-    Parameters
-    ----------
-    token_ids : array-like of int of shape (n_items, width)
-        Token ids.
-    level_sizes : sequence of int of length width
-        Number of codes at each level.
-    offset : int, default=0
-        Token id of the first code of the first level.
-
-    Returns
-    -------
-    ids : ndarray of int of shape (n_items, width)
-        Codes.
-
-    Raises
-    ------
-    ValueError
-        If the number of columns differs from that of the levels, or a token is outside the range
-        of its level.
-    """
-    token_ids = np.asarray(as_array(token_ids))
-    if token_ids.ndim != 2 or token_ids.shape[1] != len(level_sizes):
-        raise ValueError(
-            f"token_ids have shape {token_ids.shape}, but there are {len(level_sizes)} levels; "
-            "give the sizes of "
-            "all columns, that of the suffix too."
-        )
-    ids = token_ids.astype(np.int64) - _level_starts(level_sizes, offset)
-    outside = (ids < 0) | (ids >= np.asarray(level_sizes))
-    if outside.any():
-        row, level = np.argwhere(outside)[0].tolist()
-        raise ValueError(
-            f"token_ids at level {level} have {token_ids[row, level]}, outside the range of that "
-            "level; check "
-            f"level_sizes={list(level_sizes)} and offset={offset}."
-        )
-    return ids
-
-
-def _level_starts(level_sizes: Sequence[int], offset: int) -> NDArray[np.int64]:
-    return np.array([table[0] for table in offset_token_table(level_sizes, offset)])
 
 
 def to_frame(ids: NDArray[np.int64], item_ids: NDArray[Any], has_suffix: bool) -> Any:
@@ -309,18 +136,6 @@ def _check_format(format: str) -> None:
         raise ValueError(f"format={format!r} should be one of {', '.join(map(repr, FORMATS))}.")
 
 
-def _check_widths(widths: Sequence[int]) -> None:
-    """Refuse IDs that differ in length."""
-    if not widths:
-        raise ValueError("the file has no items.")
-    if min(widths) != max(widths) or widths[0] == 0:
-        raise ValueError(
-            f"the IDs have from {min(widths)} to {max(widths)} codes; an index needs IDs of one "
-            "length. Fill up the "
-            "shorter ones, e.g. with a suffix 0."
-        )
-
-
 def _column_names(width: int, has_suffix: bool) -> list[str]:
     names = [f"code_{level}" for level in range(width)]
     if has_suffix:
@@ -409,7 +224,7 @@ def _read_flashrec(content: Any, path: str | os.PathLike[str]) -> FileContent:
         owners = [entry["pid"] for entry in value] if isinstance(value, list) else [None]
         ids += [codes] * len(owners)
         items += owners
-    _check_widths([len(row) for row in ids])
+    check_widths([len(row) for row in ids])
     named = [item is not None for item in items]
     if any(named) and not all(named):
         raise ValueError(f"{os.fspath(path)} names the items of some IDs only.")
@@ -431,7 +246,7 @@ def _read_csv(
         names = None if item_place is None else [row[item_place] for row in table]
     except (ValueError, IndexError) as error:
         raise ValueError(f"{os.fspath(path)} has a row without whole codes: {error}.") from error
-    _check_widths([len(places)] * len(table))
+    check_widths([len(places)] * len(table))
     items = None if names is None else typed_items(names, item_type)
     return FileContent(ids, items, None, "suffix" if codes[-1] == "suffix" else None)
 
@@ -450,7 +265,7 @@ def _read_records(rows: list[Any], path: str | os.PathLike[str]) -> FileContent:
         ids.append(semantic_id)
         item_column = _item_column(record)
         items.append(None if item_column is None else record[item_column])
-    _check_widths([len(row) for row in ids])
+    check_widths([len(row) for row in ids])
     unnamed = all(item is None for item in items)
     return FileContent(np.array(ids, dtype=np.int64), None if unnamed else items)
 
@@ -496,7 +311,7 @@ def _read_parquet(path: str | os.PathLike[str]) -> FileContent:
     if column.null_count:
         raise ValueError(f"{os.fspath(path)} has {column.null_count} items without an ID.")
     widths = column.value_lengths().to_numpy(zero_copy_only=False)
-    _check_widths(widths.tolist())
+    check_widths(widths.tolist())
     ids = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
     metadata = table.schema.metadata or {}
     meaning = json.loads(metadata[_METADATA]) if _METADATA in metadata else {}

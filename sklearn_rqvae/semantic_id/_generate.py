@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._trie import SemanticIDTrie
+from sklearn_rqvae.semantic_id._trie import SemanticIDTrie
 
 __all__ = ["PrefixAllowedTokens", "offset_token_table"]
 

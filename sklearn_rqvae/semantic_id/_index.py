@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _formats
-from ._candidates import EstimatorCandidates, count_duplicates
-from ._catalog import Catalog
-from ._codes import check_columns
-from ._item_ids import check_item_ids
-from ._level_sizes import check_codebooks, decide_sizes, grown_sizes
-from ._report import CollisionReport
-from ._resolve import (
+from sklearn_rqvae.semantic_id import _formats, _tokens
+from sklearn_rqvae.semantic_id._catalog import Catalog
+from sklearn_rqvae.semantic_id._codes import check_columns
+from sklearn_rqvae.semantic_id._collisions._candidates import EstimatorCandidates, count_duplicates
+from sklearn_rqvae.semantic_id._collisions._resolve import (
     Items,
     Named,
     Rules,
@@ -26,7 +23,10 @@ from ._resolve import (
     name_first,
     name_more,
 )
-from ._saved import read_catalog, write_catalog
+from sklearn_rqvae.semantic_id._item_ids import check_item_ids
+from sklearn_rqvae.semantic_id._level_sizes import check_codebooks, decide_sizes, grown_sizes
+from sklearn_rqvae.semantic_id._report import CollisionReport
+from sklearn_rqvae.semantic_id._saved import read_catalog, write_catalog
 
 __all__ = ["SemanticIDIndex"]
 
@@ -471,7 +471,7 @@ class SemanticIDIndex(Catalog):
         index : SemanticIDIndex
             The index.
         """
-        ids = _formats.token_ids_to_ids(token_ids, level_sizes, offset)
+        ids = _tokens.token_ids_to_ids(token_ids, level_sizes, offset)
         content = _formats.FileContent(ids, item_ids, level_sizes, collisions)
         return cls._from_content(content, collisions, None, None, None)
 

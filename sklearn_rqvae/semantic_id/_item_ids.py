@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._validation import as_array
-
-from ._ordering import is_increasing
+from sklearn_rqvae.semantic_id._ordering import is_increasing
 
 __all__ = ["check_item_ids", "compact", "hand_out", "item_order"]
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._validation import as_array
-
-from ._keys import MAX_CODEBOOK_SIZE, KeyLayout
+from sklearn_rqvae.semantic_id._keys import MAX_CODEBOOK_SIZE, KeyLayout
 
 __all__ = ["check_codebooks", "check_range", "decide_sizes", "grown_sizes", "layout_with_suffix"]
 

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._validation import as_array
-
-from ._candidates import chunks
-from ._store import IDStore
+from sklearn_rqvae.semantic_id._collisions._candidates import chunks
+from sklearn_rqvae.semantic_id._store import IDStore
 
 __all__ = ["decoded_neighbors", "prefix_neighbors", "sum_codewords"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._keys import KeyLayout
-from ._ordering import canonical_order, position_in_group
+from sklearn_rqvae.semantic_id._keys import KeyLayout
+from sklearn_rqvae.semantic_id._ordering import canonical_order, position_in_group
 
 __all__ = ["CollisionReport", "collision_error", "describe_groups"]
 

@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import os
 from dataclasses import fields
+from typing import Any
 
-from sklearn_rqvae._archive import damage_as_checkpoint_error
+import numpy as np
+from numpy.typing import NDArray
 
-from . import _storage
-from ._keys import KeyLayout
-from ._level_sizes import check_codebooks
-from ._report import CollisionReport
-from ._resolve import Named, Rules, check_rules
-from ._store import IDStore
+from sklearn_rqvae._files._archive import damage_as_checkpoint_error, open_archive, write_archive
+from sklearn_rqvae.exceptions import CheckpointError
+from sklearn_rqvae.semantic_id._collisions._resolve import Named, Rules, check_rules
+from sklearn_rqvae.semantic_id._item_ids import STRINGS
+from sklearn_rqvae.semantic_id._keys import KeyLayout
+from sklearn_rqvae.semantic_id._level_sizes import check_codebooks
+from sklearn_rqvae.semantic_id._ordering import is_increasing
+from sklearn_rqvae.semantic_id._report import CollisionReport
+from sklearn_rqvae.semantic_id._store import IDStore
 
 __all__ = ["read_catalog", "write_catalog"]
+
+FORMAT = "sklearn_rqvae.SemanticIDIndex"
+VERSION = 1
+FIELDS = {
+    "collisions",
+    "suffix_size",
+    "n_candidates",
+    "sizes",
+    "sizes_given",
+    "fields",
+    "report",
+    "n_suffixes",
+    "n_codebooks",
+    "strings",
+}
 
 
 def write_catalog(
@@ -55,7 +75,7 @@ def write_catalog(
         arrays["item_order"] = store.item_order
     for level, codebook in enumerate(codebooks):
         arrays[f"codebook_{level}"] = codebook
-    _storage.save(path, header, arrays)
+    _save(path, header, arrays)
 
 
 def read_catalog(path: str | os.PathLike[str]) -> tuple[Rules, Named, bool]:
@@ -80,7 +100,7 @@ def read_catalog(path: str | os.PathLike[str]) -> tuple[Rules, Named, bool]:
     CheckpointError
         If the file isn't a catalog, is damaged, or has a later version.
     """
-    header, arrays = _storage.load(path)
+    header, arrays = _load(path)
     with damage_as_checkpoint_error(path, "a saved SemanticIDIndex"):
         codebooks = [arrays[f"codebook_{level}"] for level in range(header["n_codebooks"])]
         rules = Rules(
@@ -101,3 +121,109 @@ def read_catalog(path: str | os.PathLike[str]) -> tuple[Rules, Named, bool]:
         )
         report = CollisionReport(**header["report"])
         return rules, Named(store, int(header["n_suffixes"]), report), bool(header["sizes_given"])
+
+
+def _save(
+    path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, NDArray[Any]]
+) -> None:
+    """Write a header and arrays to one file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File to write.
+    header : dict
+        Plain values.
+    arrays : dict of str to ndarray
+        Numbers, bytes or variable-width strings.
+    """
+    strings = [name for name, array in arrays.items() if array.dtype.kind == "T"]
+    content = {"format": FORMAT, "version": VERSION, "strings": strings, **header}
+    members: dict[str, NDArray[Any]] = {}
+    for name, array in arrays.items():
+        if name in strings:
+            text = [item.encode() for item in array.tolist()]
+            members[f"{name}.ends"] = np.cumsum([len(item) for item in text], dtype=np.int64)
+            members[f"{name}.utf8"] = np.frombuffer(b"".join(text), dtype=np.uint8)
+        else:
+            members[name] = np.ascontiguousarray(array)
+    write_archive(path, content, members)
+
+
+def _load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read what `_save` wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File to read.
+
+    Returns
+    -------
+    header : dict
+        Plain values.
+    arrays : dict of str to ndarray
+        The arrays.
+
+    Raises
+    ------
+    CheckpointError
+        If the file isn't an index, is damaged, or has a later version.
+    """
+    with open_archive(path, "a saved SemanticIDIndex") as archive:
+        header = archive.header
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise CheckpointError(f"{os.fspath(path)} is not a saved SemanticIDIndex.")
+        if header["version"] > VERSION:
+            raise CheckpointError(
+                f"{os.fspath(path)} has format version {header['version']}, this version of "
+                f"sklearn_rqvae reads up to {VERSION}; update sklearn_rqvae."
+            )
+        arrays = {name: archive.read(name) for name in archive.names}
+        if FIELDS - set(header):
+            missing = ", ".join(sorted(FIELDS - set(header)))
+            raise CheckpointError(f"{os.fspath(path)} is damaged: its header lacks {missing}.")
+        for name in header["strings"]:
+            text, ends = arrays.pop(f"{name}.utf8").tobytes(), arrays.pop(f"{name}.ends").tolist()
+            starts = [0, *ends[:-1]]
+            items = [text[start:end].decode() for start, end in zip(starts, ends, strict=False)]
+            arrays[name] = np.array(items, dtype=STRINGS)
+        _check(path, header, arrays)
+    return header, arrays
+
+
+def _check(
+    path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, NDArray[Any]]
+) -> None:
+    """Refuse arrays that don't fit together; the index relies on their order."""
+    missing = {"keys", "order", "item_ids", "retired"} - set(arrays)
+    problem = f"lacks {', '.join(sorted(missing))}" if missing else ""
+    if not problem:
+        keys, order, item_ids = arrays["keys"], arrays["order"], arrays["item_ids"]
+        by_item = arrays.get("item_order", np.arange(len(keys)))
+        if not len(keys) == len(order) == len(item_ids) == len(by_item):
+            problem = "has arrays of different lengths"
+        elif not (_is_permutation(order) and _is_permutation(by_item)):
+            problem = "has an order that is no permutation"
+        elif not keys.dtype == arrays["retired"].dtype == KeyLayout(header["fields"]).dtype:
+            problem = "has keys of the wrong type"
+        elif not is_increasing(arrays["retired"]):
+            problem = "has retired keys out of order"
+        elif (keys[order[1:]] < keys[order[:-1]]).any():
+            problem = "has keys out of order"
+        elif (item_ids[by_item[1:]] <= item_ids[by_item[:-1]]).any():
+            problem = "has item ids out of order"
+        elif header["collisions"] != "none" and (keys[order[1:]] == keys[order[:-1]]).any():
+            problem = "has an ID twice"
+    if problem:
+        raise CheckpointError(f"{os.fspath(path)} is damaged: it {problem}.")
+
+
+def _is_permutation(order: NDArray[Any]) -> bool:
+    if not len(order):
+        return True
+    if order.min() < 0 or order.max() >= len(order):
+        return False
+    seen = np.zeros(len(order), dtype=bool)
+    seen[order] = True
+    return bool(seen.all())

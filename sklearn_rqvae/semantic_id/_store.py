@@ -9,10 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._validation import as_array
-
-from ._item_ids import check_item_ids, compact, hand_out, item_order
-from ._keys import KeyLayout
-from ._ordering import canonical_order, insert_sorted, is_increasing, rank, rank_one
+from sklearn_rqvae.semantic_id._item_ids import check_item_ids, compact, hand_out, item_order
+from sklearn_rqvae.semantic_id._keys import KeyLayout
+from sklearn_rqvae.semantic_id._ordering import (
+    canonical_order,
+    insert_sorted,
+    is_increasing,
+    rank,
+    rank_one,
+)
 
 __all__ = ["IDStore"]
 

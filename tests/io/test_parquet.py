@@ -322,9 +322,9 @@ def test_wrong_sources_are_named(src, tmp_path):
 )
 @pytest.mark.parametrize("cap", [10**6, 100])
 def test_a_fit_to_files_is_that_to_their_rows(src, estimator, cap, monkeypatch):
-    monkeypatch.setattr("sklearn_rqvae._rows._CLOSED_FORM_ROWS", cap)
-    monkeypatch.setattr("sklearn_rqvae._rows._GRADIENT_FLOATS", cap * 4)
-    monkeypatch.setattr("sklearn_rqvae._rows._ROWS_PER_CODEWORD", 1)
+    monkeypatch.setattr("sklearn_rqvae._learning._rows._CLOSED_FORM_ROWS", cap)
+    monkeypatch.setattr("sklearn_rqvae._learning._rows._GRADIENT_FLOATS", cap * 4)
+    monkeypatch.setattr("sklearn_rqvae._learning._rows._ROWS_PER_CODEWORD", 1)
     if "max_epochs" in estimator.get_params():
         estimator.set_params(max_epochs=2)
     expected = [codebook.copy() for codebook in estimator.fit(X).codebooks_]

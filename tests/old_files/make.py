@@ -16,7 +16,8 @@ from sklearn.pipeline import Pipeline
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer, SemanticIDIndex, TextEmbedder
 from sklearn_rqvae._cli import main
 
-TEXTS = [f"{color} {thing}" for color in ("red", "blue", "green") for thing in ("lamp", "cup", "tea")]
+COLORS, THINGS = ("red", "blue", "green"), ("lamp", "cup", "tea")
+TEXTS = [f"{color} {thing}" for color in COLORS for thing in THINGS]
 
 
 def rows() -> np.ndarray:

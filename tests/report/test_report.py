@@ -247,7 +247,7 @@ def test_equal_rows_are_refused(quantizer, X):
 
 
 def test_command_line_writes_the_page_and_the_full_text(tmp_path, X, capsys):
-    from sklearn_rqvae._cli import main
+    from sklearn_rqvae._cli._main import main
 
     np.save(tmp_path / "x.npy", X)
     model = str(tmp_path / "m.joblib")
@@ -268,7 +268,7 @@ def test_command_line_writes_the_page_and_the_full_text(tmp_path, X, capsys):
 
 
 def test_command_line_reads_names_and_labels(tmp_path, capsys):
-    from sklearn_rqvae._cli import main
+    from sklearn_rqvae._cli._main import main
 
     lines = [json.dumps({"title": text, "kind": text.split()[1]}) for text in TEXTS]
     (tmp_path / "items.jsonl").write_text("\n".join(lines))

@@ -5,8 +5,7 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
-from sklearn_rqvae.report._faiss import FaissResidualQuantizer, why_not_faiss
-from sklearn_rqvae.report._pca_kmeans import PCAKMeans
+from sklearn_rqvae.report._rivals import FaissResidualQuantizer, PCAKMeans, why_not_faiss
 
 
 def test_one_level_of_pca_and_kmeans_is_scikit_learns(X):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sklearn_rqvae.semantic_id import SemanticIDIndex, _assignment, last_level_candidates
+from sklearn_rqvae.semantic_id import SemanticIDIndex, last_level_candidates
+from sklearn_rqvae.semantic_id._collisions import _assignment
 
 HOSTILE = [
     "",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_rqvae._archive import open_archive, write_archive
+from sklearn_rqvae._files._archive import open_archive, write_archive
 from sklearn_rqvae.exceptions import CheckpointError
 from sklearn_rqvae.semantic_id import SemanticIDIndex
 

@@ -1,0 +1,379 @@
+"""What every estimator of semantic IDs does: learn by its learner, code by its coder, save."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from numbers import Integral
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sklearn_rqvae._coders import Coder
+from sklearn_rqvae._compute._threads import in_threads
+from sklearn_rqvae._files._archive import damage_as_checkpoint_error
+from sklearn_rqvae._files._state import read_state, write_state
+from sklearn_rqvae._guards import single_precision, warn_caller
+from sklearn_rqvae._learning._collapse import warn_of_collapse
+from sklearn_rqvae._learning._learner import Learner, PassingLearner, warn_of_ignored
+from sklearn_rqvae._learning._rows import Rows, rows_of, training_rows
+from sklearn_rqvae._learning._tasks import FitTasks
+from sklearn_rqvae._rows._reservoir import add_rows
+from sklearn_rqvae._rows._source import RowSource, blocks_of, validated_rows, validated_weight
+from sklearn_rqvae._validation import as_array, check_codes
+
+__all__ = ["SemanticIDMixin"]
+
+Result = TypeVar("Result")
+
+
+class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
+    """Give an estimator with codebooks its public methods: transform, score, save and the like.
+
+    The estimator says how it learns, what codes rows with what was learned, and what a file must
+    hold. It stands left of ``BaseEstimator``.
+
+    Attributes
+    ----------
+    codebooks_ : list of ndarray of shape (codebook_size, embed_dim)
+        The codewords of each level.
+    code_usage_ : list of ndarray of shape (codebook_size,)
+        Total weight of the distinct training rows with each code, at each level, in units of their
+        mean weight.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    """
+
+    codebooks_: list[NDArray[np.float32]]
+    code_usage_: list[NDArray[np.float64]]
+    n_features_in_: int
+    history_: list[dict[str, Any]]
+    n_iter_: int
+
+    @abstractmethod
+    def _learner(self) -> Learner:
+        """Return what learns, by the estimator's parameters."""
+
+    @abstractmethod
+    def _coder(self) -> Coder:
+        """Return what codes rows, by what was learned."""
+
+    @abstractmethod
+    def _check_state(self) -> None:
+        """Raise an error if what a file says was learned doesn't fit together."""
+
+    @abstractmethod
+    def _codes_depend_on(self) -> list[Any]:
+        """Return all that determines the codes of a row."""
+
+    # Learning
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+        """Learn from rows, as `fit` says."""
+        learner = self._learner()
+        source, weight = self._validate_fit_data(X, sample_weight)
+        warn_of_ignored(self, learner)
+        self.__dict__.pop("reservoir_", None)
+        tasks = FitTasks(self, learner.n_epochs, X=X, y=y, sample_weight=weight)
+        self._learn(learner, source, weight, learner.generator(self.random_state), tasks)
+
+    def _partial_fit(self, X: Any, sample_weight: Any) -> None:
+        """Learn from more rows, as `partial_fit` says."""
+        learner = self._learner()
+        if learner.keeps_rows:
+            self._learn_from_kept(learner, X, sample_weight)
+        elif hasattr(self, "codebooks_"):
+            self._pass_once(learner, X, sample_weight)
+        else:
+            self._fit(X, None, sample_weight)
+
+    def _learn_from_kept(self, learner: Learner, X: Any, sample_weight: Any) -> None:
+        """Add rows to the reservoir, and learn from all that it holds."""
+        known = self.__dict__.get("reservoir_")
+        if known is None and hasattr(self, "codebooks_"):
+            warn_caller(
+                "partial_fit starts anew: in closed form a model is fitted to rows, and the fit "
+                "before has kept none. Call partial_fit from the start to learn from all rows."
+            )
+        source, weight = self._validate_fit_data(X, sample_weight, reset=known is None)
+        warn_of_ignored(self, learner)
+        kept, total = add_rows(known, source, weight, learner.max_rows(source.shape[1]))
+        self.reservoir_ = {"rows": kept, "weight": total}
+        tasks = FitTasks(self, learner.n_epochs, X=kept, y=None, sample_weight=total)
+        generator = learner.generator(self.random_state)
+        self._take(learner, rows_of(kept, total, learner.device), None, generator, tasks)
+
+    def _pass_once(self, learner: Learner, X: Any, sample_weight: Any) -> None:
+        """Go on from what was learned, by one pass over rows."""
+        source, weight = self._validate_fit_data(X, sample_weight, reset=False)
+        learner = cast("PassingLearner", learner).next_pass(self)
+        seed = self.random_state
+        if isinstance(seed, Integral):  # another order than in the pass before
+            seed = (int(seed) + self.n_iter_) % 2**32
+        before = self.history_
+        tasks = FitTasks(self, learner.n_epochs, X=X, y=None, sample_weight=weight)
+        self._learn(learner, source, weight, learner.generator(seed), tasks)
+        self.history_ = before + self.history_
+        self.n_iter_ = len(self.history_)
+
+    def _learn(
+        self,
+        learner: Learner,
+        source: RowSource,
+        weight: NDArray[np.float64] | None,
+        generator: torch.Generator,
+        tasks: FitTasks,
+    ) -> None:
+        """Choose the training rows, and take over what is learned from them."""
+        with tasks.stage("rows"):
+            training, validation = training_rows(
+                source,
+                weight,
+                learner.held_out,
+                learner.device,
+                generator,
+                max_rows=learner.max_rows(source.shape[1]),
+            )
+        self._take(learner, training, validation, generator, tasks)
+
+    def _take(
+        self,
+        learner: Learner,
+        training: Rows,
+        validation: Rows | None,
+        generator: torch.Generator,
+        tasks: FitTasks,
+    ) -> None:
+        """Take over what is learned from rows, and count how its codes are used."""
+        self.__dict__.update(learner.learn(training, validation, generator, tasks))
+        with tasks.stage("usage"):
+            codes = self._coder().encode(training.x.cpu().numpy())
+            weight = training.weight.cpu().numpy().astype(np.float64)
+            self.code_usage_ = [
+                np.bincount(codes[:, level], weight, len(codebook)).astype(np.float64)
+                for level, codebook in enumerate(self.codebooks_)
+            ]
+            n_distinct_ids = len(np.unique(codes, axis=0))
+            warn_of_collapse(self.code_usage_, len(codes), n_distinct_ids, learner.ways_out)
+        tasks.finish()
+
+    # What was learned, at work
+
+    @single_precision()
+    def transform(self, X: ArrayLike) -> NDArray[np.int64]:
+        """Return the semantic ID of each row.
+
+        A row's codes depend on the row alone, not on the rows beside it, their order or number.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_layers), dtype=int64
+            Code of each row at each level.
+        """
+        source = self._row_source(X)
+        coder = self._coder()
+        codes = np.empty((len(source), len(self.codebooks_)), dtype=np.int64)
+
+        def encode(rows: slice, block: NDArray[np.float32]) -> None:
+            codes[rows] = coder.encode(block)
+
+        for _ in _map_blocks(encode, source, coder.n_threads()):
+            pass
+        return codes
+
+    @single_precision()
+    def inverse_transform(self, X: ArrayLike) -> NDArray[np.float32]:
+        """Reconstruct rows from their codes, or coarsely from those of the first levels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_levels)
+            Codes of the first ``n_levels`` levels, at least one, as `transform` returns them.
+
+        Returns
+        -------
+        reconstruction : ndarray of shape (n_samples, n_features), dtype=float32
+            Decoded rows in the units of the input; probabilities in the columns that were given to
+            `fit` as categories.
+
+        Raises
+        ------
+        ValueError
+            If `X` holds a value that is not a code, or has too many columns.
+        """
+        check_is_fitted(self)
+        sizes = [len(codebook) for codebook in self.codebooks_]
+        codes = np.asarray(as_array(X))
+        if codes.ndim != 2 or not len(codes):
+            check_codes(codes, sizes)  # says what is wrong
+        reconstruction = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
+
+        coder = self._coder()
+        n_threads = coder.n_threads()
+
+        def decode(rows: slice) -> None:
+            reconstruction[rows] = coder.decode(check_codes(codes[rows], sizes))
+
+        parts = list(blocks_of(len(codes), self.n_features_in_, n_threads))
+        for _ in in_threads(decode, parts, n_threads):
+            pass
+        return reconstruction
+
+    @single_precision()
+    def candidate_codes(
+        self, X: ArrayLike, n_candidates: int = 16
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return several semantic IDs for each row, the best one first.
+
+        The first one is what `transform` returns when ``n_candidates`` is `n_beams`, unless another
+        is as good up to rounding. Use it to give colliding items different IDs at the least cost.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+        n_candidates : int, default=16
+            Candidates for each row, at least 1.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_found, n_layers), dtype=int64
+            Candidates by rising error; `n_found` is `n_candidates`, or the number of code tuples if
+            that is less.
+        errors : ndarray of shape (n_samples, n_found), dtype=float32
+            Squared errors of their reconstructions, summed over the features.
+
+        Raises
+        ------
+        ValueError
+            If `n_candidates` isn't a positive integer.
+        """
+        if not isinstance(n_candidates, Integral) or n_candidates < 1:
+            raise ValueError(f"n_candidates={n_candidates!r} should be an integer of at least 1.")
+        check_is_fitted(self)
+        X = validate_data(self, as_array(X), dtype=np.float32, order="C", reset=False)
+        codes, errors = zip(*self._coder().candidates(X, int(n_candidates)), strict=True)
+        return np.concatenate(codes), np.concatenate(errors)
+
+    @single_precision()
+    def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
+        """Return the negative mean squared reconstruction error: higher is better, 0 is perfect.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+        y : Ignored
+            Not used, present for API consistency.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative weights of the rows.
+
+        Returns
+        -------
+        score : float
+            Mean over rows and features, in squared units of the input, with a minus sign.
+        """
+        source = self._row_source(X)
+        weight = validated_weight(sample_weight, source)
+        coder = self._coder()
+
+        def summed_errors(rows: slice, block: NDArray[np.float32]) -> float:
+            difference = block - coder.decode(coder.encode(block))
+            errors = np.square(difference, out=difference).mean(1, dtype=np.float64)
+            return float(errors.sum() if weight is None else errors @ weight[rows])
+
+        total = sum(_map_blocks(summed_errors, source, coder.n_threads()))
+        return -float(total / (len(source) if weight is None else weight.sum()))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the fitted estimator to a file that holds arrays and plain values only.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write; it appears complete or not at all.
+
+        Raises
+        ------
+        TypeError
+            If a parameter has a value that is neither a number, a string, None, nor made of these,
+            such as a ``RandomState``.
+        """
+        check_is_fitted(self)
+        write_state(path, type(self).__name__, self._plain_state())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Any:
+        """Read a fitted estimator that `save` wrote; no code from the file is run.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to read.
+
+        Returns
+        -------
+        estimator : object
+            The fitted estimator, of the class that `load` is called on.
+
+        Raises
+        ------
+        CheckpointError
+            If the file isn't of `save`, holds another estimator, is damaged, or comes from a later
+            version of the format.
+        """
+        estimator: Any = cls()
+        state = read_state(path, cls.__name__)
+        with damage_as_checkpoint_error(path, "a file that save wrote"):
+            estimator.__setstate__(state)
+            check_is_fitted(estimator)
+            estimator._check_state()
+        return estimator
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # codes are integers whatever the input
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.codebooks_)
+
+    def _plain_state(self) -> dict[str, Any]:
+        """Return what `save` writes: parameters and fitted attributes as plain values."""
+        return dict(self.__getstate__())  # type: ignore[call-overload]
+
+    def _validate_fit_data(
+        self, X: Any, sample_weight: Any, reset: bool = True
+    ) -> tuple[RowSource, NDArray[np.float64] | None]:
+        """Return rows and weights to learn from, checked but for what only reading rows can say."""
+        source = validated_rows(self, as_array(X), reset=reset)
+        return source, validated_weight(sample_weight, source)
+
+    def _row_source(self, X: Any) -> RowSource:
+        check_is_fitted(self)
+        return validated_rows(self, as_array(X), reset=False)
+
+
+def _map_blocks(
+    work: Callable[[slice, NDArray[np.float32]], Result], source: RowSource, n_threads: int
+) -> Iterator[Result]:
+    """Yield what `work` returns for the position and the rows of each block, in order."""
+
+    def read_and_work(rows: slice) -> Result:
+        result = work(rows, source.read(rows))
+        source.give_back()
+        return result
+
+    parts = list(blocks_of(len(source), source.shape[1], n_threads))
+    return in_threads(read_and_work, parts, n_threads)

@@ -1,0 +1,139 @@
+"""``sklearn-rqvae demo``: IDs for a catalog that needs no download, shown beside siblings."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
+from sklearn_rqvae._cli._fit import fit_quantizer
+from sklearn_rqvae._cli._items import add_seed, in_batches, say
+from sklearn_rqvae._cli._quality import quality_of, summary_of
+
+__all__ = ["add_demo_command", "show_items"]
+
+_DEFAULT_ITEMS = (
+    "sklearn.cluster.KMeans",
+    "scipy.signal.butter",
+    "torch.nn.Conv2d",
+    "numpy.linalg.svd",
+)
+_N_SHOWN = 5
+_WIDTH = 78
+
+
+def add_demo_command(subparsers: Any) -> None:
+    """Add the command ``demo``."""
+    demo = subparsers.add_parser("demo", help="learn IDs for a catalog that needs no download")
+    demo.add_argument("--items", nargs="+", default=[], metavar="NAME", help="items to show")
+    add_seed(demo)
+    demo.set_defaults(run=_demo)
+
+
+def show_items(docs: Any, codes: NDArray[np.int64], names: Sequence[str], seed: int) -> str:
+    """Describe some items of the catalog by their neighbors in the tree of IDs.
+
+    Parameters
+    ----------
+    docs : Bunch
+        The catalog of :func:`~sklearn_rqvae.datasets.load_api_docs`.
+    codes : ndarray of shape (n_items, n_layers)
+        Semantic ID of each item.
+    names : sequence of str
+        Full names of the items to show; a few well-known ones if empty.
+    seed : int
+        Determines which of many neighbors are shown.
+
+    Returns
+    -------
+    text : str
+        Lines to print.
+
+    Raises
+    ------
+    ValueError
+        If the catalog has no item of such a name.
+    """
+    unknown = [name for name in names if name not in docs.names]
+    if unknown:
+        raise ValueError(
+            f"the catalog has no item {unknown[0]!r}; give full names such as "
+            f"{_DEFAULT_ITEMS[0]!r}."
+        )
+    shown = names or [name for name in _DEFAULT_ITEMS if name in docs.names]
+    rng = check_random_state(seed)
+    lines: list[str] = []
+    for name in shown:
+        item = docs.names.index(name)
+        lines += ["", f"{_dashed(codes[item])}  {_shortened(name, docs.data[item], 0)}"]
+        for length in range(codes.shape[1] - 1, 0, -1):
+            same = (codes[:, :length] == codes[item, :length]).all(axis=1)
+            if length + 1 < codes.shape[1]:
+                same &= codes[:, length] != codes[item, length]  # the others are listed above
+            same[item] = False
+            others = np.flatnonzero(same)
+            if not len(others):
+                continue
+            picked = np.sort(rng.permutation(others)[:_N_SHOWN])
+            more = f", {len(picked)} of them" if len(others) > len(picked) else ""
+            lines.append(f"  {len(others)} more start with {_dashed(codes[item, :length])}{more}:")
+            lines += [f"    {_shortened(docs.names[i], docs.data[i], 4)}" for i in picked]
+    lines += ["", *_agreement(docs.target, codes, rng)]
+    return "\n".join(lines)
+
+
+def _agreement(
+    target: NDArray[np.int64], codes: NDArray[np.int64], rng: np.random.RandomState
+) -> list[str]:
+    """Say how often two items of one prefix are from one module, beside two items at random."""
+    chance = _same_module(target, target[rng.permutation(len(target))])
+    lines = [f"Two items at random are from the same module in {chance:.1%} of cases;"]
+    for length in range(1, codes.shape[1]):
+        _, group = np.unique(codes[:, :length], axis=0, return_inverse=True)
+        # Neighbors in a shuffled list ordered by group are a random pair within the group.
+        order = rng.permutation(len(group))
+        order = order[np.argsort(group.ravel()[order], kind="stable")]
+        pairs = group.ravel()[order[1:]] == group.ravel()[order[:-1]]
+        share = _same_module(target[order[1:]][pairs], target[order[:-1]][pairs])
+        prefix = "code" if length == 1 else f"{length} codes"
+        lines.append(f"two that share the first {prefix}, in {share:.1%}.")
+    return lines
+
+
+def _same_module(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
+    return float(np.mean(first == second)) if len(first) else 0.0
+
+
+def _dashed(codes: NDArray[np.int64]) -> str:
+    return "-".join(map(str, codes))
+
+
+def _shortened(name: str, text: str, indent: int) -> str:
+    """Return the full name and as much of the description as fits on the line."""
+    line = f"{name}: {text.partition(': ')[2]}"
+    return line if len(line) <= _WIDTH - indent else line[: _WIDTH - indent - 1] + "…"
+
+
+def _demo(args: argparse.Namespace) -> None:
+    from sklearn_rqvae import RQVAETransformer
+    from sklearn_rqvae.datasets import load_api_docs
+    from sklearn_rqvae.embedding import TextEmbedder
+
+    started = time.monotonic()
+    say("reading the documentation of numpy, scipy, scikit-learn and torch")
+    docs = load_api_docs()
+    say(f"embedding {len(docs.data)} texts")
+    vectors = TextEmbedder(n_components=128, random_state=args.seed).fit_transform(docs.data)
+    quantizer = RQVAETransformer(n_layers=4, codebook_size=64, random_state=args.seed)
+    fit_quantizer(quantizer, vectors)
+    codes = in_batches(quantizer.transform, vectors, "encoding")
+    print(show_items(docs, codes, args.items, args.seed))
+    print(
+        f"Learned IDs for {len(codes)} items in {time.monotonic() - started:.0f} s: "
+        f"{summary_of(quality_of(quantizer, vectors, codes))}."
+    )

@@ -1,0 +1,51 @@
+"""What fit, report and demo say of a model's IDs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_rqvae._cli._items import in_batches
+
+__all__ = ["quality_of", "summary_of"]
+
+
+def quality_of(quantizer: Any, vectors: NDArray[Any], codes: NDArray[np.int64]) -> dict[str, Any]:
+    """Return what the report says, as plain values."""
+    from sklearn_rqvae import metrics
+
+    sizes = [len(codebook) for codebook in quantizer.codebooks_]
+    reconstructions = (
+        in_batches(quantizer.inverse_transform, codes[:, : level + 1], f"level {level}")
+        for level in range(len(sizes))
+    )
+    unexplained = metrics.distortion_by_level(vectors, reconstructions)
+    utilization = metrics.code_utilization(codes, sizes)
+    perplexity = metrics.code_perplexity(codes, sizes)
+    levels = [
+        {
+            "codebook_size": size,
+            "utilization": float(utilization[level]),
+            "perplexity": float(perplexity[level]),
+            "unexplained": float(unexplained[level]),
+        }
+        for level, size in enumerate(sizes)
+    ]
+    return {
+        "n_items": len(codes),
+        "n_distinct": len(np.unique(codes, axis=0)),
+        "collision_rate": float(metrics.collision_rate(codes)),
+        "levels": levels,
+    }
+
+
+def summary_of(quality: dict[str, Any]) -> str:
+    levels = quality["levels"]
+    used = min(level["utilization"] for level in levels)
+    return (
+        f"{len(levels)} codes each, {levels[-1]['unexplained']:.1%} of the variance unexplained, "
+        f"at least {used:.0%} of each codebook used, {quality['n_distinct']} distinct IDs "
+        f"(collision rate {quality['collision_rate']:.1%})"
+    )

@@ -1,0 +1,117 @@
+"""``sklearn-rqvae report``: how good a model's IDs are for items."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sklearn_rqvae._cli._items import (
+    add_input,
+    add_seed,
+    as_text,
+    in_batches,
+    read_model_items,
+    say,
+)
+from sklearn_rqvae._cli._model import MODEL_HELP, load_model, quantizer_of
+from sklearn_rqvae._cli._quality import quality_of, summary_of
+from sklearn_rqvae._files._replace import check_place, replace_file
+from sklearn_rqvae._files._tables import read_table
+
+__all__ = ["add_report_command"]
+
+
+def add_report_command(subparsers: Any) -> None:
+    """Add the command ``report``."""
+    report = subparsers.add_parser("report", help="tell how good a model's IDs are for items")
+    report.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    add_input(report)
+    report.add_argument("--json", action="store_true", help="print one JSON object")
+    report.add_argument("--full", action="store_true", help="print findings and a verdict too")
+    report.add_argument("--html", metavar="FILE", help="write the full report with pictures")
+    report.add_argument("--name", metavar="COLUMN", help="in full: column of the items' names")
+    report.add_argument("--label", metavar="COLUMN", help="in full: compare codes with this column")
+    report.add_argument(
+        "--no-compare", action="store_true", help="in full: fit no rivals, give no verdict"
+    )
+    add_seed(report)
+    report.set_defaults(run=_report)
+
+
+def _report(args: argparse.Namespace) -> None:
+    if args.html:
+        check_place(args.html)
+    elif not args.full and (args.name or args.label or args.no_compare):
+        raise ValueError("--name, --label and --no-compare belong to --full or --html.")
+    model = load_model(args.model)
+    items, ids = read_model_items(args, model)
+    texts = items if model["text"] else None
+    if texts is not None:
+        items = in_batches(model["pipeline"].named_steps["emb"].transform, items, "embedding")
+    quantizer = quantizer_of(model)
+    if args.full or args.html:
+        _full_report(args, quantizer, items, texts, ids)
+        return
+    codes = in_batches(quantizer.transform, items, "encoding")
+    quality = quality_of(quantizer, items, codes)
+    if args.json:
+        print(json.dumps(quality))
+        return
+    print("level  codewords  used  perplexity  unexplained variance so far")
+    for level, row in enumerate(quality["levels"]):
+        print(
+            f"{level:5}  {row['codebook_size']:9}  {row['utilization']:4.0%}  "
+            f"{row['perplexity']:10.1f}  {row['unexplained']:27.1%}"
+        )
+    print(f"{quality['n_items']} items: {summary_of(quality)}.")
+
+
+def _full_report(
+    args: argparse.Namespace,
+    quantizer: Any,
+    vectors: Any,
+    texts: Sequence[str] | None,
+    ids: Sequence[Any],
+) -> None:
+    """Write the page, and print the text or JSON, or the verdict if there is a page."""
+    from sklearn_rqvae.report import report
+
+    names, labels = _read_report_columns(args, ids, texts)
+    if not args.no_compare:
+        say("fitting rivals, and the model again, on a part of the items")
+    judged = report(
+        quantizer,
+        vectors,
+        names=names,
+        texts=texts,
+        labels=labels,
+        compare_rivals=not args.no_compare,
+        random_state=args.seed,
+    )
+    if args.html:
+        with replace_file(args.html) as file:
+            file.write(judged.to_html().encode("utf-8"))
+    if args.json:
+        print(json.dumps(judged.to_dict()))
+    elif args.full:
+        print(judged)
+    else:
+        print(f"Wrote {args.html}. {judged.verdict}")
+
+
+def _read_report_columns(
+    args: argparse.Namespace, ids: Sequence[Any], texts: Sequence[str] | None
+) -> tuple[Sequence[str] | None, Sequence[str] | None]:
+    """Return names and labels of the items; ids are names where nothing says more."""
+    asked = [column for column in (args.name, args.label) if column]
+    if asked and Path(args.input).suffix == ".npy":
+        raise ValueError(f"{args.input} holds an array: --name and --label name columns of tables.")
+    table = read_table(args.input, asked) if asked else {}
+    names = [as_text(value) for value in table[args.name]] if args.name else None
+    labels = [as_text(value) for value in table[args.label]] if args.label else None
+    if names is None and texts is None and args.id:
+        names = [as_text(value) for value in ids]
+    return names, labels

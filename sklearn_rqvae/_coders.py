@@ -1,0 +1,175 @@
+"""Rows to codes and back, with what a fit has learned: a module, or codebooks alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sklearn_rqvae._compute._blocks import in_blocks
+from sklearn_rqvae._compute._device import exact_device, resolve_device
+from sklearn_rqvae._learning._module import restored_module
+from sklearn_rqvae.nn._search import Search
+from sklearn_rqvae.quantize._beam import SearchTables, beam_search
+from sklearn_rqvae.quantize._rerank import by_error
+from sklearn_rqvae.quantize._residual import sum_codewords
+
+__all__ = ["CodebookCoder", "Coder", "ModuleCoder", "ModuleHolder"]
+
+# Rows encoded or decoded at a time: bounds the memory.
+_CHUNK_ROWS = 512
+_CODEBOOK_CHUNK_ROWS = 1024
+
+
+class Coder(Protocol):
+    """Turn checked rows into codes and checked codes into rows, a few at a time."""
+
+    def n_threads(self) -> int:
+        """Return on how many threads it may be called at once."""
+
+    def encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the codes of rows, of shape (n_samples, n_layers)."""
+
+    def decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return rows, of shape (n_samples, n_features), from codes of the first levels."""
+
+    def candidates(
+        self, X: NDArray[np.float32], n_candidates: int
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield candidates of consecutive rows, and their errors, the best ones first."""
+
+
+class ModuleHolder:
+    """Hold the torch module of an estimator outside its state: never pickled, never copied."""
+
+    def __init__(self) -> None:
+        self._search: Search | None = None
+        self._state: Any = None
+
+    def search(self, estimator: Any) -> Search:
+        """Return the search with the module on the estimator's device; build it where it is stale.
+
+        Parameters
+        ----------
+        estimator : RQVAETransformer
+            A fitted one.
+
+        Returns
+        -------
+        search : Search
+            With the module in evaluation mode.
+        """
+        device = exact_device(resolve_device(estimator.device))
+        search = self._search
+        if (
+            search is None
+            or self._state is not estimator.state_
+            or search.module.mean.device.type != device.type
+        ):
+            module = restored_module(estimator.module, estimator.architecture_, estimator.state_)
+            search = Search(module.eval().requires_grad_(False).to(device))
+            self._search, self._state = search, estimator.state_
+        return search
+
+
+class ModuleCoder:
+    """Code rows by a module: latents, beams, and the decoder's reconstruction.
+
+    Parameters
+    ----------
+    search : Search
+        With the module.
+    n_beams : int
+        Code tuples kept from level to level.
+    """
+
+    def __init__(self, search: Search, n_beams: int):
+        self.search = search
+        self.n_beams = n_beams
+        self.device: torch.device = search.module.mean.device
+
+    def n_threads(self) -> int:
+        """Return on how many threads it may be called at once."""
+        return torch.get_num_threads() if self.device.type == "cpu" else 1
+
+    def encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the codes of rows, of shape (n_samples, n_layers)."""
+        codes = [self.search.encode(chunk, self.n_beams) for chunk in self._chunks(X)]
+        return torch.cat(codes).cpu().numpy()
+
+    @torch.no_grad()
+    def decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return rows, of shape (n_samples, n_features), from codes of the first levels."""
+        decode = self.search.module.decode
+        return torch.cat([in_blocks(decode, chunk) for chunk in self._chunks(codes)]).cpu().numpy()
+
+    def candidates(
+        self, X: NDArray[np.float32], n_candidates: int
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield candidates of consecutive rows, and their errors, the best ones first."""
+        for chunk in self._chunks(X):
+            codes, errors = self.search.candidates(chunk, n_candidates)
+            yield codes.cpu().numpy(), errors.cpu().numpy()
+
+    def _chunks(self, X: NDArray[Any]) -> Iterator[torch.Tensor]:
+        """Yield a few rows at a time, on the device; read-only ones are copied, as torch wants."""
+        for start in range(0, len(X), _CHUNK_ROWS):
+            rows = X[start : start + _CHUNK_ROWS]
+            tensor = torch.from_numpy(rows) if rows.flags.writeable else torch.tensor(rows)
+            yield tensor.to(self.device)
+
+
+class CodebookCoder:
+    """Code rows by a mean and codebooks whose codewords add up.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n_features,), dtype=float32
+        Subtracted from rows.
+    codebooks : list of ndarray of shape (codebook_size, n_features), dtype=float32
+        Codewords.
+    n_beams : int
+        Code tuples kept from level to level.
+    """
+
+    def __init__(
+        self, mean: NDArray[np.float32], codebooks: list[NDArray[np.float32]], n_beams: int
+    ):
+        self.mean = mean
+        # Copies: arrays loaded as memory maps are read-only, which torch warns of.
+        self.codebooks = [torch.tensor(codebook) for codebook in codebooks]
+        self.n_beams = n_beams
+
+    def n_threads(self) -> int:
+        """Return on how many threads it may be called at once."""
+        return torch.get_num_threads()
+
+    def encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the codes of rows, of shape (n_samples, n_layers)."""
+        return np.concatenate([codes[:, 0].numpy() for _, codes in self._search(X, self.n_beams)])
+
+    def decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return rows, of shape (n_samples, n_features), from codes of the first levels."""
+        return sum_codewords(torch.from_numpy(codes), self.codebooks).numpy() + self.mean
+
+    def candidates(
+        self, X: NDArray[np.float32], n_candidates: int
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield candidates of consecutive rows, and their errors, the best ones first."""
+        decode = partial(sum_codewords, codebooks=self.codebooks)
+        for centered, found in self._search(X, n_candidates):
+            codes, errors = by_error(centered, found, decode)
+            yield codes.numpy(), errors.numpy()
+
+    def _search(
+        self, X: NDArray[np.float32], n_beams: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield consecutive rows less their mean, and the codes that a search keeps of each."""
+        tables = SearchTables(self.codebooks)
+        for start in range(0, len(X), _CODEBOOK_CHUNK_ROWS):
+            centered = torch.from_numpy(X[start : start + _CODEBOOK_CHUNK_ROWS] - self.mean)
+            yield centered, beam_search(centered, self.codebooks, n_beams, tables=tables)[0]

@@ -1,0 +1,1 @@
+"""Which bytes: files whole or not at all, archives that run nothing, tables."""

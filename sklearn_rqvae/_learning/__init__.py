@@ -1,0 +1,1 @@
+"""How it is learned: rows in, plain values out."""

@@ -1,0 +1,77 @@
+"""Say when a fitted level has collapsed, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_rqvae._guards import warn_caller
+from sklearn_rqvae.exceptions import CodebookCollapseWarning
+from sklearn_rqvae.metrics._evenness import usage_perplexity
+from sklearn_rqvae.metrics._usage import usage_utilization
+
+__all__ = ["has_collapsed", "warn_of_collapse"]
+
+# A level has collapsed when it uses less than half of what it could, or as if it had a tenth of it.
+_MIN_UTILIZATION = 0.5
+_MIN_PERPLEXITY = 0.1
+
+
+def has_collapsed(n_used: int, perplexity: float, codebook_size: int, n_distinct_rows: int) -> bool:
+    """Whether a level uses far fewer codewords than it could.
+
+    Parameters
+    ----------
+    n_used : int
+        Codewords in use.
+    perplexity : float
+        Number of equally used codewords that the usage amounts to.
+    codebook_size : int
+        Number of codewords.
+    n_distinct_rows : int
+        Distinct rows; more codewords than these can't be in use.
+
+    Returns
+    -------
+    collapsed : bool
+        Whether it does.
+    """
+    possible = min(codebook_size, n_distinct_rows)
+    return n_used < _MIN_UTILIZATION * possible or perplexity < _MIN_PERPLEXITY * possible
+
+
+def warn_of_collapse(
+    usage: Sequence[NDArray[np.float64]], n_distinct_rows: int, n_distinct_ids: int, ways_out: str
+) -> None:
+    """Warn once if levels have collapsed, with the level, its numbers and the ways out.
+
+    A level can't use more codewords than there are distinct rows, and needn't where every row has
+    an ID of its own.
+
+    Parameters
+    ----------
+    usage : sequence of ndarray of shape (codebook_size,)
+        Total weight of the training rows with each code, for each level.
+    n_distinct_rows, n_distinct_ids : int
+        Distinct training rows, and distinct semantic IDs among them.
+    ways_out : str
+        What to do about it, which depends on how the model was learned.
+    """
+    if n_distinct_ids == n_distinct_rows:
+        return
+    collapsed = []
+    for level, counts in enumerate(usage):
+        perplexity, n_used = usage_perplexity(counts), int(np.count_nonzero(counts))
+        if has_collapsed(n_used, perplexity, len(counts), n_distinct_rows):
+            collapsed.append(
+                f"level {level} (utilization {usage_utilization(counts):.2f}, perplexity "
+                f"{perplexity:.1f} of {min(len(counts), n_distinct_rows)})"
+            )
+    if collapsed:
+        warn_caller(
+            f"Codebook collapse: {', '.join(collapsed)}. The semantic IDs tell fewer items apart "
+            f"than their length promises. Ways out: {ways_out}.",
+            CodebookCollapseWarning,
+        )

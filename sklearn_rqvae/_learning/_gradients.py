@@ -1,0 +1,338 @@
+"""GradientTraining: from a started module to a trained one, by a skorch net."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+
+from sklearn_rqvae._compute._device import exact_device, resolve_device
+from sklearn_rqvae._guards import Interrupted
+from sklearn_rqvae._learning._closed_form import start_module
+from sklearn_rqvae._learning._distributed import DataParallel, state_tensors
+from sklearn_rqvae._learning._habits import NOT_PRINTED, REPORT, EpochTable, own_callbacks
+from sklearn_rqvae._learning._module import build_module, module_attributes
+from sklearn_rqvae._learning._net import RqVaeNet, TensorBatches
+from sklearn_rqvae._learning._rows import (
+    Rows,
+    closed_form_rows,
+    first_rows,
+    generator_of,
+    gradient_rows,
+)
+from sklearn_rqvae._learning._settings import TrainingSettings
+from sklearn_rqvae._learning._tasks import FitTasks, ReportEpochs
+from sklearn_rqvae._validation import check_codebook_size
+from sklearn_rqvae.nn import QuantizeForwardMode, RqVae
+from sklearn_rqvae.nn._config import checked_widths
+
+__all__ = ["GradientTraining", "fast_precision", "plain_history", "train", "training_net"]
+
+# The specification's sizes, for the plain architecture.
+_EMBED_DIM = 32
+_HIDDEN_DIMS = (512, 256, 128)
+
+# What may change from a fit to one that goes on from it.
+_CHANGES_NO_SHAPE = ("codebook_mode", "codebook_weight", "commitment_weight")
+
+# Features of processors that multiply bfloat16 in vector or matrix units.
+_BFLOAT16_UNITS = ("avx512_bf16", "amx_bf16")
+
+_MODEL = (
+    *("n_layers", "codebook_size", "embed_dim", "hidden_dims", "linear_path", "codebook_mode"),
+    *("codebook_normalize", "codebook_sim_vq", "n_cat_features"),
+    *("commitment_weight", "codebook_weight"),
+)
+
+
+class GradientTraining:
+    """Learn an RQ-VAE by gradients, from the closed form's start or from scratch.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        How to train.
+    model : dict
+        The estimator's parameters that describe the module.
+    module : type or None
+        Subclass of `RqVae` to train.
+    held_out : float or None
+        Share of the distinct rows to choose the best epoch by; None takes the training rows.
+    device : torch.device
+        Where to train.
+    parallel : DataParallel or None
+        The processes that train together.
+    last : tuple of (architecture, state), optional
+        Plain parts of the module to go on from.
+    """
+
+    keeps_rows = False
+    ignores: tuple[str, ...] = ()
+    ignores_because = ""
+    ways_out = (
+        "a larger commitment_weight, another codebook_mode ('ROTATION_TRICK'), a smaller lr, a "
+        "smaller codebook_size, or the closed form (codebook_mode=None, linear_path=True)"
+    )
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        model: dict[str, Any],
+        *,
+        module: type[RqVae] | None,
+        held_out: float | None,
+        device: torch.device,
+        parallel: DataParallel | None,
+        last: tuple[dict[str, Any], dict[str, Any]] | None = None,
+    ):
+        self.settings = settings
+        self.model = model
+        self.module = module
+        self.held_out = held_out
+        self.device = device
+        self.parallel = parallel
+        self.last = last
+        self.n_epochs = settings.max_epochs
+
+    @classmethod
+    def of(cls, estimator: Any) -> GradientTraining:
+        """Return the training that an estimator's parameters describe."""
+        parallel = DataParallel() if estimator.device == "data_parallel" else None
+        goes_on = estimator.warm_start and hasattr(estimator, "architecture_")
+        return cls(
+            TrainingSettings.of(estimator),
+            {name: getattr(estimator, name) for name in _MODEL},
+            module=estimator.module,
+            held_out=estimator.validation_fraction if estimator.early_stopping else None,
+            device=parallel.device if parallel else resolve_device(estimator.device),
+            parallel=parallel,
+            last=(estimator.architecture_, estimator.state_) if goes_on else None,
+        )
+
+    def next_pass(self, estimator: Any) -> GradientTraining:
+        """Return what passes once over rows, going on from the module that an estimator stores."""
+        following = copy.copy(self)
+        following.settings = self.settings._replace(max_epochs=1, patience=None)
+        following.last = estimator.architecture_, estimator.state_
+        following.held_out, following.n_epochs = None, 1
+        return following
+
+    def max_rows(self, n_features: int) -> int:
+        """Return how many distinct rows of this length are kept at hand."""
+        return gradient_rows(n_features)
+
+    def generator(self, random_state: Any) -> torch.Generator:
+        """Return what draws rows, weights and noise; all processes draw alike."""
+        generator = generator_of(random_state)
+        if self.parallel is None:
+            return generator
+        seed = torch.tensor(generator.initial_seed(), device=self.parallel.device)
+        self.parallel.share([seed])
+        return generator.manual_seed(int(seed))
+
+    def learn(
+        self, training: Rows, validation: Rows | None, generator: torch.Generator, tasks: FitTasks
+    ) -> dict[str, Any]:
+        """Start a module, train it, and return it as plain values."""
+        architecture = self._architecture(training.x.shape[1])
+        module = build_module(self.module, architecture, generator).to(exact_device(self.device))
+        if self.last is not None:
+            state = self.last[1]
+            module.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
+        else:
+            start = first_rows(training, closed_form_rows(architecture["codebook_size"]))
+            start = start.to(exact_device(self.device))
+            start_module(module, start, generator, interactions=False, stage=tasks.stage)
+        module.to(self.device)
+        report = ReportEpochs(
+            tasks, lambda net: module_attributes(module, architecture, plain_history(net.history))
+        )
+        settings = self.settings
+        if self.last is None and not self.model["linear_path"]:
+            settings = settings._replace(n_warm_up_epochs=settings.max_epochs // 3)
+        history = train(module, training, validation, generator, settings, report, self.parallel)
+        return module_attributes(module, architecture, history)
+
+    def _architecture(self, n_features: int) -> dict[str, Any]:
+        """Return the module's constructor arguments as plain values."""
+        model = self.model
+        widths = _HIDDEN_DIMS if model["hidden_dims"] is None else model["hidden_dims"]
+        embed_dim = model["embed_dim"] or _EMBED_DIM
+        if model["linear_path"]:
+            embed_dim = min(embed_dim, n_features)  # there are no more principal axes
+        mode = "STE" if model["codebook_mode"] is None else model["codebook_mode"]
+        modes = QuantizeForwardMode.parse_modes(mode, model["n_layers"])
+        architecture = {
+            "input_dim": n_features,
+            "embed_dim": int(embed_dim),
+            "hidden_dims": checked_widths(widths),
+            "codebook_size": check_codebook_size(model["codebook_size"], model["n_layers"]),
+            "codebook_normalize": bool(model["codebook_normalize"]),
+            "codebook_sim_vq": bool(model["codebook_sim_vq"]),
+            "n_layers": int(model["n_layers"]),
+            "n_cat_features": int(model["n_cat_features"]),
+            "commitment_weight": float(model["commitment_weight"]),
+            "codebook_mode": [mode.name for mode in modes],
+            "codebook_weight": float(model["codebook_weight"]),
+            "linear_path": bool(model["linear_path"]),
+        }
+        if self.last is not None:
+            _check_goes_on(self.last[0], architecture)
+            architecture["interactions"] = self.last[0]["interactions"]
+        return architecture
+
+
+def _check_goes_on(last: dict[str, Any], architecture: dict[str, Any]) -> None:
+    """Refuse to go on from a module of another shape."""
+    changed = [
+        name
+        for name, value in architecture.items()
+        if name not in _CHANGES_NO_SHAPE and value != last.get(name, value)
+    ]
+    if changed:
+        raise ValueError(
+            "going on from the last fit needs a module of the same shape, but what it is built of "
+            f"has changed: {', '.join(changed)}. Set it back, or start from the data by fit with "
+            "warm_start=False."
+        )
+
+
+def train(
+    module: RqVae,
+    training: Rows,
+    validation: Rows | None,
+    generator: torch.Generator,
+    settings: TrainingSettings,
+    report: Callback | None = None,
+    parallel: DataParallel | None = None,
+) -> list[dict[str, Any]]:
+    """Train the module in place and return the history.
+
+    Parameters
+    ----------
+    module : RqVae
+        The module, started from the data.
+    training, validation : Rows
+        Rows to fit, and rows held out to choose the best epoch by; without these the training rows
+        choose.
+    generator : torch.Generator
+        Draws the order of the rows.
+    settings : TrainingSettings
+        How to train.
+    report : Callback, optional
+        Told of each epoch after all other callbacks.
+    parallel : DataParallel, optional
+        The processes that train together; all of them call this function with the same arguments.
+
+    Returns
+    -------
+    history : list of dict
+        Plain numbers of each epoch.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the user interrupts the training.
+    """
+    if not settings.max_epochs:
+        return []
+    if parallel is not None:
+        parallel.share(state_tensors(module))
+        # Noise is drawn by each process for itself, the order of the rows by all alike.
+        seed = int(torch.randint(2**31 - 1, (), generator=generator))
+        module.generator = torch.Generator().manual_seed(seed + parallel.rank)
+    net = training_net(module, training, validation, generator, settings, report, parallel)
+    net.initialize()
+    try:
+        net.partial_fit({"x": training.x, "sample_weight": training.weight})
+    except Interrupted:
+        raise KeyboardInterrupt from None
+    return plain_history(net.history)
+
+
+def training_net(
+    module: RqVae,
+    training: Rows,
+    validation: Rows | None,
+    generator: torch.Generator,
+    settings: TrainingSettings,
+    report: Callback | None = None,
+    parallel: DataParallel | None = None,
+) -> RqVaeNet:
+    """Return the net that `train` trains, not yet initialized; the parameters are its."""
+    return RqVaeNet(
+        module,
+        **{
+            **_optimizer(training.x.device, settings),
+            "lr": settings.lr,
+            "max_epochs": settings.max_epochs,
+            "batch_size": settings.batch_size,
+            "iterator_train": TensorBatches,
+            "iterator_train__generator": generator,
+            "iterator_train__parallel": parallel,
+            "parallel": parallel,
+            "precision": fast_precision(training.x.device),
+            "train_split": None,
+            "device": None,
+            "callbacks": [
+                *own_callbacks(module, training, validation, settings),
+                *copy.deepcopy(list(settings.callbacks)),
+                *([] if report is None else [(REPORT, report)]),
+            ],
+            **_printing(settings.verbose),
+            **settings.net_params,
+        },
+    )
+
+
+def fast_precision(device: torch.device) -> torch.dtype | None:
+    """Return the half precision that the device multiplies faster without overflows, if it has one.
+
+    Mixed precision leaves the weights, the quantizer and the losses in float32; codes are searched
+    in float32 after training.
+    """
+    if device.type == "cuda":
+        has_units = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        has_units = device.type == "cpu" and any(map(_cpu_features().get, _BFLOAT16_UNITS))
+    return torch.bfloat16 if has_units else None
+
+
+def _cpu_features() -> dict[str, Any]:
+    """Return what the processor can do; nothing is known to older versions of torch."""
+    asked = getattr(torch.cpu, "get_capabilities", dict)
+    return asked()
+
+
+def _optimizer(device: torch.device, settings: TrainingSettings) -> dict[str, Any]:
+    """Return the optimizer and its settings, unless the user has chosen another one."""
+    if "optimizer" in settings.net_params:
+        return {}
+    return {
+        "optimizer": torch.optim.AdamW,
+        "optimizer__fused": device.type in ("cpu", "cuda"),
+        "optimizer__weight_decay": settings.weight_decay,
+        # Codewords are positions: pulling them to zero would only make them worse.
+        "optimizer__param_groups": [("*quantizer.*", {"weight_decay": 0.0})],
+    }
+
+
+def _printing(verbose: int) -> dict[str, Any]:
+    """Return what the net prints: nothing, a line for each epoch, or a bar over its batches too."""
+    if not verbose:
+        return {"verbose": 0, "callbacks__print_log": None}
+    return {"verbose": verbose, "callbacks__print_log": EpochTable(list(NOT_PRINTED))}
+
+
+def plain_history(history: Any) -> list[dict[str, Any]]:
+    """Return skorch's history without its batches, as numbers and lists of numbers only."""
+    return [
+        {
+            name: value.item() if hasattr(value, "item") else value
+            for name, value in epoch.items()
+            if name not in ("batches", "event_lr") and not name.endswith("_best")
+        }
+        for epoch in history
+    ]

@@ -1,0 +1,222 @@
+"""Training rows on the device: distinct, weighted, in canonical order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+from torch import Tensor
+
+from sklearn_rqvae._rows._distinct import canonical_rows
+from sklearn_rqvae._rows._source import RowSource
+
+__all__ = [
+    "Rows",
+    "closed_form_rows",
+    "first_rows",
+    "generator_of",
+    "gradient_rows",
+    "rows_of",
+    "training_rows",
+]
+
+# Rows that the closed form is fitted to, for codebooks of up to 256 codewords.
+_CLOSED_FORM_ROWS = 2**16
+# Rows per codeword of larger codebooks: as many as k-means takes into account.
+_ROWS_PER_CODEWORD = 256
+# Numbers in the rows that training by gradients keeps at hand, on the device: 512 MiB.
+_GRADIENT_FLOATS = 2**27
+# The square of a ten-thousandth of it is the smallest number that float32 holds in full precision.
+_SMALLEST = 1e-15
+
+
+class Rows(NamedTuple):
+    """Distinct rows, their weights scaled to a mean of one, and, of all rows, those given."""
+
+    x: Tensor
+    weight: Tensor
+    given_weight: NDArray[np.float64] | None = None
+
+    def to(self, device: torch.device) -> Rows:
+        """Return the rows on a device."""
+        return self._replace(x=self.x.to(device), weight=self.weight.to(device))
+
+
+def generator_of(random_state: Any) -> torch.Generator:
+    """Return a torch generator seeded from a random state; torch's global one stays as it is."""
+    return torch.Generator().manual_seed(int(check_random_state(random_state).randint(2**31 - 1)))
+
+
+def closed_form_rows(codebook_sizes: Sequence[int]) -> int:
+    """Return how many distinct rows the closed form takes into account.
+
+    Parameters
+    ----------
+    codebook_sizes : sequence of int
+        Number of codewords at each level.
+
+    Returns
+    -------
+    max_rows : int
+        65,536, or 256 for each codeword of the largest codebook if that is more.
+    """
+    return max(_CLOSED_FORM_ROWS, _ROWS_PER_CODEWORD * max(codebook_sizes))
+
+
+def gradient_rows(n_features: int) -> int:
+    """Return how many distinct rows gradient training takes into account: what 512 MiB hold."""
+    return max(_GRADIENT_FLOATS // n_features, 1)
+
+
+def training_rows(
+    source: RowSource,
+    sample_weight: NDArray[np.float64] | None,
+    validation_fraction: float | None,
+    device: torch.device,
+    generator: torch.Generator,
+    max_rows: int,
+) -> tuple[Rows, Rows | None]:
+    """Merge equal rows, order them canonically, and hold some out.
+
+    The rows held out are drawn from the distinct ones: a duplicate never stands on both sides.
+
+    Parameters
+    ----------
+    source : RowSource
+        Rows.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Non-negative weights, not all zero.
+    validation_fraction : float or None
+        Share of the distinct rows to hold out; None holds out none.
+    device : torch.device
+        Where the tensors go.
+    generator : torch.Generator
+        Draws the rows held out.
+    max_rows : int
+        Distinct rows to take at most, a sample that depends on nothing but the set of the rows.
+
+    Returns
+    -------
+    training : Rows
+        Rows to fit, in an order that is random but depends on nothing but the rows.
+    validation : Rows or None
+        Rows held out.
+
+    Raises
+    ------
+    ValueError
+        If a row isn't finite or squares overflow, or there are too few distinct rows to hold any
+        out.
+    """
+    index, weight = canonical_rows(source, sample_weight, max_rows)
+    if validation_fraction is None:
+        return rows_of(source.take(index), weight, device), None
+    n_held_out = round(validation_fraction * len(index))
+    if not 1 <= n_held_out < len(index):
+        raise ValueError(
+            f"validation_fraction={validation_fraction} of {len(index)} distinct rows "
+            f"(n_samples={len(source)}) holds out "
+            f"{n_held_out}; early stopping needs at least one row on each side. Set "
+            "early_stopping=False or give more samples."
+        )
+    order = torch.randperm(len(index), generator=generator).numpy()
+    held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
+    return (
+        rows_of(source.take(index[kept]), weight[kept], device),
+        rows_of(source.take(index[held_out]), weight[held_out], device),
+    )
+
+
+def rows_of(X: NDArray[np.float32], weight: NDArray[np.float64], device: torch.device) -> Rows:
+    """Return distinct rows in canonical order as tensors, after a look at their range.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_distinct, n_features), dtype=float32
+        Rows.
+    weight : ndarray of shape (n_distinct,), dtype=float64
+        Their weights, positive.
+    device : torch.device
+        Where the tensors go.
+
+    Returns
+    -------
+    rows : Rows
+        The rows.
+
+    Raises
+    ------
+    ValueError
+        If squares over- or underflow in float32, or the weights do.
+    """
+    check_squares(X)
+    relative = torch.from_numpy(relative_weight(weight))
+    return Rows(torch.from_numpy(X), relative, weight).to(device)
+
+
+def first_rows(rows: Rows, n_rows: int) -> Rows:
+    """Return the first rows, a random sample of all, with weights of mean one."""
+    if len(rows.x) <= n_rows:
+        return rows
+    weight = rows.weight[:n_rows]
+    return Rows(rows.x[:n_rows], weight / weight.mean())
+
+
+def check_squares(rows: NDArray[np.float32]) -> None:
+    """Check that squares of the numbers, and their sum, neither over- nor underflow in float32.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_samples, n_features)
+        Finite rows, at least one.
+
+    Raises
+    ------
+    ValueError
+        If they may; errors and variances would be infinite or zero, and all codes equal.
+    """
+    largest = max(float(rows.max()), -float(rows.min()))
+    limit = float(np.sqrt(np.finfo(np.float32).max / rows.size))
+    if largest > limit:
+        raise ValueError(
+            f"X has a value of size {largest:.1e}, but with {rows.size} values in X squares "
+            f"overflow above {limit:.1e}; divide X by a constant first."
+        )
+    if 0 < largest < _SMALLEST:
+        raise ValueError(
+            f"X has no value larger than {largest:.1e}, but squares of what codes leave of values "
+            f"below {_SMALLEST:.0e} underflow; multiply X by a constant first."
+        )
+
+
+def relative_weight(weight: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Scale positive weights to a mean of one.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_samples,)
+        Positive weights.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_samples,), dtype=float32
+        Positive weights.
+
+    Raises
+    ------
+    ValueError
+        If float32 can't hold them.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        relative = (weight / weight.mean()).astype(np.float32)
+    if not np.isfinite(relative.sum()) or not relative.min() > 0:
+        raise ValueError(
+            f"sample_weight ranges from {weight.min():.1e} to {weight.max():.1e}, of which float32 "
+            "can't hold the sum or the smallest share; divide by a constant, or set weights that "
+            "don't matter to zero."
+        )
+    return relative

@@ -1,0 +1,41 @@
+"""The settings of gradient training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+__all__ = ["TrainingSettings"]
+
+
+class TrainingSettings(NamedTuple):
+    """The settings of a training run."""
+
+    max_epochs: int
+    n_warm_up_epochs: int | None
+    batch_size: int
+    n_beams: int
+    lr: float
+    weight_decay: float
+    lr_schedule: str
+    patience: int | None
+    callbacks: Sequence[Any]
+    net_params: dict[str, Any]
+    verbose: int
+
+    @classmethod
+    def of(cls, estimator: Any) -> TrainingSettings:
+        """Return the settings among an estimator's parameters, for a training without warm-up."""
+        return cls(
+            max_epochs=estimator.max_epochs,
+            n_warm_up_epochs=None,
+            batch_size=estimator.batch_size,
+            n_beams=estimator.n_beams,
+            lr=estimator.lr,
+            weight_decay=estimator.weight_decay,
+            lr_schedule=estimator.lr_schedule,
+            patience=estimator.n_iter_no_change if estimator.early_stopping else None,
+            callbacks=estimator.callbacks or (),
+            net_params=estimator.net_params or {},
+            verbose=int(estimator.verbose),
+        )

@@ -1,0 +1,1 @@
+"""Which item gets which ID where several want the same."""

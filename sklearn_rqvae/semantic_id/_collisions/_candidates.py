@@ -1,0 +1,161 @@
+"""Where the other IDs that an item could have come from, and what each would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_rqvae._rows._hashing import duplicate_groups
+from sklearn_rqvae._validation import as_array
+
+__all__ = ["CandidateSource", "EstimatorCandidates", "GivenCandidates", "count_duplicates"]
+
+CHUNK_ROWS = 4096
+
+
+class CandidateSource(Protocol):
+    """What reassignment asks of a source of candidates."""
+
+    def candidates(
+        self, rows: NDArray[np.intp], n_candidates: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return IDs (n_rows, n, n_layers) and errors (n_rows, n), n <= n_candidates."""
+
+    def errors_of(self, rows: NDArray[np.intp], codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the error of one ID per row, shape (n_rows,); NaN where it isn't known."""
+
+
+class GivenCandidates:
+    """Candidates that the caller lists.
+
+    Parameters
+    ----------
+    codes : array-like of int of shape (n_items, n_candidates, n_layers)
+        Candidates of each item.
+    errors : array-like of shape (n_items, n_candidates)
+        Their errors; infinite where an entry is no candidate.
+    shape : tuple of (n_items, n_layers)
+        What the codes of the items have.
+    """
+
+    def __init__(self, codes: Any, errors: Any, shape: tuple[int, int]) -> None:
+        self._codes = np.asarray(as_array(codes))
+        self._errors = np.asarray(as_array(errors), dtype=np.float64)
+        n_items, n_layers = shape
+        if self._codes.ndim != 3 or self._codes.shape[::2] != (n_items, n_layers):
+            raise ValueError(
+                f"candidates[0] has shape {self._codes.shape}, but ({n_items}, n_candidates, "
+                f"{n_layers}) was "
+                "expected: some IDs per item, each with a code for all levels."
+            )
+        if self._codes.dtype.kind not in "iu":
+            raise ValueError(f"candidates[0] should be integers, got dtype {self._codes.dtype}.")
+        if self._errors.shape != self._codes.shape[:2]:
+            raise ValueError(
+                f"candidates[1] has shape {self._errors.shape}, but {self._codes.shape[:2]} was "
+                "expected: one "
+                "error per candidate."
+            )
+        if np.isnan(self._errors).any() or (self._errors == -np.inf).any():
+            raise ValueError(
+                "candidates[1] has NaN or -inf; give a finite error for each candidate, and +inf "
+                "for entries that "
+                "are none."
+            )
+
+    def candidates(
+        self, rows: NDArray[np.intp], n_candidates: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return what was given; `n_candidates` doesn't cut it."""
+        return self._codes[rows].astype(np.int64), self._errors[rows]
+
+    def errors_of(self, rows: NDArray[np.intp], codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Look an ID up among the candidates of its row."""
+        found = np.empty(len(rows))
+        for start in range(0, len(rows), CHUNK_ROWS):
+            chunk = slice(start, start + CHUNK_ROWS)
+            same = (self._codes[rows[chunk]] == codes[chunk, None, :]).all(axis=2)
+            found[chunk] = np.where(same, self._errors[rows[chunk]], np.inf).min(axis=1)
+        return np.where(np.isfinite(found), found, np.nan)
+
+
+class EstimatorCandidates:
+    """Candidates from the beam of a fitted estimator.
+
+    Parameters
+    ----------
+    estimator : object
+        Has ``candidate_codes(X, n_candidates)`` and ``inverse_transform(codes)``.
+    X : array-like of shape (n_items, n_features)
+        Vectors of the items.
+    """
+
+    def __init__(self, estimator: Any, X: Any) -> None:
+        for method in ("candidate_codes", "inverse_transform"):
+            if not hasattr(estimator, method):
+                raise TypeError(
+                    f'collisions="reassign" needs an estimator with {method}, which '
+                    f'{type(estimator).__name__} lacks; use collisions="suffix", or fit(codes, '
+                    "item_ids, "
+                    "candidates=(codes, errors)) with candidates of your own."
+                )
+        self._estimator = estimator
+        self._X = X
+
+    def candidates(
+        self, rows: NDArray[np.intp], n_candidates: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the beam of each row."""
+        codes, errors = self._estimator.candidate_codes(take_rows(self._X, rows), n_candidates)
+        return (
+            np.asarray(as_array(codes), dtype=np.int64),
+            np.asarray(as_array(errors), dtype=np.float64),
+        )
+
+    def errors_of(self, rows: NDArray[np.intp], codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Compare each row with the reconstruction of its ID, squared and summed over features."""
+        errors = np.empty(len(rows))
+        for chunk in chunks(len(rows)):
+            x = np.asarray(as_array(take_rows(self._X, rows[chunk])), dtype=np.float64)
+            decoded = np.asarray(
+                as_array(self._estimator.inverse_transform(codes[chunk])), dtype=np.float64
+            )
+            errors[chunk] = ((x - decoded) ** 2).sum(axis=1)
+        return errors
+
+
+def chunks(n_rows: int) -> Iterator[slice]:
+    """Cut rows into slices that keep temporary arrays small."""
+    for start in range(0, n_rows, CHUNK_ROWS):
+        yield slice(start, min(start + CHUNK_ROWS, n_rows))
+
+
+def take_rows(X: Any, rows: NDArray[np.intp]) -> Any:
+    """Select rows of an array or a data frame."""
+    if hasattr(X, "iloc"):
+        return X.iloc[rows]
+    return X[rows] if hasattr(X, "shape") else np.asarray(X)[rows]
+
+
+def count_duplicates(X: Any) -> int:
+    """Count the rows that equal an earlier row.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_items, n_features)
+        Vectors.
+
+    Returns
+    -------
+    n_duplicates : int
+        ``n_items`` minus the number of distinct rows.
+    """
+    rows = np.asarray(as_array(X))
+    if rows.ndim == 1:
+        return len(rows) - len(set(rows.tolist()))
+    if rows.dtype.kind not in "fiub":
+        return len(rows) - len(set(map(tuple, rows.tolist())))
+    return len(rows) - len(duplicate_groups(rows)[0])

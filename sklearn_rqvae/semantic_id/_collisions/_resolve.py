@@ -1,0 +1,282 @@
+"""From codes to unique IDs: the first items of a catalog, later ones, and IDs that are final."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_rqvae._validation import as_array
+from sklearn_rqvae.semantic_id._collisions._candidates import (
+    CandidateSource,
+    GivenCandidates,
+    count_duplicates,
+)
+from sklearn_rqvae.semantic_id._collisions._reassign import reassign
+from sklearn_rqvae.semantic_id._collisions._suffix import suffixes
+from sklearn_rqvae.semantic_id._item_ids import item_order
+from sklearn_rqvae.semantic_id._keys import MAX_CODEBOOK_SIZE, KeyLayout
+from sklearn_rqvae.semantic_id._level_sizes import check_range, layout_with_suffix
+from sklearn_rqvae.semantic_id._ordering import (
+    canonical_order,
+    in_group,
+    is_among,
+    position_in_group,
+)
+from sklearn_rqvae.semantic_id._report import CollisionReport, collision_error, describe_groups
+from sklearn_rqvae.semantic_id._store import IDStore
+
+__all__ = [
+    "Items",
+    "Named",
+    "Rules",
+    "check_rules",
+    "given_items",
+    "keep_ids",
+    "name_first",
+    "name_more",
+]
+
+COLLISIONS = ("suffix", "reassign", "raise", "none")
+
+
+class Rules(NamedTuple):
+    """How items get their IDs; `SemanticIDIndex` explains the words."""
+
+    collisions: str
+    sizes: list[int]
+    suffix_size: int | None
+    n_candidates: int
+    codebooks: list[NDArray[Any]] | None
+
+    def layout(self, largest_suffix: int) -> KeyLayout:
+        """Return how IDs are packed."""
+        if self.collisions != "suffix":
+            return KeyLayout(self.sizes)
+        return layout_with_suffix(self.sizes, self.suffix_size, largest_suffix)
+
+
+class Items(NamedTuple):
+    """Items to be named: their codes by level, their ids, and what may come with them."""
+
+    columns: list[NDArray[Any]]
+    item_ids: NDArray[Any]
+    source: CandidateSource | None = None
+    n_duplicates: int | None = None
+
+
+class Named(NamedTuple):
+    """A catalog's IDs, the number of suffixes in use, and what naming the items took."""
+
+    store: IDStore
+    n_suffixes: int
+    report: CollisionReport
+
+
+def check_rules(collisions: Any, suffix_size: Any, n_candidates: Any) -> None:
+    """Refuse parameters that are no rules."""
+    if collisions not in COLLISIONS:
+        raise ValueError(
+            f"collisions={collisions!r} should be one of {', '.join(map(repr, COLLISIONS))}."
+        )
+    for name, value in (("suffix_size", suffix_size), ("n_candidates", n_candidates)):
+        if value is None and name == "suffix_size":
+            continue
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name}={value!r} should be a positive integer.")
+    if suffix_size is not None and suffix_size > MAX_CODEBOOK_SIZE:
+        raise ValueError(f"suffix_size={suffix_size} should be at most {MAX_CODEBOOK_SIZE}.")
+
+
+def given_items(
+    columns: list[NDArray[Any]],
+    item_ids: NDArray[Any],
+    vectors: Any,
+    candidates: tuple[Any, Any] | None,
+) -> Items:
+    """Return items with the candidates that the caller lists, and the duplicates of vectors."""
+    n_items, source, n_duplicates = len(item_ids), None, None
+    if candidates is not None:
+        source = GivenCandidates(*candidates, shape=(n_items, len(columns)))
+    if vectors is not None:
+        n_vectors = len(as_array(vectors))
+        if n_vectors != n_items:
+            raise ValueError(f"vectors have {n_vectors} rows, but there are {n_items} items.")
+        n_duplicates = count_duplicates(vectors)
+    return Items(columns, item_ids, source, n_duplicates)
+
+
+def name_first(rules: Rules, items: Items) -> Named:
+    """Name the items of a new catalog.
+
+    Parameters
+    ----------
+    rules : Rules
+        How.
+    items : Items
+        Items with checked codes.
+
+    Returns
+    -------
+    named : Named
+        The catalog; rows are in the order of the items.
+
+    Raises
+    ------
+    ValueError
+        If items collide against the rules, or there are too few IDs.
+    """
+    order_of_items = item_order(items.item_ids)
+    layout = KeyLayout(rules.sizes)
+    keys = layout.pack(items.columns)
+    order = canonical_order(keys, items.item_ids)
+    report = replace(describe_groups(keys, order), n_duplicates=items.n_duplicates)
+    if rules.collisions == "suffix":
+        if rules.suffix_size is not None and report.largest_group > rules.suffix_size:
+            raise ValueError(
+                f"{report.largest_group} items share one ID, but suffix_size={rules.suffix_size}; "
+                'raise it, or use collisions="reassign".'
+            )
+        layout = rules.layout(report.largest_group - 1)
+        suffix = np.empty(len(keys), dtype=np.int64)
+        suffix[order] = position_in_group(keys[order])
+        keys = layout.pack([*items.columns, suffix])
+    elif rules.collisions == "raise" and report.n_colliding:
+        raise collision_error(keys, items.item_ids, layout, 'use collisions="suffix"')
+    elif rules.collisions == "reassign":
+        keys, report = _reassigned(rules, layout, keys, order, keys[:0], items, report)
+        if report.n_moved:
+            order = np.argsort(keys)
+    store = IDStore(layout, keys, order, items.item_ids, order_of_items)
+    return Named(store, report.largest_group, report)
+
+
+def name_more(rules: Rules, named: Named, items: Items) -> Named:
+    """Name further items; all others keep their IDs.
+
+    Parameters
+    ----------
+    rules : Rules
+        How; the sizes may have grown since.
+    named : Named
+        The catalog so far, which isn't changed.
+    items : Items
+        Items whose ids are new to the catalog.
+
+    Returns
+    -------
+    named : Named
+        The catalog with the items as its last rows, and the report on them alone.
+
+    Raises
+    ------
+    ValueError
+        As in `name_first`, or if a code is out of range.
+    """
+    check_range(items.columns, rules.sizes)
+    store, n_suffixes = named.store, named.n_suffixes
+    if tuple(rules.sizes) != store.layout.sizes[: len(rules.sizes)]:
+        store = store.repacked(rules.layout(n_suffixes - 1))
+    keys = KeyLayout(rules.sizes).pack(items.columns)
+    order = canonical_order(keys, items.item_ids)
+    report = replace(describe_groups(keys, order), n_duplicates=items.n_duplicates)
+    if rules.collisions == "suffix":
+        suffix = suffixes(store, items.columns, order, keys, rules.suffix_size)
+        collides = in_group(keys, order) | (suffix > 0)
+        report = replace(report, n_colliding=int(collides.sum()))
+        n_suffixes = max(n_suffixes, int(suffix.max()) + 1)
+        if n_suffixes > store.layout.sizes[-1]:
+            store = store.repacked(KeyLayout([*rules.sizes, MAX_CODEBOOK_SIZE]))
+        keys = store.layout.pack([*items.columns, suffix])
+    else:
+        keys, report = _free_keys(rules, store, keys, order, items, report)
+    return Named(store.with_items(keys, items.item_ids), n_suffixes, report)
+
+
+def keep_ids(rules: Rules, items: Items, suffix: NDArray[Any] | None) -> Named:
+    """Make a catalog of IDs that are final already.
+
+    Parameters
+    ----------
+    rules : Rules
+        Shared IDs are an error, except with ``collisions="none"``.
+    items : Items
+        Items with checked codes.
+    suffix : ndarray of int of shape (n_items,), or None
+        Last code of each ID where ``collisions="suffix"``.
+
+    Returns
+    -------
+    named : Named
+        The catalog; rows are in the order of the items.
+
+    Raises
+    ------
+    ValueError
+        If items share an ID, or a suffix is too large.
+    """
+    largest = 0 if suffix is None else int(suffix.max())
+    if rules.suffix_size is not None and largest >= rules.suffix_size:
+        raise ValueError(
+            f"ids have the suffix {largest}, but suffix_size={rules.suffix_size}; raise "
+            "suffix_size."
+        )
+    order_of_items = item_order(items.item_ids)
+    layout = rules.layout(largest)
+    keys = layout.pack(items.columns if suffix is None else [*items.columns, suffix])
+    order = canonical_order(keys, items.item_ids)
+    report = describe_groups(keys, order)
+    if rules.collisions != "none" and report.n_colliding:
+        raise collision_error(keys, items.item_ids, layout, 'read them with collisions="none"')
+    store = IDStore(layout, keys, order, items.item_ids, order_of_items)
+    return Named(store, largest + 1, report)
+
+
+def _free_keys(
+    rules: Rules,
+    store: IDStore,
+    keys: NDArray[Any],
+    order: NDArray[np.intp],
+    items: Items,
+    report: CollisionReport,
+) -> tuple[NDArray[Any], CollisionReport]:
+    """Return the keys of new items without a suffix, resolved against those in use."""
+    taken = np.sort(np.concatenate([store.keys, store.retired]))
+    collides = in_group(keys, order) | is_among(keys, taken)
+    report = replace(report, n_colliding=int(collides.sum()))
+    if rules.collisions == "raise" and collides.any():
+        row = int(order[collides[order]][0])
+        semantic_id = tuple(store.layout.unpack(keys[row : row + 1])[0].tolist())
+        raise ValueError(
+            f"{report.n_colliding} new items have an ID that is taken or retired, such as "
+            f"{items.item_ids.item(row)!r} with {semantic_id}; build the index with "
+            'collisions="suffix".'
+        )
+    if rules.collisions == "reassign":
+        return _reassigned(rules, store.layout, keys, order, taken, items, report)
+    return keys, report
+
+
+def _reassigned(
+    rules: Rules,
+    layout: KeyLayout,
+    keys: NDArray[Any],
+    order: NDArray[np.intp],
+    taken: NDArray[Any],
+    items: Items,
+    report: CollisionReport,
+) -> tuple[NDArray[Any], CollisionReport]:
+    """Return keys of which none is taken or shared, and the report with what that took."""
+    keys, outcome = reassign(
+        layout,
+        keys,
+        order,
+        taken=taken,
+        sizes=rules.sizes,
+        source=items.source,
+        codebooks=rules.codebooks,
+        n_candidates=rules.n_candidates,
+    )
+    return keys, replace(report, **outcome)

@@ -1,0 +1,192 @@
+"""The index on the command line, from codes to every export."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+
+from sklearn_rqvae._cli._index import add_index_commands
+from sklearn_rqvae.semantic_id import SemanticIDIndex
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    add_index_commands(parser.add_subparsers(required=True))
+    args = parser.parse_args(["index", *map(str, arguments)])
+    args.run(args)
+
+
+CODES = np.array([[3, 1], [3, 1], [0, 2]])
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """Write the same codes and ids in every format."""
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+
+    items = ["tea", "cup", "pen"]
+    np.save(tmp_path / "codes.npy", CODES)
+    (tmp_path / "items.txt").write_text("\n".join(items) + "\n")
+    np.savez(tmp_path / "codes.npz", codes=CODES, item_ids=np.array(items))
+    table = pyarrow.table({"item_id": items, "semantic_id": CODES.tolist()})
+    parquet.write_table(table, tmp_path / "codes.parquet")
+    (tmp_path / "codes.csv").write_text("id,code_0,code_1\ntea,3,1\ncup,3,1\npen,0,2\n")
+    lines = [
+        json.dumps({"id": i, "semantic_id": c}) for i, c in zip(items, CODES.tolist(), strict=True)
+    ]
+    (tmp_path / "codes.jsonl").write_text("\n".join(lines))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["npy", "npz", "parquet", "csv", "jsonl"])
+def test_build_reads_every_format(inputs, name, capsys):
+    extra = ["--item-ids", inputs / "items.txt"] if name == "npy" else []
+    run("build", inputs / f"codes.{name}", "--out", inputs / "catalog", *extra)
+    index = SemanticIDIndex.load(inputs / "catalog")
+    assert index.item_ids_.tolist() == ["tea", "cup", "pen"]
+    assert index.ids_.tolist() == [[3, 1, 1], [3, 1, 0], [0, 2, 0]]
+    assert "collision rate 33.33%" in capsys.readouterr().out
+
+
+def test_append_keeps_ids_and_lookup_finds_them(inputs, capsys):
+    catalog = inputs / "catalog"
+    run("build", inputs / "codes.csv", "--out", catalog, "--json")
+    assert json.loads(capsys.readouterr().out)["n_colliding"] == 2
+    (inputs / "new.csv").write_text("item_id,code_0,code_1\n7,3,1\n")
+    run("append", catalog, inputs / "new.csv")
+    capsys.readouterr()
+    run("lookup", catalog, "--item", "tea", "7")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        {"item_id": "tea", "semantic_id": [3, 1, 1]},
+        {"item_id": "7", "semantic_id": [3, 1, 2]},
+    ]
+    run("lookup", catalog, "--prefix", "3,1")
+    found = [json.loads(line)["item_id"] for line in capsys.readouterr().out.splitlines()]
+    assert found == ["cup", "tea", "7"]
+    run("lookup", catalog, "--prefix", "3,0")
+    assert capsys.readouterr().out == ""
+    run("lookup", catalog, "--near", "pen", "--limit", 1)
+    assert json.loads(capsys.readouterr().out)["item_id"] == "cup"
+    with pytest.raises(ValueError, match="'ink' is not in the catalog"):
+        run("lookup", catalog, "--item", "ink")
+
+
+def test_append_to_another_file_leaves_the_first(inputs):
+    catalog, second = inputs / "catalog", inputs / "second"
+    run("build", inputs / "codes.npy", "--out", catalog)
+    np.savez(inputs / "new.npz", codes=[[0, 2]], item_ids=[9])
+    run("append", catalog, inputs / "new.npz", "--out", second)
+    assert len(SemanticIDIndex.load(catalog)) == 3
+    assert SemanticIDIndex.load(second)[9] == (0, 2, 1)
+
+
+@pytest.mark.parametrize("name", ["index.json", "flashrec", "parquet", "csv", "jsonl"])
+def test_export_writes_what_read_reads(inputs, name):
+    run("build", inputs / "codes.csv", "--out", inputs / "catalog")
+    run("export", inputs / "catalog", "--format", name, "--out", inputs / "out")
+    other = SemanticIDIndex.read(inputs / "out", name, collisions="suffix")
+    assert other["tea"] == (3, 1, 1)
+
+
+def test_export_of_token_ids_has_an_offset(inputs):
+    run("build", inputs / "codes.npy", "--out", inputs / "catalog", "--codebook-sizes", 4)
+    run(
+        "export", inputs / "catalog", "--format", "token_ids", "--out", inputs / "out.npy",
+        "--offset", 100,
+    )  # fmt: skip
+    assert np.load(inputs / "out.npy").tolist() == [
+        [103, 105, 108], [103, 105, 109], [100, 106, 108]
+    ]  # fmt: skip
+
+
+def test_a_failed_export_of_token_ids_leaves_the_old_file(inputs, monkeypatch):
+    run("build", inputs / "codes.npz", "--out", inputs / "catalog")
+    out = inputs / "out.npy"
+    out.write_bytes(b"old")
+
+    def save(file, *args, **kwargs):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "save", save)
+    with pytest.raises(OSError, match="disk full"):
+        run("export", inputs / "catalog", "--format", "token_ids", "--out", out)
+    assert out.read_bytes() == b"old"
+
+
+def test_reassign_takes_candidates_from_the_archive(inputs, capsys):
+    np.savez(
+        inputs / "full.npz",
+        codes=[[0], [0]],
+        candidates=[[[0], [1]], [[0], [1]]],
+        errors=[[0.0, 1.0], [0.0, 0.5]],
+        vectors=[[0.0], [1.0]],
+    )
+    run(
+        "build", inputs / "full.npz", "--out", inputs / "catalog", "--collisions", "reassign",
+        "--codebook-sizes", 2, "--json",
+    )  # fmt: skip
+    report = json.loads(capsys.readouterr().out)
+    assert (report["n_moved"], report["error_after"], report["n_duplicates"]) == (1, 0.5, 0)
+    assert SemanticIDIndex.load(inputs / "catalog").ids_.tolist() == [[0], [1]]
+    with pytest.raises(ValueError, match="from_estimator"):
+        run("build", inputs / "codes.npy", "--out", inputs / "other", "--collisions", "reassign")
+    assert not (inputs / "other").exists()
+
+
+def test_drift_compares_two_catalogs(inputs, capsys):
+    run("build", inputs / "codes.csv", "--out", inputs / "old")
+    (inputs / "new.csv").write_text("item_id,code_0,code_1\ntea,3,0\ncup,3,1\nink,3,1\n")
+    run("build", inputs / "new.csv", "--out", inputs / "new")
+    capsys.readouterr()
+    run("drift", inputs / "old", inputs / "new", "--json")
+    report = json.loads(capsys.readouterr().out)
+    assert (report["n_common"], report["n_added"], report["n_removed"]) == (2, 1, 1)
+    assert report["changed_by_level"] == [0.0, 0.5]
+    run("drift", inputs / "old", inputs / "new")
+    assert "2 items in both, 1 added, 1 removed" in capsys.readouterr().out
+
+
+def test_numbers_in_text_are_integers_only_if_all_are(inputs):
+    (inputs / "items.txt").write_text("10\n7\n8\n")
+    run("build", inputs / "codes.npy", "--item-ids", inputs / "items.txt", "--out", inputs / "c")
+    assert SemanticIDIndex.load(inputs / "c").item_ids_.tolist() == [10, 7, 8]
+    (inputs / "items.txt").write_text("10\n07\n\n")
+    run("build", inputs / "codes.npy", "--item-ids", inputs / "items.txt", "--out", inputs / "c")
+    assert SemanticIDIndex.load(inputs / "c").item_ids_.tolist() == ["10", "07", ""]
+
+
+def test_a_byte_order_mark_is_no_part_of_an_id(inputs):
+    (inputs / "items.txt").write_text("tea\ncup\npen\n", encoding="utf-8-sig")
+    run("build", inputs / "codes.npy", "--item-ids", inputs / "items.txt", "--out", inputs / "c")
+    assert SemanticIDIndex.load(inputs / "c").item_ids_.tolist() == ["tea", "cup", "pen"]
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ({"x": [1]}, "no codes"),
+        ({"codes": [[1]], "errors": [[1.0]]}, "both candidates and errors"),
+    ],
+)
+def test_malformed_archives_are_errors(inputs, content, match):
+    np.savez(inputs / "bad.npz", **content)
+    with pytest.raises(ValueError, match=match):
+        run("build", inputs / "bad.npz", "--out", inputs / "catalog")
+    with pytest.raises(ValueError, match="unknown; the name should end in"):
+        run("build", inputs / "items.txt", "--out", inputs / "catalog")
+    with pytest.raises(ValueError, match="leave out --item-ids"):
+        run(
+            "build", inputs / "codes.csv", "--item-ids", inputs / "items.txt",
+            "--out", inputs / "catalog",
+        )  # fmt: skip
+
+
+def test_a_damaged_array_is_named(tmp_path):
+    empty = tmp_path / "empty.npy"
+    empty.touch()
+    with pytest.raises(ValueError, match=r"empty\.npy is no array"):
+        run("build", empty, "--out", tmp_path / "catalog")
