@@ -214,15 +214,17 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         check_is_fitted(self)
         sizes = [len(codebook) for codebook in self.codebooks_]
         codes = np.asarray(as_array(X))
-        if codes.ndim != 2 or not len(codes):
-            check_codes(codes, sizes)  # says what is wrong
+        if codes.ndim != 2 or not codes.size or codes.dtype.kind not in "iuf":
+            codes = check_codes(codes, sizes)  # or says what is wrong
         reconstruction = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
 
         coder = self._coder()
         n_threads = coder.n_threads()
 
         def decode(rows: slice) -> None:
-            reconstruction[rows] = coder.decode(check_codes(codes[rows], sizes))
+            reconstruction[rows] = coder.decode(
+                check_codes(codes[rows], sizes).astype(np.int64, copy=False)
+            )
 
         parts = list(blocks_of(len(codes), self.n_features_in_, n_threads))
         for _ in in_threads(decode, parts, n_threads):

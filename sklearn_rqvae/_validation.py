@@ -62,61 +62,84 @@ def check_codebook_size(codebook_size: int | Sequence[int], n_layers: int) -> li
     return [int(size) for size in sizes]
 
 
-def check_codes(codes: Any, codebook_sizes: Sequence[int]) -> NDArray[np.int64]:
-    """Return codes as integers after checking their shape and range.
+def check_codes(
+    codes: Any, codebook_sizes: Sequence[int] | None = None, *, n_levels: int | None = None
+) -> NDArray[Any]:
+    """Return codes as integers after checking their shape and range; uncopied if they are already.
 
     Parameters
     ----------
     codes : array-like of shape (n_samples, n_levels)
-        Codes of the first ``n_levels >= 1`` levels; floats are accepted where they are whole
-        numbers, since data frames turn integers into floats.
-    codebook_sizes : sequence of int
-        Number of codewords at each level of the model.
+        Codes; floats are accepted where they are whole numbers, since data frames turn integers
+        into floats.
+    codebook_sizes : sequence of int, optional
+        Number of codewords at each level of the model; there may be fewer columns.
+    n_levels : int, optional
+        Number of columns to expect.
 
     Returns
     -------
-    codes : ndarray of shape (n_samples, n_levels), dtype=int64
+    codes : ndarray of int of shape (n_samples, n_levels)
         The codes.
 
     Raises
     ------
     ValueError
-        If `codes` is not 2-dimensional, empty, has too many columns, or holds a value that isn't a
-        code.
+        If `codes` is not 2-dimensional, empty, has another number of columns, or holds a value
+        that isn't a code.
     """
     array = np.asarray(as_array(codes))
     if array.ndim != 2:
         raise ValueError(
             f"codes should be 2-dimensional, (n_samples, n_levels), but have shape {array.shape}; "
-            "reshape a single semantic ID with codes.reshape(1, -1)."
+            "use codes.reshape(-1, 1) for one level, codes.reshape(1, -1) for one sample."
         )
-    n_samples, n_levels = array.shape
-    if n_samples == 0:
-        raise ValueError("codes have 0 samples, but a minimum of 1 is required.")
-    if not 1 <= n_levels <= len(codebook_sizes):
+    if 0 in array.shape:
         raise ValueError(
-            f"codes have {n_levels} columns, but the model has {len(codebook_sizes)} levels; "
+            f"codes should hold at least one sample and one level, but have shape {array.shape}."
+        )
+    if n_levels is not None and array.shape[1] != n_levels:
+        raise ValueError(
+            f"codes have {array.shape[1]} columns, but the index has {n_levels} levels; give codes "
+            "without suffix, of the same model."
+        )
+    if codebook_sizes is not None and array.shape[1] > len(codebook_sizes):
+        raise ValueError(
+            f"codes have {array.shape[1]} columns, but the model has {len(codebook_sizes)} levels; "
             f"give the codes of the first 1 to {len(codebook_sizes)} levels."
         )
-    if array.dtype.kind not in "iu":
-        try:
-            numbers = array.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"codes should be integers, got dtype {array.dtype}.") from error
-        whole = np.isfinite(numbers) & (numbers == np.floor(numbers))
-        if not whole.all():
-            raise ValueError(
-                f"codes should be whole numbers, got {numbers[~whole][0]}; pass what transform "
-                "returned."
-            )
-        array = numbers
-    for level, size in enumerate(codebook_sizes[:n_levels]):
+    array = _whole(array)
+    for level in range(array.shape[1]):
         column = array[:, level]
-        if column.min() < 0 or column.max() >= size:
-            bad = column[(column < 0) | (column >= size)][0]
+        size = None if codebook_sizes is None else codebook_sizes[level]
+        if column.min() < 0 or (size is not None and column.max() >= size):
+            bad = column.min() if column.min() < 0 else column.max()
+            allowed = "at least 0" if size is None else f"in [0, {size})"
             raise ValueError(
-                f"codes at level {level} should be in [0, {size}), got {bad}; pass what transform "
-                "of this "
-                "model returned (semantic IDs with a suffix: drop the suffix column first)."
+                f"codes at level {level} should be {allowed}, got {bad}; pass what transform of "
+                "this model returned (semantic IDs with a suffix: drop the suffix column first; "
+                "samples without a code: drop them)."
             )
+    return array
+
+
+def _whole(array: NDArray[Any]) -> NDArray[Any]:
+    """Return whole numbers as integers; booleans and texts are none."""
+    if array.dtype.kind in "iu":
+        return array
+    if array.dtype.kind == "O" and all(
+        isinstance(value, Integral) and not isinstance(value, bool) for value in array.ravel()
+    ):
+        return array.astype(np.int64)
+    if array.dtype.kind != "f":
+        raise ValueError(
+            f"codes should be integers, got dtype {array.dtype}; pass what transform returned, or "
+            "convert them first."
+        )
+    # Beyond 2**53 a float no longer tells neighboring integers apart.
+    whole = (array == np.floor(array)) & (np.abs(array) < 2**53)
+    if not whole.all():
+        raise ValueError(
+            f"codes should be whole numbers, got {array[~whole][0]}; pass what transform returned."
+        )
     return array.astype(np.int64)

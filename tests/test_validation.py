@@ -43,7 +43,7 @@ def test_codes_come_back_as_integers():
     codes = check_codes([[0.0, 2.0]], [2, 3])
     assert codes.dtype == np.int64
     assert codes.tolist() == [[0, 2]]
-    assert check_codes(np.array([["1"]], dtype=object), [2]).tolist() == [[1]]
+    assert check_codes(np.array([[1]], dtype=object), [2]).tolist() == [[1]]
     assert check_codes(torch.tensor([[1]]), [2]).tolist() == [[1]]
 
 
@@ -51,11 +51,14 @@ def test_codes_come_back_as_integers():
     ("codes", "message"),
     [
         ([0, 1], "2-dimensional"),
-        (np.empty((0, 2)), "0 samples"),
+        (np.empty((0, 2)), "at least one sample"),
         ([[0, 0, 0]], "3 columns, but the model has 2 levels"),
         ([[0.5, 0]], "whole numbers, got 0.5"),
         ([[np.nan, 0]], "whole numbers"),
         ([["a", "b"]], "should be integers"),
+        (np.array([["1"]], dtype=object), "should be integers"),
+        ([[True, False]], "should be integers, got dtype bool"),
+        ([[2.0**60, 0]], "whole numbers"),
         ([[0, 3]], r"level 1 should be in \[0, 3\), got 3"),
         ([[-1, 0]], r"level 0 should be in \[0, 2\), got -1"),
     ],

@@ -7,16 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sklearn_rqvae._cli._items import add_input, in_batches, read_model_items
+from sklearn_rqvae._cli._items import add_input, in_batches, read_model_items, write_rows
 from sklearn_rqvae._cli._model import MODEL_HELP, load_model, quantizer_of
-from sklearn_rqvae._files._tables import (
-    FORMATS,
-    check_table,
-    read_matrix,
-    read_table,
-    writable_ids,
-    write_table,
-)
+from sklearn_rqvae._files._arrays import read_matrix
+from sklearn_rqvae._files._ids import check_table, writable_ids
+from sklearn_rqvae._files._tables import FORMATS, read_table
 
 __all__ = ["add_decode_command", "add_encode_command"]
 
@@ -55,7 +50,7 @@ def _encode(args: argparse.Namespace) -> None:
     items, ids = read_model_items(args, model)
     ids = writable_ids(args.out, ids)
     codes = in_batches(model["pipeline"].transform, items, "encoding")
-    write_table(args.out, ids, "semantic_id", codes)
+    write_rows(args.out, ids, "semantic_id", codes)
     if args.out != "-":
         print(f"Wrote the IDs of {len(codes)} items to {args.out}.")
 
@@ -74,9 +69,10 @@ def _decode(args: argparse.Namespace) -> None:
         ids: Sequence[Any] = range(len(codes))
     else:
         table = read_table(args.input)
-        ids = table.get("item_id") or table.get("id") or range(len(codes))
+        column = next((name for name in ("item_id", "id") if name in table), None)
+        ids = range(len(codes)) if column is None else table.column(column)
         ids = writable_ids(args.out, ids)
     vectors = in_batches(quantizer_of(model).inverse_transform, codes, "decoding")
-    write_table(args.out, ids, "vector", vectors)
+    write_rows(args.out, ids, "vector", vectors)
     if args.out != "-":
         print(f"Wrote {len(vectors)} vectors of length {vectors.shape[1]} to {args.out}.")

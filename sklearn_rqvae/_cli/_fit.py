@@ -9,11 +9,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from sklearn_rqvae._cli._items import BATCH_ROWS, add_input, add_seed, in_batches, read_items, say
+from sklearn_rqvae._cli._items import (
+    BATCH_ROWS,
+    add_input,
+    add_seed,
+    in_batches,
+    read_items,
+    say,
+    write_rows,
+)
 from sklearn_rqvae._cli._model import save_model
 from sklearn_rqvae._cli._quality import quality_of, summary_of
+from sklearn_rqvae._files._ids import check_table, writable_ids
 from sklearn_rqvae._files._replace import check_place
-from sklearn_rqvae._files._tables import check_table, writable_ids, write_table
 
 __all__ = ["add_fit_command", "fit_quantizer"]
 
@@ -73,7 +81,7 @@ def _fit(args: argparse.Namespace) -> None:
     quality = quality_of(quantizer, vectors, codes)
     save_model(args, pipeline)
     if args.ids:
-        write_table(args.ids, ids, "semantic_id", codes)
+        write_rows(args.ids, ids, "semantic_id", codes)
     print(
         f"Fitted {len(codes)} items in {time.monotonic() - started:.0f} s and saved {args.out}: "
         f"{summary_of(quality)}."

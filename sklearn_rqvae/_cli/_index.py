@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sklearn_rqvae._files._arrays import load_array
 from sklearn_rqvae._files._replace import replace_file
-from sklearn_rqvae._files._tables import load_array
 from sklearn_rqvae.semantic_id import SemanticIDIndex
-from sklearn_rqvae.semantic_id._formats import FORMATS, read, typed_items
+from sklearn_rqvae.semantic_id._formats import FORMATS, read_codes, typed_items
 
 __all__ = ["add_index_commands"]
 
-_CODES = ".npy, .npz, .parquet, .csv or .jsonl"
+_CODES = ".npy, .npz, .parquet, .csv or .jsonl, or a directory of these tables"
 
 
 class _Input(NamedTuple):
@@ -93,16 +93,16 @@ def _add_codes(parser: argparse.ArgumentParser) -> None:
         "--item-ids", metavar="FILE", help="ids for codes without: .npy, or text with one per line"
     )
     parser.add_argument(
-        "--item-type",
-        choices=("int", "str"),
-        help="what ids in a text file are; integers if all look so",
+        "--item-type", choices=("int", "str"), help="what ids in a text file are; text by default"
+    )
+    parser.add_argument(
+        "--id", metavar="COLUMN", help="column of the ids in a table; item_id or id by default"
     )
 
 
 def _read_input(args: argparse.Namespace) -> _Input:
     """Read codes, item ids and, from an .npz file, candidates."""
     path = Path(args.codes)
-    formats = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl"}
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as arrays:
             if "codes" not in arrays:
@@ -117,11 +117,9 @@ def _read_input(args: argparse.Namespace) -> _Input:
             )
     elif path.suffix == ".npy":
         content = _Input(np.array(load_array(path)), None)
-    elif path.suffix in formats:
-        table = read(path, formats[path.suffix], args.item_type)
-        content = _Input(table.ids, table.item_ids)
     else:
-        raise ValueError(f"the format of {path} is unknown; the name should end in {_CODES}.")
+        table = read_codes(path, args.item_type, args.id)
+        content = _Input(table.ids, table.item_ids)
     if args.item_ids is None:
         return content
     if content.item_ids is not None:
@@ -158,9 +156,11 @@ def _append(args: argparse.Namespace) -> None:
     index = SemanticIDIndex.load(args.catalog)
     content = _read_input(args)
     item_ids = content.item_ids
-    if item_ids is not None and index.item_ids_.dtype.kind == "O":
+    if item_ids is not None:
         # A text file doesn't tell "7" from 7; the catalog does.
-        item_ids = [str(item) for item in np.asarray(item_ids).tolist()]
+        items = np.asarray(item_ids).tolist()
+        is_integer = index.item_ids_.dtype.kind == "i"
+        item_ids = typed_items(items, "int") if is_integer else [str(item) for item in items]
     index.append(content.codes, item_ids, vectors=content.vectors, candidates=content.candidates)
     index.save(args.out or args.catalog)
     _print_report(index, args)
@@ -197,7 +197,7 @@ def _parse_codes(text: str) -> tuple[int, ...]:
 
 def _as_item(index: SemanticIDIndex, text: str) -> int | str:
     """Return an argument as an item id of the catalog's type."""
-    item = typed_items([text])[0] if index.item_ids_.dtype.kind == "i" else text
+    item = typed_items([text], "int")[0] if index.item_ids_.dtype.kind == "i" else text
     if item not in index:
         raise ValueError(f"item {text!r} is not in the catalog.")
     return item

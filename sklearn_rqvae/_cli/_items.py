@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_rqvae._files._tables import FORMATS, matrix_of, read_matrix, read_table
+from sklearn_rqvae._files._arrays import read_matrix
+from sklearn_rqvae._files._replace import replace_file
+from sklearn_rqvae._files._tables import FORMATS, file_kind, read_table, write_table
+from sklearn_rqvae._files._vectors import matrix_of
 
 __all__ = [
     "add_input",
@@ -21,6 +24,7 @@ __all__ = [
     "read_items",
     "read_model_items",
     "say",
+    "write_rows",
 ]
 
 
@@ -40,11 +44,10 @@ def read_items(
         vectors = read_matrix(args.input, None)
         return vectors, range(len(vectors))
     table = read_table(args.input, [*(text or ()), *([id_column] if id_column else ())])
-    n_rows = len(next(iter(table.values())))
-    ids = table[id_column] if id_column else range(n_rows)
+    ids = table.column(id_column) if id_column else range(table.n_rows)
     if not text:
         return matrix_of(table, str(vector), args.input), ids
-    fields = [[as_text(value) for value in table[column]] for column in text]
+    fields = [[as_text(value) for value in table.column(column)] for column in text]
     return [" ".join(part for part in row if part) for row in zip(*fields, strict=True)], ids
 
 
@@ -100,3 +103,24 @@ def add_input(parser: argparse.ArgumentParser) -> None:
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="random state")
+
+
+def write_rows(path: str, ids: Sequence[Any], column: str, matrix: NDArray[Any]) -> None:
+    """Write rows of numbers with their ids, which a NumPy file has no place for.
+
+    Parameters
+    ----------
+    path : str
+        File to write; "-" prints.
+    ids : sequence of length n_rows
+        Identifier of each row, as from `writable_ids`.
+    column : str
+        Name of the numbers.
+    matrix : ndarray of shape (n_rows, n_columns)
+        The numbers.
+    """
+    if path != "-" and file_kind(path) == ".npy":
+        with replace_file(path) as file:
+            np.save(file, matrix, allow_pickle=False)
+    else:
+        write_table(path, {"item_id": list(ids), column: matrix})

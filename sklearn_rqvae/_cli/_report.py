@@ -109,9 +109,11 @@ def _read_report_columns(
     asked = [column for column in (args.name, args.label) if column]
     if asked and Path(args.input).suffix == ".npy":
         raise ValueError(f"{args.input} holds an array: --name and --label name columns of tables.")
-    table = read_table(args.input, asked) if asked else {}
-    names = [as_text(value) for value in table[args.name]] if args.name else None
-    labels = [as_text(value) for value in table[args.label]] if args.label else None
+    columns = {}
+    if asked:
+        table = read_table(args.input, asked)
+        columns = {name: [as_text(value) for value in table.column(name)] for name in asked}
+    names, labels = columns.get(args.name), columns.get(args.label)
     if names is None and texts is None and args.id:
         names = [as_text(value) for value in ids]
     return names, labels

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sklearn_rqvae._compat import import_pyarrow
-from sklearn_rqvae.io._arrow import codes_column, vectors_of
+from sklearn_rqvae._files._vectors import batch_vectors, list_column
 
 __all__ = ["transform_batches"]
 
@@ -57,20 +57,23 @@ def transform_batches(
     >>> [codes.shape for codes in transform_batches(rq, [X[:60], X[60:]])]
     [(60, 3), (40, 3)]
     """
+    if id_column == "semantic_id":
+        raise ValueError(
+            f"id_column={id_column!r} is the name that the column of codes gets; rename that "
+            "column, or pass on another one."
+        )
     for number, batch in enumerate(batches):
         if vector_column is None:
             yield estimator.transform(batch)
             continue
         pa = import_pyarrow()
-        columns = [name for name in (id_column, vector_column) if name is not None]
-        missing = [name for name in columns if name not in batch.schema.names]
-        if missing:
+        if id_column is not None and id_column not in batch.schema.names:
             raise ValueError(
-                f"batch {number} has no column {missing[0]!r}; it has "
+                f"batch {number} has no column {id_column!r}; it has "
                 f"{', '.join(map(repr, batch.schema.names))}."
             )
-        vectors = vectors_of(batch.column(vector_column), vector_column, f"batch {number}")
+        vectors = batch_vectors(batch, vector_column, f"batch {number}")
         found = {} if id_column is None else {id_column: batch.column(id_column)}
-        found["semantic_id"] = codes_column(estimator.transform(vectors))
+        found["semantic_id"] = list_column(estimator.transform(vectors))
         kind = pa.Table if isinstance(batch, pa.Table) else pa.RecordBatch
         yield kind.from_arrays(list(found.values()), names=list(found))

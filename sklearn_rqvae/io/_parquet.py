@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_rqvae._base import SemanticIDMixin
 from sklearn_rqvae._compat import import_pyarrow
+from sklearn_rqvae._files._parquet import opened_parquet, parquet_batches, part_files
 from sklearn_rqvae._files._replace import replace_file
+from sklearn_rqvae._files._vectors import batch_vectors, list_column, vector_columns
 from sklearn_rqvae._rows._reservoir import Reservoir
-from sklearn_rqvae.io._arrow import codes_column, vectors_of
 
 __all__ = ["fit_parquet", "planned_files", "transform_parquet"]
 
@@ -27,8 +26,6 @@ __all__ = ["fit_parquet", "planned_files", "transform_parquet"]
 _CODES_COLUMN = "semantic_id"
 # Key of what an output file says of its origin.
 _ORIGIN = b"sklearn_rqvae"
-# Bytes of a column read at a time.
-_BUFFER_BYTES = 2**20
 
 
 class TransformedFiles(NamedTuple):
@@ -69,7 +66,8 @@ def transform_parquet(
     id_column : str
         Column to pass on, of another name than ``semantic_id``.
     vector_column : str
-        Column of the vectors: lists of numbers, of fixed size or not.
+        Column of the vectors: lists of numbers, of fixed size or not, or tensors of one shape; or
+        the name before the numbers of columns ``<vector_column>_0``, ….
     batch_size : int, default=16384
         Rows in memory at a time.
 
@@ -135,7 +133,8 @@ def fit_parquet(
     src : str or path-like
         Directory of ``.parquet`` files, also in directories below, or a single file.
     vector_column : str
-        Column of the vectors: lists of numbers, of fixed size or not.
+        Column of the vectors: lists of numbers, of fixed size or not, or tensors of one shape; or
+        the name before the numbers of columns ``<vector_column>_0``, ….
     weight_column : str, optional
         Column of non-negative weights of the rows.
     batch_size : int, default=16384
@@ -165,9 +164,10 @@ def fit_parquet(
         )
     import_pyarrow()
     reservoir = n_features = None
-    for path, _ in _files(Path(src)):
-        columns = [vector_column] if weight_column is None else [vector_column, weight_column]
-        for first_row, batch in _batches(path, columns, batch_size):
+    for path, _ in part_files(Path(src)):
+        columns = _columns_of(path, vector_column)
+        columns += [] if weight_column is None else [weight_column]
+        for first_row, batch in parquet_batches(path, columns, batch_size):
             vectors = _vectors(batch, vector_column, path, first_row, n_features)
             if reservoir is None:
                 n_features = vectors.shape[1]
@@ -221,7 +221,7 @@ def planned_files(
             f"id_column={id_column!r} is the name that the column of codes gets; rename that "
             f"column of {src}, or pass on another one."
         )
-    files = [(path, dst / name) for path, name in _files(src)]
+    files = [(path, dst / name) for path, name in part_files(src)]
     root = src.resolve()
     for _, target in files:
         if target.resolve().is_relative_to(root):
@@ -241,57 +241,16 @@ def _codes_depend_on(estimator: Any) -> Any:
     return estimator
 
 
-def _files(src: Path) -> list[tuple[Path, Path]]:
-    """Return paths of the Parquet files, and their names below the directory; hidden ones aside."""
-    if src.is_file():
-        return [(src, Path(src.name))]
-    names = sorted(path.relative_to(src) for path in src.rglob("*.parquet") if path.is_file())
-    found = [
-        (src / name, name)
-        for name in names
-        if not any(part.startswith((".", "_")) for part in name.parts)
-    ]
-    if not found:
-        raise FileNotFoundError(f"{src} is no directory with .parquet files.")
-    return found
-
-
-def _batches(path: Path, columns: list[str], batch_size: int) -> Iterator[tuple[int, Any]]:
-    """Yield record batches and the numbers of their first rows."""
-    with _opened(path) as file:
-        names = file.schema_arrow.names
-        for column in columns:
-            if column not in names:
-                raise ValueError(
-                    f"{path} has no column {column!r}; it has {', '.join(map(repr, names))}."
-                )
-        first_row = 0
-        for batch in file.iter_batches(batch_size, columns=columns, use_threads=False):
-            if batch.num_rows:
-                yield first_row, batch
-            first_row += batch.num_rows
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Open a Parquet file, and say which one it is if it can't be read."""
-    pa = import_pyarrow()
-    try:
-        with pa.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
-            yield file
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the file system, which names the file; damage inside it has no number
-        raise ValueError(
-            f"{path} is no Parquet file, or is damaged ({error}); replace or remove it."
-        ) from error
+def _columns_of(path: Path, vector_column: str) -> list[str]:
+    with opened_parquet(path) as file:
+        return vector_columns(file.schema_arrow.names, vector_column, path)
 
 
 def _vectors(
     batch: Any, column: str, path: Path, first_row: int, n_features: int | None
 ) -> NDArray[Any]:
     """Return a batch's vectors, of the given length and within the range of float32."""
-    vectors = vectors_of(batch.column(column), column, str(path), first_row)
+    vectors = batch_vectors(batch, column, str(path), first_row)
     if n_features is not None and vectors.shape[1] != n_features:
         raise ValueError(
             f"vectors in {path} have length {vectors.shape[1]}, but {n_features} was expected from "
@@ -314,7 +273,7 @@ def _transform_file(
 ) -> int:
     """Transform one file and return its number of rows."""
     id_column, vector_column = origin["columns"]
-    with _opened(path) as file:
+    with opened_parquet(path) as file:
         names = file.schema_arrow
         id_type = names.field(id_column).type if id_column in names.names else pa.null()
     schema = pa.schema(
@@ -324,11 +283,12 @@ def _transform_file(
     n_rows = 0
     with (
         replace_file(target, draft=target.with_name(f".{target.name}.part")) as file,
-        pa.parquet.ParquetWriter(file, schema) as writer,
+        pa.parquet.ParquetWriter(file, schema, write_page_checksum=True) as writer,
     ):
-        for first_row, batch in _batches(path, [id_column, vector_column], batch_size):
+        columns = [id_column, *_columns_of(path, vector_column)]
+        for first_row, batch in parquet_batches(path, columns, batch_size):
             vectors = _vectors(batch, vector_column, path, first_row, estimator.n_features_in_)
-            codes = codes_column(estimator.transform(vectors))
+            codes = list_column(estimator.transform(vectors))
             writer.write_batch(
                 pa.RecordBatch.from_arrays([batch.column(id_column), codes], schema=schema)
             )
@@ -338,7 +298,7 @@ def _transform_file(
 
 def _is_complete(target: Path, origin: dict[str, Any]) -> bool:
     """Whether a file holds the codes of this source; those of another model are an error."""
-    with _opened(target) as file:
+    with opened_parquet(target) as file:
         metadata = file.schema_arrow.metadata or {}
     found = json.loads(metadata.get(_ORIGIN, b"{}"))
     for part, what in (("model", "model"), ("columns", "columns")):

@@ -9,39 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
-from sklearn_rqvae._validation import as_array, check_codebook_size
-
-
-def check_codes(codes: ArrayLike) -> NDArray[Any]:
-    """Return codes as a 2-dimensional integer array, uncopied where they are one already."""
-    array = np.asarray(as_array(codes))
-    if array.ndim != 2:
-        raise ValueError(
-            f"codes should be 2-dimensional, (n_samples, n_layers), got shape {array.shape}; "
-            "use codes.reshape(-1, 1) for one level, codes.reshape(1, -1) for one sample."
-        )
-    if array.size == 0:
-        raise ValueError(
-            f"codes should hold at least one sample and one level, got shape {array.shape}."
-        )
-    if array.dtype.kind == "f":
-        whole = np.isfinite(array) & (array == np.floor(array))
-        if not whole.all():
-            raise ValueError(
-                f"codes should be whole numbers, got {array[~whole][0]}; "
-                "pass what transform returned."
-            )
-        array = array.astype(np.int64)
-    elif array.dtype.kind not in "iu":
-        raise ValueError(
-            f"codes should be integers, got dtype {array.dtype}; pass what transform returned."
-        )
-    lowest = array.min()
-    if lowest < 0:
-        raise ValueError(
-            f"codes should be at least 0, got {lowest}; drop samples that have no code."
-        )
-    return array
+from sklearn_rqvae._validation import as_array, check_codebook_size, check_codes
 
 
 def check_codes_and_size(
@@ -50,14 +18,7 @@ def check_codes_and_size(
     """Return checked codes and the size of each level, which its codes lie below."""
     array = check_codes(codes)
     sizes = check_codebook_size(codebook_size, array.shape[1])
-    for level, size in enumerate(sizes):
-        highest = array[:, level].max()
-        if highest >= size:
-            raise ValueError(
-                f"codes at level {level} should be in [0, {size}), got {highest}; "
-                "codebook_size should be the size that the codes were made with."
-            )
-    return array, sizes
+    return check_codes(array, sizes), sizes
 
 
 def check_vectors(X: ArrayLike, name: str = "X") -> NDArray[Any]:

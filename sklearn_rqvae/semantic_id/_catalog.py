@@ -11,12 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.exceptions import NotFittedError
 
 from sklearn_rqvae.semantic_id import _formats, _tokens
+from sklearn_rqvae.semantic_id._collisions._resolve import Named, Rules
 from sklearn_rqvae.semantic_id._drift import DriftReport, compare_catalogs
 from sklearn_rqvae.semantic_id._generate import PrefixAllowedTokens, offset_token_table
 from sklearn_rqvae.semantic_id._item_ids import hand_out
 from sklearn_rqvae.semantic_id._neighbors import decoded_neighbors, prefix_neighbors, sum_codewords
+from sklearn_rqvae.semantic_id._report import CollisionReport
 from sklearn_rqvae.semantic_id._store import IDStore
 from sklearn_rqvae.semantic_id._trie import SemanticIDTrie
 
@@ -52,25 +55,39 @@ class Catalog:
 
     Attributes
     ----------
-    collisions : str
-        What was done about equal codes; ``"suffix"`` says that the last code of an ID is one.
-    suffix_size : int or None
-        Number of codes reserved for the suffix.
-    codebooks_ : list of ndarray of shape (codebook_size, embed_dim), or None
-        Codewords, if known.
-    n_levels_ : int
-        Levels of the quantizer.
+    _rules : Rules
+        How items got their IDs: whether the last code is a suffix, the sizes of the levels.
+    _named : Named
+        The IDs, and how they came about.
     """
 
     collisions: str
-    suffix_size: int | None
-    codebooks_: list[NDArray[Any]] | None
-    n_levels_: int
-    _store: IDStore
-    _sizes: list[int]
-    _n_suffixes: int
+    _rules: Rules
+    _named: Named
 
     # What is in it
+
+    @property
+    def n_levels_(self) -> int:
+        """Levels of the quantizer."""
+        self._check_fitted()
+        return len(self._rules.sizes)
+
+    @property
+    def codebooks_(self) -> list[NDArray[Any]] | None:
+        """Codewords, if known."""
+        self._check_fitted()
+        return self._rules.codebooks
+
+    @property
+    def report_(self) -> CollisionReport:
+        """What the last `fit` or `append` met and did."""
+        self._check_fitted()
+        return self._named.report
+
+    @property
+    def _store(self) -> IDStore:
+        return self._named.store
 
     @property
     def ids_(self) -> NDArray[np.int64]:
@@ -94,15 +111,16 @@ class Catalog:
     def width(self) -> int:
         """Number of codes in each ID, the suffix included."""
         self._check_fitted()
-        return self.n_levels_ + (self.collisions == "suffix")
+        return self.n_levels_ + (self._rules.collisions == "suffix")
 
     @property
     def level_sizes_(self) -> tuple[int, ...]:
         """Number of codes at each position of an ID."""
         self._check_fitted()
-        if self.collisions != "suffix":
-            return tuple(self._sizes)
-        return (*self._sizes, self.suffix_size or self._n_suffixes)
+        sizes, suffix_size = self._rules.sizes, self._rules.suffix_size
+        if self._rules.collisions != "suffix":
+            return tuple(sizes)
+        return (*sizes, suffix_size or self._named.n_suffixes)
 
     @property
     def nbytes(self) -> int:
@@ -127,10 +145,10 @@ class Catalog:
 
     def __repr__(self) -> str:
         """Say what it is and how much is in it."""
-        if not hasattr(self, "_store"):
+        if not self.__sklearn_is_fitted__():
             return f"SemanticIDIndex(collisions={self.collisions!r})"
         return (
-            f"SemanticIDIndex(collisions={self.collisions!r}, n_items={len(self)}, "
+            f"SemanticIDIndex(collisions={self._rules.collisions!r}, n_items={len(self)}, "
             f"level_sizes={self.level_sizes_})"
         )
 
@@ -254,8 +272,9 @@ class Catalog:
         prefix = self._check_prefix(prefix)
         start, stop = self._store.range(prefix)
         n_retired = self._store.count_retired(prefix)
-        unlimited = self.collisions == "none" or (
-            self.collisions == "suffix" and self.suffix_size is None and len(prefix) < self.width
+        rules = self._rules
+        unlimited = rules.collisions == "none" or (
+            rules.collisions == "suffix" and rules.suffix_size is None and len(prefix) < self.width
         )
         if unlimited:
             return PrefixCapacity(stop - start, n_retired, None, None)
@@ -465,7 +484,7 @@ class Catalog:
         frame : pandas.DataFrame
             One row per item, in the order in which items were added.
         """
-        return _formats.to_frame(self.ids_, self.item_ids_, self.collisions == "suffix")
+        return _formats.to_frame(self.ids_, self.item_ids_, self._rules.collisions == "suffix")
 
     def export(self, path: str | os.PathLike[str], format: str) -> None:
         """Write the IDs in a format that others read.
@@ -483,21 +502,33 @@ class Catalog:
             - ``"csv"``, ``"jsonl"``: the same as text.
         """
         self._check_fitted()
-        _formats.export(path, format, self.ids_, self.item_ids_, self.level_sizes_, self.collisions)
+        collisions = self._rules.collisions
+        _formats.export(path, format, self.ids_, self.item_ids_, self.level_sizes_, collisions)
 
     # Inside
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_named" in self.__dict__
+
     def _check_fitted(self) -> None:
-        if not hasattr(self, "_store"):
-            raise ValueError(
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError(
                 f"This {type(self).__name__} is empty; call fit, or use from_estimator."
             )
 
     def _row(self, item_id: Any) -> int:
         row = self._store.row_of(item_id)
-        if row is None:
-            raise KeyError(item_id)
-        return row
+        if row is not None:
+            return row
+        is_text = self._store.item_ids.dtype.kind != "i"
+        if is_text and isinstance(item_id, int | np.integer):
+            raise KeyError(
+                f"no item {item_id!r}; items are text: ask for '{item_id}', or read them with "
+                "item_type='int'"
+            )
+        if not is_text and isinstance(item_id, str):
+            raise KeyError(f"no item {item_id!r}; items are integers: ask for one, without quotes")
+        raise KeyError(item_id)
 
     def _id_at(self, row: int) -> list[int]:
         return self._store.layout.unpack(self._store.keys[row : row + 1])[0].tolist()

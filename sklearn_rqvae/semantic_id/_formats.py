@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import count, takewhile
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_rqvae._compat import import_pyarrow
+from sklearn_rqvae._files._arrays import load_array
 from sklearn_rqvae._files._replace import replace_file
+from sklearn_rqvae._files._tables import Table, open_text, read_table, write_table
 from sklearn_rqvae.semantic_id._tokens import check_widths, ids_to_tokens, tokens_to_ids
 
 __all__ = [
     "FORMATS",
     "FileContent",
     "export",
-    "frame_columns",
+    "frame_content",
     "read",
+    "read_codes",
     "to_frame",
     "typed_items",
 ]
@@ -31,6 +33,7 @@ __all__ = [
 ITEM_COLUMNS = ("item_id", "id")
 ID_COLUMNS = ("semantic_id", "codes")
 FORMATS = ("index.json", "flashrec", "npy", "parquet", "csv", "jsonl")
+_TABLES = {"parquet": ".parquet", "csv": ".csv", "jsonl": ".jsonl"}
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _METADATA = b"sklearn_rqvae"
@@ -57,14 +60,10 @@ def to_frame(ids: NDArray[np.int64], item_ids: NDArray[Any], has_suffix: bool) -
     return pd.DataFrame(columns)
 
 
-def frame_columns(frame: Any) -> FileContent:
+def frame_content(frame: Any, id_column: str | None = None) -> FileContent:
     """Take item ids and IDs from the columns of a data frame."""
-    names = [str(name) for name in frame.columns]
-    codes = _code_columns(names)
-    ids = np.stack([np.asarray(frame[name]) for name in codes], axis=1)
-    item_column = _item_column(names)
-    item_ids = None if item_column is None else frame[item_column]
-    return FileContent(ids, item_ids, None, "suffix" if codes[-1] == "suffix" else None)
+    columns = {str(name): frame[name] for name in frame.columns}
+    return _content(columns, "the frame", id_column)
 
 
 def export(
@@ -77,58 +76,146 @@ def export(
 ) -> None:
     """Write IDs to a file; see `SemanticIDIndex.export`."""
     _check_format(format)
-    with replace_file(path) as file:
-        if format == "npy":
-            np.save(file, ids, allow_pickle=False)
-        elif format == "parquet":
-            _write_parquet(file, ids, item_ids, level_sizes, collisions)
-        else:
-            # Lines end in \n everywhere, so that the same catalog gives the same bytes.
-            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-            items = item_ids.tolist()
+    items = item_ids.tolist()
+    if format in ("parquet", "jsonl"):
+        if format == "parquet" and max(level_sizes) <= 2**31:
+            ids = ids.astype(np.int32)
+        meaning = json.dumps({"level_sizes": list(level_sizes), "collisions": collisions})
+        columns: dict[str, Any] = {"item_id": items, "semantic_id": ids}
+        write_table(path, columns, kind=_TABLES[format], metadata={_METADATA: meaning.encode()})
+    elif format == "csv":
+        names = _column_names(ids.shape[1], collisions == "suffix")
+        write_table(path, {"item_id": items, **dict(zip(names, ids.T, strict=True))}, kind=".csv")
+    else:
+        with replace_file(path) as file:
+            if format == "npy":
+                np.save(file, ids, allow_pickle=False)
+                return
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
             if format == "index.json":
                 _write_object(text, map(str, items), ids_to_tokens(ids))
-            elif format == "flashrec":
-                _write_flashrec(text, ids, items)
-            elif format == "csv":
-                # All text in quotes: the writer leaves a lone carriage return bare otherwise.
-                writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-                writer.writerow(["item_id", *_column_names(ids.shape[1], collisions == "suffix")])
-                writer.writerows(
-                    [item, *row] for item, row in zip(items, ids.tolist(), strict=True)
-                )
             else:
-                for item, row in zip(items, ids.tolist(), strict=True):
-                    text.write(json.dumps({"item_id": item, "semantic_id": row}) + "\n")
-            text.flush()
+                _write_flashrec(text, ids, items)
             text.detach()
 
 
-def read(path: str | os.PathLike[str], format: str, item_type: str | None = None) -> FileContent:
-    """Read IDs from a file; see `SemanticIDIndex.read`."""
+def read(
+    path: str | os.PathLike[str],
+    format: str,
+    item_type: str | None = None,
+    id_column: str | None = None,
+) -> FileContent:
+    """Read IDs from a file, or from a directory of tables; see `SemanticIDIndex.read`."""
     _check_format(format)
     if item_type not in (None, "int", "str"):
         raise ValueError(f"item_type={item_type!r} should be 'int', 'str' or None.")
     if format == "npy":
-        return FileContent(np.load(path, allow_pickle=False), None)
-    if format == "parquet":
-        return _read_parquet(path)
-    with open(path, encoding="utf-8", newline="") as file:
+        return FileContent(np.array(load_array(path)), None)
+    if format in _TABLES:
+        return _table_content(read_table(path, kind=_TABLES[format]), item_type, id_column)
+    with open_text(path) as file, _json_errors(path):
+        if format == "flashrec":
+            return _read_flashrec(json.load(file), path)
+        # Pairs instead of a dict: a repeated item must not vanish.
+        pairs = json.load(file, object_pairs_hook=list)
+    _check_pairs(pairs, path)
+    names, tokens = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    return FileContent(tokens_to_ids(tokens), typed_items(names, item_type))
+
+
+def read_codes(
+    path: str | os.PathLike[str], item_type: str | None, id_column: str | None
+) -> FileContent:
+    """Read codes from a table, or a directory of tables, whose name says the format."""
+    return _table_content(read_table(path), item_type, id_column)
+
+
+@contextmanager
+def _json_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{os.fspath(path)} is not valid JSON: {error}.") from error
+
+
+def _table_content(table: Table, item_type: str | None, id_column: str | None) -> FileContent:
+    """Take IDs and item ids from a table, and what a Parquet file of `export` says of them."""
+    content = _content(table, table.path, id_column)
+    item_column = _item_column(table, table.path, id_column)
+    if item_column is not None:
+        from_text = table.numeric and item_column in table.numeric and item_type is None
+        if isinstance(content.item_ids, list):
+            items = typed_items(content.item_ids, "int" if from_text else item_type)
+            content = content._replace(item_ids=items)
+    if _METADATA in table.metadata:
+        meaning = json.loads(table.metadata[_METADATA])
+        content = content._replace(
+            level_sizes=meaning.get("level_sizes"), collisions=meaning.get("collisions")
+        )
+    return content
+
+
+def _content(columns: Mapping[str, Any], path: object, id_column: str | None) -> FileContent:
+    """Take IDs and item ids from columns."""
+    lists = next((name for name in ID_COLUMNS if name in columns), None)
+    item_column = _item_column(columns, path, id_column)
+    items = None if item_column is None else _plain(columns[item_column])
+    if lists is not None:
+        return FileContent(_whole_lists(columns[lists], lists, path), items)
+    names = _code_columns(list(columns), path)
+    ids = np.stack([_whole(columns[name], name, path) for name in names], axis=1)
+    return FileContent(ids, items, None, "suffix" if names[-1] == "suffix" else None)
+
+
+def _whole_lists(values: Sequence[Any], name: str, path: object) -> NDArray[np.int64]:
+    """Return lists of codes, all of one length, as an array."""
+    if hasattr(values, "combine_chunks"):
+        return _arrow_lists(values, name, path)
+    rows = []
+    for row, value in enumerate(values):
+        codes = value.tolist() if isinstance(value, np.ndarray) else value
+        if not isinstance(codes, list) or not all(type(code) is int for code in codes):
+            raise ValueError(
+                f"{path}, record {row + 1}: {name!r} holds {value!r}, expected a list of whole "
+                'codes, as in {"item_id": …, "semantic_id": [12, 5, 7]}.'
+            )
+        rows.append(codes)
+    check_widths([len(codes) for codes in rows])
+    return np.array(rows, dtype=np.int64)
+
+
+def _whole(values: Any, name: str, path: object) -> NDArray[Any]:
+    """Return a column of codes; text files hold them as text."""
+    if len(values) and isinstance(values[0] if isinstance(values, list) else None, str):
         try:
-            if format == "index.json":
-                # Pairs instead of a dict: a repeated item must not vanish.
-                pairs = json.load(file, object_pairs_hook=list)
-                _check_pairs(pairs, path)
-                names, tokens = [p[0] for p in pairs], [p[1] for p in pairs]
-                return FileContent(tokens_to_ids(tokens), typed_items(names, item_type))
-            if format == "flashrec":
-                return _read_flashrec(json.load(file), path)
-            if format == "csv":
-                return _read_csv(file, path, item_type)
-            rows = [json.loads(line) for line in file if line.strip()]
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{os.fspath(path)} is not valid JSON: {error}.") from error
-    return _read_records(rows, path)
+            return np.array([int(value) for value in values], dtype=np.int64)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(
+                f"{path} has a row without whole codes in {name!r}: {error}."
+            ) from error
+    codes = np.asarray(_plain(values))
+    if codes.dtype.kind == "O":
+        raise ValueError(f"{path} has a row without a code in {name!r}.")
+    return codes
+
+
+def _arrow_lists(column: Any, name: str, path: object) -> NDArray[Any]:
+    """Return an Arrow column of lists of codes as an array."""
+    column = column.combine_chunks()
+    if not hasattr(column, "value_lengths"):
+        raise ValueError(
+            f"{path} holds {column.type} in its column {name!r}; expected lists of codes."
+        )
+    if column.null_count:
+        raise ValueError(f"{path} has {column.null_count} items without an ID.")
+    check_widths(column.value_lengths().to_numpy(zero_copy_only=False).tolist())
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
+
+
+def _plain(column: Any) -> Any:
+    """Return a column of a table as an array or a list; data frames' columns as they are."""
+    is_arrow = hasattr(column, "combine_chunks")
+    return column.to_numpy(zero_copy_only=False) if is_arrow else column
 
 
 def _check_format(format: str) -> None:
@@ -143,7 +230,7 @@ def _column_names(width: int, has_suffix: bool) -> list[str]:
     return names
 
 
-def _code_columns(names: Sequence[str]) -> list[str]:
+def _code_columns(names: Sequence[str], path: object) -> list[str]:
     """List the columns that make up an ID, by level."""
     for stem in ("code", "semantic_id"):
         numbered = map(f"{stem}_{{}}".format, count())
@@ -151,24 +238,40 @@ def _code_columns(names: Sequence[str]) -> list[str]:
         if codes:
             return [*codes, "suffix"] if "suffix" in names else codes
     raise ValueError(
-        f"the columns {list(names)} have no codes; name them code_0, code_1, …, and suffix."
+        f"{path} has no codes among its columns {list(names)}; name them code_0, code_1, …, and "
+        "suffix."
     )
 
 
-def _item_column(names: Iterable[str]) -> str | None:
-    """Find the column of item ids."""
-    return next((name for name in ITEM_COLUMNS if name in names), None)
+def _item_column(names: Iterable[str], path: object, id_column: str | None) -> str | None:
+    """Find the column of item ids; None where there is nothing but codes."""
+    names = list(names)
+    if id_column is not None:
+        if id_column not in names:
+            raise ValueError(
+                f"{path} has no column {id_column!r}; it has {', '.join(map(repr, names))}."
+            )
+        return id_column
+    known = next((name for name in ITEM_COLUMNS if name in names), None)
+    if known is not None:
+        return known
+    lists = next((name for name in ID_COLUMNS if name in names), None)
+    codes = [lists] if lists is not None else _code_columns(names, path)
+    others = [name for name in names if name not in codes]
+    if others:
+        raise ValueError(
+            f"{path} has no column item_id, but {', '.join(map(repr, others))}; say which one "
+            f"holds the items' ids: id_column={others[0]!r}, say (--id on the command line)."
+        )
+    return None
 
 
-def typed_items(names: list[str], item_type: str | None = None) -> list[Any]:
-    """Turn item ids that a text format holds as strings into integers, if they're meant so."""
-    if item_type == "str":
+def typed_items(names: list[Any], item_type: str | None = None) -> list[Any]:
+    """Turn item ids that a text format holds as strings into integers, if that is asked for."""
+    if item_type != "int" or not all(isinstance(name, str) for name in names):
         return names
-    look_so = all(_INTEGER.fullmatch(name) for name in names)
-    if item_type is None and not look_so:
-        return names
-    if not look_so:
-        bad = next(name for name in names if not _INTEGER.fullmatch(name))
+    bad = next((name for name in names if not _INTEGER.fullmatch(name)), None)
+    if bad is not None:
         raise ValueError(f"item_type='int', but {bad!r} is no integer; use item_type='str'.")
     return [int(name) for name in names]
 
@@ -221,7 +324,7 @@ def _read_flashrec(content: Any, path: str | os.PathLike[str]) -> FileContent:
                 'as "12,5,7" first.'
             )
         # Catalogs of other origin say 1 for "exists" and name no items.
-        owners = [entry["pid"] for entry in value] if isinstance(value, list) else [None]
+        owners = _owners(value, key, path) if isinstance(value, list) else [None]
         ids += [codes] * len(owners)
         items += owners
     check_widths([len(row) for row in ids])
@@ -231,88 +334,9 @@ def _read_flashrec(content: Any, path: str | os.PathLike[str]) -> FileContent:
     return FileContent(np.array(ids, dtype=np.int64), items if all(named) else None)
 
 
-def _read_csv(
-    file: Iterable[str], path: str | os.PathLike[str], item_type: str | None
-) -> FileContent:
-    rows: Iterator[list[str]] = csv.reader(file)
-    header = next(rows, [])
-    codes = _code_columns(header)
-    places = [header.index(name) for name in codes]
-    table = list(rows)
-    try:
-        ids = np.array([[int(row[place]) for place in places] for row in table], dtype=np.int64)
-        item_column = _item_column(header)
-        item_place = None if item_column is None else header.index(item_column)
-        names = None if item_place is None else [row[item_place] for row in table]
-    except (ValueError, IndexError) as error:
-        raise ValueError(f"{os.fspath(path)} has a row without whole codes: {error}.") from error
-    check_widths([len(places)] * len(table))
-    items = None if names is None else typed_items(names, item_type)
-    return FileContent(ids, items, None, "suffix" if codes[-1] == "suffix" else None)
-
-
-def _read_records(rows: list[Any], path: str | os.PathLike[str]) -> FileContent:
-    """Take IDs from JSON lines."""
-    ids, items = [], []
-    for line, row in enumerate(rows, start=1):
-        record = row if isinstance(row, dict) else {}
-        semantic_id = next((record[name] for name in ID_COLUMNS if name in record), None)
-        if not isinstance(semantic_id, list) or not all(type(code) is int for code in semantic_id):
-            raise ValueError(
-                f"{os.fspath(path)}, record {line}: expected "
-                f'{{"item_id": …, "semantic_id": [12, 5, 7]}}.'
-            )
-        ids.append(semantic_id)
-        item_column = _item_column(record)
-        items.append(None if item_column is None else record[item_column])
-    check_widths([len(row) for row in ids])
-    unnamed = all(item is None for item in items)
-    return FileContent(np.array(ids, dtype=np.int64), None if unnamed else items)
-
-
-def _write_parquet(
-    file: IO[bytes],
-    ids: NDArray[np.int64],
-    item_ids: NDArray[Any],
-    level_sizes: Sequence[int],
-    collisions: str,
-) -> None:
-    pyarrow = import_pyarrow()
-    code_type = pyarrow.int32() if max(level_sizes) <= 2**31 else pyarrow.int64()
-    offsets = np.arange(0, ids.size + 1, ids.shape[1])
-    lists = pyarrow.LargeListArray if ids.size >= 2**31 else pyarrow.ListArray
-    offset_type = pyarrow.int64() if ids.size >= 2**31 else pyarrow.int32()
-    semantic_id = lists.from_arrays(
-        pyarrow.array(offsets, type=offset_type), pyarrow.array(ids.ravel(), type=code_type)
-    )
-    item_type = pyarrow.int64() if item_ids.dtype.kind == "i" else pyarrow.string()
-    table = pyarrow.table(
-        {"item_id": pyarrow.array(item_ids, type=item_type), "semantic_id": semantic_id}
-    )
-    meaning = json.dumps({"level_sizes": list(level_sizes), "collisions": collisions})
-    table = table.replace_schema_metadata({_METADATA: meaning})
-    pyarrow.parquet.write_table(table, file)
-
-
-def _read_parquet(path: str | os.PathLike[str]) -> FileContent:
-    pyarrow = import_pyarrow()
-    table = pyarrow.parquet.read_table(path)
-    names = table.column_names
-    item_ids = None
-    item_column = _item_column(names)
-    if item_column is not None:
-        item_ids = table[item_column].to_numpy(zero_copy_only=False)
-    lists = next((name for name in ID_COLUMNS if name in names), None)
-    if lists is None:
-        codes = _code_columns(names)
-        ids = np.stack([table[name].to_numpy(zero_copy_only=False) for name in codes], axis=1)
-        return FileContent(ids, item_ids, None, "suffix" if codes[-1] == "suffix" else None)
-    column = table[lists].combine_chunks()
-    if column.null_count:
-        raise ValueError(f"{os.fspath(path)} has {column.null_count} items without an ID.")
-    widths = column.value_lengths().to_numpy(zero_copy_only=False)
-    check_widths(widths.tolist())
-    ids = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
-    metadata = table.schema.metadata or {}
-    meaning = json.loads(metadata[_METADATA]) if _METADATA in metadata else {}
-    return FileContent(ids, item_ids, meaning.get("level_sizes"), meaning.get("collisions"))
+def _owners(entries: list[Any], key: str, path: object) -> list[Any]:
+    if not all(isinstance(entry, dict) and "pid" in entry for entry in entries):
+        raise ValueError(
+            f'{path} should list the items of {key!r} as [{{"pid": …}}], but has {entries!r}.'
+        )
+    return [entry["pid"] for entry in entries]

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 
+from sklearn_rqvae._validation import check_codes
 from sklearn_rqvae.semantic_id import _formats, _tokens
 from sklearn_rqvae.semantic_id._catalog import Catalog
-from sklearn_rqvae.semantic_id._codes import check_columns
 from sklearn_rqvae.semantic_id._collisions._candidates import EstimatorCandidates, count_duplicates
 from sklearn_rqvae.semantic_id._collisions._resolve import (
     Items,
@@ -25,13 +26,12 @@ from sklearn_rqvae.semantic_id._collisions._resolve import (
 )
 from sklearn_rqvae.semantic_id._item_ids import check_item_ids
 from sklearn_rqvae.semantic_id._level_sizes import check_codebooks, decide_sizes, grown_sizes
-from sklearn_rqvae.semantic_id._report import CollisionReport
 from sklearn_rqvae.semantic_id._saved import read_catalog, write_catalog
 
 __all__ = ["SemanticIDIndex"]
 
 
-class SemanticIDIndex(Catalog):
+class SemanticIDIndex(Catalog, BaseEstimator):
     r"""Name every item of a catalog by a semantic ID, and find items by it.
 
     A quantizer maps equal vectors to equal codes, and similar ones often too. A catalog needs
@@ -103,8 +103,6 @@ class SemanticIDIndex(Catalog):
     array([[3, 1, 2]])
     """
 
-    report_: CollisionReport
-
     def __init__(
         self,
         collisions: str = "suffix",
@@ -163,7 +161,7 @@ class SemanticIDIndex(Catalog):
             If item ids are neither all integers nor all strings.
         """
         self._check_parameters()
-        columns = check_columns(codes)
+        columns = _columns(codes)
         ids = check_item_ids(item_ids, len(columns[0]))
         return self._fit(given_items(columns, ids, vectors, candidates), codebooks)
 
@@ -218,7 +216,7 @@ class SemanticIDIndex(Catalog):
         )
         index._check_parameters()
         source = EstimatorCandidates(estimator, X) if collisions == "reassign" else None
-        columns = check_columns(estimator.transform(X))
+        columns = _columns(estimator.transform(X))
         ids = check_item_ids(item_ids, len(columns[0]))
         codebooks = getattr(estimator, "codebooks_", None)
         return index._fit(Items(columns, ids, source, count_duplicates(X)), codebooks)
@@ -261,7 +259,7 @@ class SemanticIDIndex(Catalog):
         """
         index = cls(collisions, codebook_sizes=codebook_sizes, suffix_size=suffix_size)
         index._check_parameters()
-        columns, suffix = check_columns(ids), None
+        columns, suffix = _columns(ids), None
         items = check_item_ids(item_ids, len(columns[0]))
         if collisions == "suffix":
             if len(columns) < 2:
@@ -269,7 +267,7 @@ class SemanticIDIndex(Catalog):
                     'ids have 1 column, which can\'t be codes and a suffix; use collisions="raise".'
                 )
             *columns, suffix = columns
-        rules = index._rules(decide_sizes(codebook_sizes, None, columns), None)
+        rules = index._new_rules(decide_sizes(codebook_sizes, None, columns), None)
         index._set(rules, keep_ids(rules, Items(columns, items), suffix))
         return index
 
@@ -307,7 +305,7 @@ class SemanticIDIndex(Catalog):
             before.
         """
         self._check_fitted()
-        columns = check_columns(codes, self.n_levels_)
+        columns = _columns(codes, self.n_levels_)
         ids = self._store.check_new(item_ids, len(columns[0]))
         return self._append(given_items(columns, ids, vectors, candidates))
 
@@ -329,8 +327,8 @@ class SemanticIDIndex(Catalog):
             The new IDs, in the order of the rows.
         """
         self._check_fitted()
-        source = EstimatorCandidates(estimator, X) if self.collisions == "reassign" else None
-        columns = check_columns(estimator.transform(X), self.n_levels_)
+        source = EstimatorCandidates(estimator, X) if self._rules.collisions == "reassign" else None
+        columns = _columns(estimator.transform(X), self.n_levels_)
         ids = self._store.check_new(item_ids, len(columns[0]))
         return self._append(Items(columns, ids, source, count_duplicates(X)))
 
@@ -357,8 +355,8 @@ class SemanticIDIndex(Catalog):
         """
         self._check_fitted()
         rows = self._store.rows_of(item_ids)
-        retire = not release and self.collisions != "none"
-        self._store = self._store.without_rows(rows, retire=retire)
+        retire = not release and self._rules.collisions != "none"
+        self._named = self._named._replace(store=self._store.without_rows(rows, retire=retire))
         return self
 
     # In and out
@@ -373,6 +371,7 @@ class SemanticIDIndex(Catalog):
         codebook_sizes: int | Sequence[int] | None = None,
         suffix_size: int | None = None,
         item_type: str | None = None,
+        id_column: str | None = None,
         item_ids: Any = None,
     ) -> SemanticIDIndex:
         """Read IDs that this package or another one wrote.
@@ -380,7 +379,7 @@ class SemanticIDIndex(Catalog):
         Parameters
         ----------
         path : str or path-like
-            File to read.
+            File to read; for "parquet", "csv" and "jsonl" also a directory of part files.
         format : {"index.json", "flashrec", "npy", "parquet", "csv", "jsonl"}
             Its format; see `export`.
         collisions : {"suffix", "reassign", "raise", "none"}, optional
@@ -391,8 +390,11 @@ class SemanticIDIndex(Catalog):
         suffix_size : int, optional
             Number of codes reserved for the suffix.
         item_type : {"int", "str"}, optional
-            What item ids are in a format that holds text only. By default integers if all of them
-            look so.
+            What item ids are in a format that holds text only. By default text, also where all are
+            digits; but numbers in a CSV file that has its texts in quotes, as `export` writes it.
+        id_column : str, optional
+            Column of the item ids; by default "item_id" or "id". Rows are numbered only where a
+            file has no column but the codes.
         item_ids : array-like of int or str of shape (n_items,), optional
             Item ids for a file without.
 
@@ -405,9 +407,9 @@ class SemanticIDIndex(Catalog):
         ------
         ValueError
             If the file isn't in this format, IDs differ in length, or are shared and `collisions`
-            isn't ``"none"``.
+            isn't ``"none"``; if there is no column of item ids, but others that may hold them.
         """
-        content = _formats.read(path, format, item_type)
+        content = _formats.read(path, format, item_type, id_column)
         return cls._from_content(content, collisions, codebook_sizes, suffix_size, item_ids)
 
     @classmethod
@@ -418,6 +420,7 @@ class SemanticIDIndex(Catalog):
         collisions: str | None = None,
         codebook_sizes: int | Sequence[int] | None = None,
         suffix_size: int | None = None,
+        id_column: str | None = None,
     ) -> SemanticIDIndex:
         """Take IDs from a data frame as `to_frame` makes it.
 
@@ -432,13 +435,15 @@ class SemanticIDIndex(Catalog):
             Number of codes at each level; see the class.
         suffix_size : int, optional
             Number of codes reserved for the suffix.
+        id_column : str, optional
+            Column of the item ids; by default "item_id" or "id".
 
         Returns
         -------
         index : SemanticIDIndex
             The index.
         """
-        content = _formats.frame_columns(frame)
+        content = _formats.frame_content(frame, id_column)
         return cls._from_content(content, collisions, codebook_sizes, suffix_size, None)
 
     @classmethod
@@ -508,8 +513,7 @@ class SemanticIDIndex(Catalog):
             File to write.
         """
         self._check_fitted()
-        rules = self._rules(self._sizes, self.codebooks_)
-        write_catalog(path, rules, self._named(), sizes_given=self._sizes_given)
+        write_catalog(path, self._rules, self._named, sizes_given=self._sizes_given)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SemanticIDIndex:
@@ -548,28 +552,52 @@ class SemanticIDIndex(Catalog):
     def _fit(self, items: Items, codebooks: Sequence[Any] | None) -> SemanticIDIndex:
         codewords = check_codebooks(codebooks, len(items.columns))
         sizes = decide_sizes(self.codebook_sizes, codewords, items.columns)
-        rules = self._rules(sizes, codewords)
+        rules = self._new_rules(sizes, codewords)
         self._set(rules, name_first(rules, items))
         return self
 
     def _append(self, items: Items) -> NDArray[np.int64]:
-        sizes = self._sizes if self._sizes_given else grown_sizes(self._sizes, items.columns)
-        rules, n_before = self._rules(sizes, self.codebooks_), len(self)
-        self._set(rules, name_more(rules, self._named(), items))
+        rules, n_before = self._rules, len(self)
+        if not self._sizes_given:
+            rules = rules._replace(sizes=grown_sizes(rules.sizes, items.columns))
+        self._set(rules, name_more(rules, self._named, items))
         return self._store.layout.unpack(self._store.keys[n_before:])
 
-    def _rules(self, sizes: list[int], codebooks: list[NDArray[Any]] | None) -> Rules:
+    def _new_rules(self, sizes: list[int], codebooks: list[NDArray[Any]] | None) -> Rules:
         return Rules(self.collisions, sizes, self.suffix_size, self.n_candidates, codebooks)
 
-    def _named(self) -> Named:
-        return Named(self._store, self._n_suffixes, self.report_)
+    @property
+    def _sizes_given(self) -> bool:
+        """Whether the sizes are fixed, and don't grow with the codes."""
+        return self.codebook_sizes is not None or self._rules.codebooks is not None
 
     def _set(self, rules: Rules, named: Named) -> None:
         """Take over a catalog, all at once: whatever fails before leaves the index as it was."""
-        self._sizes, self.n_levels_, self.codebooks_ = (
-            rules.sizes,
-            len(rules.sizes),
-            rules.codebooks,
-        )
-        self._sizes_given = self.codebook_sizes is not None or rules.codebooks is not None
-        self._store, self._n_suffixes, self.report_ = named
+        self.__dict__.update(_rules=rules, _named=named)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Flat, of classes whose paths stand in pickles already.
+        state = dict(self.__dict__)
+        if self.__sklearn_is_fitted__():
+            rules, named = state.pop("_rules"), state.pop("_named")
+            for part in (rules, named):
+                state.update({f"_{name}": value for name, value in part._asdict().items()})
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        if "_store" in state:
+            if "report_" in state:  # of version 0.1.0, which kept other attributes
+                state["_report"] = state.pop("report_")
+                state["_codebooks"] = state.pop("codebooks_")
+                for name in Rules._fields:
+                    state.setdefault(f"_{name}", state.get(name))
+                state = {k: v for k, v in state.items() if k not in ("n_levels_", "_sizes_given")}
+            for name, kind in (("_rules", Rules), ("_named", Named)):
+                state[name] = kind(*(state.pop(f"_{field}") for field in kind._fields))
+        self.__dict__.update(state)
+
+
+def _columns(codes: Any, n_levels: int | None = None) -> list[NDArray[Any]]:
+    """Return the columns of checked codes, one for each level."""
+    return list(check_codes(codes, n_levels=n_levels).T)

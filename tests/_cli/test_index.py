@@ -150,9 +150,12 @@ def test_drift_compares_two_catalogs(inputs, capsys):
     assert "2 items in both, 1 added, 1 removed" in capsys.readouterr().out
 
 
-def test_numbers_in_text_are_integers_only_if_all_are(inputs):
+def test_digits_in_text_are_text_unless_integers_are_asked_for(inputs):
     (inputs / "items.txt").write_text("10\n7\n8\n")
-    run("build", inputs / "codes.npy", "--item-ids", inputs / "items.txt", "--out", inputs / "c")
+    args = ["build", inputs / "codes.npy", "--item-ids", inputs / "items.txt"]
+    run(*args, "--out", inputs / "c")
+    assert SemanticIDIndex.load(inputs / "c").item_ids_.tolist() == ["10", "7", "8"]
+    run(*args, "--item-type", "int", "--out", inputs / "c")
     assert SemanticIDIndex.load(inputs / "c").item_ids_.tolist() == [10, 7, 8]
     (inputs / "items.txt").write_text("10\n07\n\n")
     run("build", inputs / "codes.npy", "--item-ids", inputs / "items.txt", "--out", inputs / "c")

@@ -16,8 +16,9 @@ import sklearn_rqvae
 from sklearn_rqvae import ResidualKMeans
 from sklearn_rqvae._cli import _demo, _encode, _fit
 from sklearn_rqvae._cli._main import main
-from sklearn_rqvae._files import _tables
+from sklearn_rqvae._files._arrays import read_matrix
 from sklearn_rqvae._files._state import write_state
+from sklearn_rqvae._files._tables import read_table
 from sklearn_rqvae.datasets import make_residual_blobs
 
 SMALL = ["--method", "kmeans", "--n-layers", "2", "--codebook-size", "4"]
@@ -110,9 +111,9 @@ def test_ids_come_back_from_every_format(tmp_path, array, name):
     model, codes, ids = tmp_path / "m.joblib", tmp_path / "codes.npy", tmp_path / name
     run("fit", array, "--out", model, "--ids", codes, *SMALL)
     run("encode", model, array, "--out", ids)
-    table = _tables.read_table(ids)
+    table = read_table(ids)
     assert [int(item) for item in table["item_id"]] == list(range(60))
-    np.testing.assert_array_equal(_tables.read_matrix(ids, "semantic_id"), np.load(codes))
+    np.testing.assert_array_equal(read_matrix(ids, "semantic_id"), np.load(codes))
     for source, target in ((codes, "a.npy"), (ids, "b.npy")):
         run("decode", model, source, "--out", tmp_path / target)
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), np.load(tmp_path / "b.npy"))
@@ -385,12 +386,12 @@ def test_a_byte_order_mark_is_no_part_of_a_table(tmp_path, name):
     text = '{"id": "a"}\n{"id": "b"}\n' if "jsonl" in name else "id\na\nb\n"
     content = text.encode("utf-8-sig")
     (tmp_path / name).write_bytes(gzip.compress(content) if "gz" in name else content)
-    assert _tables.read_table(tmp_path / name, ["id"]) == {"id": ["a", "b"]}
+    assert read_table(tmp_path / name, ["id"]) == {"id": ["a", "b"]}
 
 
 def test_empty_fields_beyond_the_header_are_no_data(tmp_path):
     (tmp_path / "a.csv").write_text("t,u\nx,y,,\n")
-    assert _tables.read_table(tmp_path / "a.csv") == {"t": ["x"], "u": ["y"]}
+    assert read_table(tmp_path / "a.csv") == {"t": ["x"], "u": ["y"]}
 
 
 @pytest.fixture
@@ -418,14 +419,14 @@ def test_times_become_iso_text_in_text_files(tmp_path, dated, column, first, suf
     ids = tmp_path / f"ids.{suffix}"
     args = ["--vector", "v", "--id", column]
     run("fit", dated, *args, "--out", tmp_path / "m", "--ids", ids, *SMALL)
-    assert _tables.read_table(ids)["item_id"][0] == first
+    assert read_table(ids).column("item_id")[0] == first
     run("encode", tmp_path / "m", dated, "--out", tmp_path / "again.parquet")
-    kept = _tables.read_table(tmp_path / "again.parquet")["item_id"][0]
+    kept = read_table(tmp_path / "again.parquet").column("item_id")[0]
     assert isinstance(kept, datetime.date)
     assert kept.isoformat() == first
     ids.unlink()
     run("decode", tmp_path / "m", tmp_path / "again.parquet", "--out", tmp_path / ids)
-    assert _tables.read_table(ids)["item_id"][0] == first
+    assert read_table(ids).column("item_id")[0] == first
 
 
 def test_ids_that_the_output_cannot_hold_are_refused_before_the_work(

@@ -39,5 +39,5 @@ def test_arrow_batches_stay_arrow(kind, id_column):
 def test_missing_columns_are_named():
     pa = pytest.importorskip("pyarrow")
     batch = pa.table({"id": [1], "v": [[1.0]]})
-    with pytest.raises(ValueError, match="batch 0 has no column 'w'; it has 'id', 'v'"):
+    with pytest.raises(ValueError, match="batch 0 has no column 'w' or 'w_0'; it has 'id', 'v'"):
         list(transform_batches(model, [batch], vector_column="w"))

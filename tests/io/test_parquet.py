@@ -15,7 +15,8 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer
-from sklearn_rqvae.io import _parquet, fit_parquet, transform_parquet
+from sklearn_rqvae._files._parquet import opened_parquet
+from sklearn_rqvae.io import fit_parquet, transform_parquet
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -225,7 +226,7 @@ def test_a_damaged_source_is_named(src, tmp_path, damage):
 def test_a_file_system_error_stays_one(src, tmp_path):
     with (
         pytest.raises(FileNotFoundError, match=r"gone\.parquet"),
-        _parquet._opened(src / "gone.parquet"),
+        opened_parquet(src / "gone.parquet"),
     ):
         pass
 
@@ -302,7 +303,7 @@ def test_a_missing_vector_is_named_by_file_and_row(src, tmp_path, bad, what):
 def test_wrong_sources_are_named(src, tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         transform_parquet(model, tmp_path / "nowhere", tmp_path / "dst", **COLUMNS)
-    with pytest.raises(ValueError, match=r"a.parquet has no column 'w'; it has 'id', 'v'"):
+    with pytest.raises(ValueError, match=r"a.parquet has no column 'w' or 'w_0'; it has 'id', 'v'"):
         transform_parquet(model, src, tmp_path / "dst", id_column="id", vector_column="w")
     with pytest.raises(ValueError, match="no column 'sku'"):
         transform_parquet(model, src, tmp_path / "dst", id_column="sku", vector_column="v")

@@ -141,9 +141,9 @@ def test_published_index_files_are_read(tmp_path):
     content = {"0": ["<a_60>", "<b_159>"], "1": ["<a_60>", "<b_159>"], "2": ["<a_48>", "<b_1>"]}
     path = tmp_path / "x.index.json"
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"2 of 3 items share.*0 and 1 with \(60, 159\)"):
+    with pytest.raises(ValueError, match=r"2 of 3 items share.*'0' and '1' with \(60, 159\)"):
         SemanticIDIndex.read(path, "index.json")
-    shared = SemanticIDIndex.read(path, "index.json", collisions="none")
+    shared = SemanticIDIndex.read(path, "index.json", collisions="none", item_type="int")
     assert shared.items((60, 159)).tolist() == [0, 1]
     assert shared[2] == (48, 1)
 
@@ -168,12 +168,14 @@ def test_malformed_index_json_is_an_error(tmp_path, content, match):
         SemanticIDIndex.read(path, "index.json")
 
 
-def test_items_that_look_like_numbers_are_integers_unless_told_otherwise(tmp_path):
+def test_items_that_look_like_numbers_are_text_unless_told_otherwise(tmp_path):
     path = tmp_path / "x.index.json"
     SemanticIDIndex().fit([[0], [1]], ["10", "7"]).export(path, "index.json")
-    assert SemanticIDIndex.read(path, "index.json").item_ids_.tolist() == [10, 7]
-    as_text = SemanticIDIndex.read(path, "index.json", item_type="str")
-    assert as_text.item_ids_.tolist() == ["10", "7"]
+    assert SemanticIDIndex.read(path, "index.json").item_ids_.tolist() == ["10", "7"]
+    as_numbers = SemanticIDIndex.read(path, "index.json", item_type="int")
+    assert as_numbers.item_ids_.tolist() == [10, 7]
+    with pytest.raises(KeyError, match="items are text: ask for '10'"):
+        as_numbers.__class__.read(path, "index.json")[10]
     SemanticIDIndex().fit([[0], [1]], ["10", "07"]).export(path, "index.json")
     assert SemanticIDIndex.read(path, "index.json").item_ids_.tolist() == ["10", "07"]
     with pytest.raises(ValueError, match="'07' is no integer"):

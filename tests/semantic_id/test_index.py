@@ -559,7 +559,7 @@ def test_bad_item_ids_are_errors(ids, error, match):
         (np.empty((0, 3), int), "at least one"),
         ([[0.5]], "whole"),
         ([[np.nan]], "whole"),
-        ([[-1]], "negative"),
+        ([[-1]], "at least 0, got -1"),
         ([["a"]], "integers"),
         ([[2**32]], r"2\*\*32"),
     ],

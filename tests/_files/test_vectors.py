@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_rqvae.io._arrow import codes_column, vectors_of
+from sklearn_rqvae._files._vectors import list_column, vectors_of
 
 pa = pytest.importorskip("pyarrow")
 
@@ -56,4 +56,4 @@ def test_other_columns_are_refused(column):
 
 def test_codes_become_lists():
     codes = np.array([[1, 2], [3, 4], [5, 6]])[:, ::-1]
-    assert codes_column(codes).to_pylist() == codes.tolist()
+    assert list_column(codes).to_pylist() == codes.tolist()
