@@ -77,10 +77,15 @@ def write_archive(
     text = json.dumps(header)
     # Stored, not deflated: packed numbers hardly compress, and loading is as fast as reading.
     with replace_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(_HEADER, text)
+        archive.writestr(_member(_HEADER), text)
         for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+            with archive.open(_member(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    """Return an entry that holds no time: the same content gives the same bytes."""
+    return zipfile.ZipInfo(name)
 
 
 @contextmanager

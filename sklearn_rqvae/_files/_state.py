@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from sklearn_rqvae._files._archive import Archive, open_archive, write_archive
-from sklearn_rqvae.exceptions import CheckpointError
+from sklearn_rqvae._files._header import check_header, file_header, origin_of
 
-__all__ = ["FORMAT_VERSION", "read_kind", "read_state", "write_state"]
+__all__ = ["read_kind", "read_state", "write_state"]
 
-FORMAT_VERSION = 1
+_WHAT = "a file that save wrote"
 _HINT = (
     " Files of joblib.dump are read by joblib.load, torch checkpoints by "
     "sklearn_rqvae.nn.RqVae.load_from_checkpoint."
@@ -42,7 +40,7 @@ def write_state(path: str | os.PathLike, kind: str, state: dict[str, Any]) -> No
         If a value is none of these.
     """
     arrays: dict[str, np.ndarray] = {}
-    header = {"format": FORMAT_VERSION, "kind": kind, "state": _flatten(state, "state", arrays)}
+    header = {**file_header(kind), "state": _flatten(state, "state", arrays)}
     write_archive(path, header, arrays)
 
 
@@ -66,12 +64,8 @@ def read_state(path: str | os.PathLike, kind: str) -> dict[str, Any]:
     CheckpointError
         If the file isn't such a file, is of a later format, or holds another class's state.
     """
-    with _opened(path) as archive:
-        found = archive.header["kind"]
-        if found != kind:
-            raise CheckpointError(
-                f"{os.fspath(path)!r} holds a {found}, not a {kind}; call {found}.load."
-            )
+    with open_archive(path, _WHAT, _HINT) as archive:
+        check_header(archive.header, kind, path)
         return _restore(archive.header["state"], archive)
 
 
@@ -93,25 +87,11 @@ def read_kind(path: str | os.PathLike) -> str:
     CheckpointError
         If the file isn't such a file, or is of a later format.
     """
-    with _opened(path) as archive:
-        return archive.header["kind"]
-
-
-@contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[Archive]:
-    """Open a file whose format this version knows."""
-    with open_archive(path, "a file that save wrote", _HINT) as archive:
-        if isinstance(archive.header["format"], str):
-            kind = archive.header["format"].rpartition(".")[2]
-            raise CheckpointError(
-                f"{os.fspath(path)!r} holds a {kind}, not an estimator; call {kind}.load."
-            )
-        if archive.header["format"] > FORMAT_VERSION:
-            raise CheckpointError(
-                f"{os.fspath(path)!r} has format {archive.header['format']}, but this version "
-                f"reads up to {FORMAT_VERSION}; upgrade sklearn-rqvae."
-            )
-        yield archive
+    with open_archive(path, _WHAT, _HINT) as archive:
+        origin = origin_of(archive.header)
+        if origin is None:
+            raise ValueError("it has another header")
+        return origin.kind
 
 
 def _flatten(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:

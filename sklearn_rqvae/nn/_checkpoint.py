@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from sklearn_rqvae._files._archive import DAMAGE
+from sklearn_rqvae._files._header import check_header, file_header, origin_of
 from sklearn_rqvae._files._replace import replace_file
 from sklearn_rqvae.exceptions import CheckpointError
 
 __all__ = ["check_state", "load_plain", "read_checkpoint", "write_checkpoint"]
 
-FORMAT = "sklearn_rqvae.RqVae"
-FORMAT_VERSION = 1
+KIND = "RqVae"
 
 
 def write_checkpoint(
@@ -36,8 +36,7 @@ def write_checkpoint(
         Parameters and buffers.
     """
     checkpoint = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        **file_header(KIND),
         "config": config,
         "state": {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
     }
@@ -104,17 +103,12 @@ def read_checkpoint(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, 
         format.
     """
     checkpoint = load_plain(path, "Load a file that save_checkpoint wrote.")
-    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
+    if origin_of(checkpoint) is None:
         raise CheckpointError(
             f"{os.fspath(path)!r} isn't a saved RqVae; load a file that save_checkpoint wrote, "
             "and weights from elsewhere with load_state_dict."
         )
-    version = checkpoint.get("format_version")
-    if not isinstance(version, int) or version != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{os.fspath(path)!r} has the format version {version!r}, but this version of the "
-            f"package reads {FORMAT_VERSION}; update sklearn-rqvae."
-        )
+    check_header(checkpoint, KIND, path)
     config, state = checkpoint.get("config"), checkpoint.get("state")
     if not isinstance(config, dict) or not isinstance(state, dict):
         raise CheckpointError(f"{os.fspath(path)!r} lacks its configuration or its weights.")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._files._archive import damage_as_checkpoint_error, open_archive, write_archive
+from sklearn_rqvae._files._header import check_header, file_header
 from sklearn_rqvae.exceptions import CheckpointError
 from sklearn_rqvae.semantic_id._collisions._resolve import Named, Rules, check_rules
 from sklearn_rqvae.semantic_id._item_ids import STRINGS
@@ -21,8 +22,7 @@ from sklearn_rqvae.semantic_id._store import IDStore
 
 __all__ = ["read_catalog", "write_catalog"]
 
-FORMAT = "sklearn_rqvae.SemanticIDIndex"
-VERSION = 1
+KIND = "SemanticIDIndex"
 FIELDS = {
     "collisions",
     "suffix_size",
@@ -138,7 +138,7 @@ def _save(
         Numbers, bytes or variable-width strings.
     """
     strings = [name for name, array in arrays.items() if array.dtype.kind == "T"]
-    content = {"format": FORMAT, "version": VERSION, "strings": strings, **header}
+    content = {**file_header(KIND), "strings": strings, **header}
     members: dict[str, NDArray[Any]] = {}
     for name, array in arrays.items():
         if name in strings:
@@ -172,13 +172,7 @@ def _load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArr
     """
     with open_archive(path, "a saved SemanticIDIndex") as archive:
         header = archive.header
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
-            raise CheckpointError(f"{os.fspath(path)} is not a saved SemanticIDIndex.")
-        if header["version"] > VERSION:
-            raise CheckpointError(
-                f"{os.fspath(path)} has format version {header['version']}, this version of "
-                f"sklearn_rqvae reads up to {VERSION}; update sklearn_rqvae."
-            )
+        check_header(header, KIND, path)
         arrays = {name: archive.read(name) for name in archive.names}
         if FIELDS - set(header):
             missing = ", ".join(sorted(FIELDS - set(header)))

@@ -572,7 +572,7 @@ def test_a_zip_file_that_is_no_model_is_refused(tmp_path, array, vectors, capsys
     write_state(path, "Thing", {})
     assert "holds a Thing, not a model" in fails(capsys, "encode", path, array)
     sklearn_rqvae.SemanticIDIndex().fit([[1, 2]]).save(path)
-    assert "holds a SemanticIDIndex, not an" in fails(capsys, "encode", path, array)
+    assert "holds a SemanticIDIndex, not a" in fails(capsys, "encode", path, array)
 
 
 def test_other_files_are_no_models(tmp_path, array, capsys):

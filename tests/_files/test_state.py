@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer
-from sklearn_rqvae._files._state import FORMAT_VERSION, read_state, write_state
+from sklearn_rqvae._files._header import FORMAT_VERSION
+from sklearn_rqvae._files._state import read_state, write_state
 from sklearn_rqvae.exceptions import CheckpointError
 
 

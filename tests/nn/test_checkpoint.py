@@ -236,8 +236,8 @@ def ordered_with_metadata(metadata):
     ("change", "message"),
     [
         ({"format": "something else"}, "isn't a saved RqVae"),
-        ({"format_version": 99}, "format version 99.*update"),
-        ({"format_version": torch.ones(2)}, "format version tensor.*update"),
+        ({"format_version": 99}, "format version 99.*upgrade"),
+        ({"format_version": torch.ones(2)}, "format version is tensor"),
         ({"config": [1]}, "lacks its configuration"),
         ({"state": {"mean": 3.0}}, "entry 'mean' of type float"),
         ({"config": {"input_dim": 8, "unknown": 1}}, "doesn't fit RqVae.*unknown"),

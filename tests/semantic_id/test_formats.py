@@ -323,7 +323,7 @@ def test_saved_file_has_no_pickle_and_a_version(tmp_path):
             if name.endswith(".npy"):
                 with archive.open(name) as file:
                     assert np.lib.format.read_array(file, allow_pickle=False).dtype != object
-    assert header["version"] == 1
+    assert header["format_version"] == 2
 
 
 def rewrite(path, change):
@@ -346,7 +346,7 @@ def npy(array):
 
 def later_version(members):
     header = json.loads(members["header.json"])
-    members["header.json"] = json.dumps({**header, "version": 99}).encode()
+    members["header.json"] = json.dumps({**header, "format_version": 99}).encode()
 
 
 def shorter_header(members):
@@ -358,7 +358,7 @@ def shorter_header(members):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (later_version, "version 99.*update"),
+        (later_version, "version 99.*upgrade"),
         (lambda m: m.pop("keys.npy"), "lacks keys"),
         (lambda m: m.update({"keys.npy": npy(np.arange(3))}), "wrong type"),
         (lambda m: m.update({"retired.npy": npy(np.array([2, 1], np.uint64))}), "retired keys"),
