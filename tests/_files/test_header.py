@@ -48,7 +48,7 @@ def test_what_is_later_or_of_another_kind_or_no_header_is_refused():
     later = {**file_header("Thing"), "format_version": FORMAT_VERSION + 1}
     with pytest.raises(CheckpointError, match="upgrade it"):
         check_header(later, "Thing", "path")
-    with pytest.raises(CheckpointError, match="holds a Thing, not a Cup; call Thing.load"):
+    with pytest.raises(CheckpointError, match=r"holds a Thing, not a Cup; call Thing\.load"):
         check_header(file_header("Thing"), "Cup", "path")
     for header in (None, [], {}, {"format": "other"}, {"format": 1}):
         with pytest.raises(CheckpointError, match="is not a saved Thing"):
