@@ -12,15 +12,17 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import joblib
 import sklearn
 
 __all__ = ["Interrupted", "all_or_nothing", "interruptible", "single_precision", "warn_caller"]
 
 
-# Where frames lie that are not the user's: ours, scikit-learn's, and those of decorators.
+# Where frames lie that are not the user's: ours, scikit-learn's, those of joblib, through which it
+# searches and caches, and those of decorators.
 _NOT_THE_CALLERS = (
+    *(str(Path(module.__file__).parent) + os.sep for module in (sklearn, joblib)),
     str(Path(__file__).parent) + os.sep,
-    str(Path(sklearn.__file__).parent) + os.sep,
     contextlib.__file__,
 )
 
@@ -84,7 +86,7 @@ def interruptible() -> Iterator[None]:
 
 
 def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the line, outside this package and scikit-learn, that led here.
+    """Warn at the line, outside this package, scikit-learn and joblib, that led here.
 
     Parameters
     ----------
