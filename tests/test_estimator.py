@@ -2,12 +2,15 @@
 
 import pickle
 import signal
+import sys
 import threading
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
+import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -77,6 +80,89 @@ def test_codebook_sizes_and_modes_per_level():
         codebook_size=[4, 8], n_layers=2, codebook_mode=["ste", "Sinkhorn"], max_epochs=1
     ).fit(X)
     assert [len(codebook) for codebook in estimator.codebooks_] == [4, 8]
+
+
+@pytest.mark.parametrize("name", ["CLOSED_FORM", "closed_form", "Closed_Form"])
+def test_the_closed_form_has_a_name(name, tmp_path):
+    unnamed, named = RQVAETransformer(**SMALL), RQVAETransformer(**SMALL, codebook_mode=name)
+    unnamed.fit(X)
+    clone(named).fit(X).save(tmp_path / "model")
+    loaded = RQVAETransformer.load(tmp_path / "model")
+    assert loaded.codebook_mode == clone(named).codebook_mode == name
+    for estimator in (clone(named).fit(X), loaded):
+        assert estimator.architecture_ == unnamed.architecture_
+        assert estimator.state_.keys() == unnamed.state_.keys()
+        for key, array in unnamed.state_.items():
+            np.testing.assert_array_equal(estimator.state_[key], array)
+        np.testing.assert_array_equal(estimator.transform(X), unnamed.transform(X))
+
+
+@pytest.mark.filterwarnings("ignore:max_epochs=3 has no effect")
+def test_a_search_names_the_closed_form():
+    grid = {"codebook_mode": ["CLOSED_FORM", "STE"]}
+    search = GridSearchCV(RQVAETransformer(**SMALL), grid, cv=2).fit(X)
+    column = pd.Series(search.cv_results_["param_codebook_mode"])
+    assert column.tolist() == grid["codebook_mode"]
+    assert not column.isna().any()
+    assert search.best_params_["codebook_mode"] in grid["codebook_mode"]
+
+
+@pytest.mark.parametrize(
+    ("open_form", "named"),
+    [
+        ({"linear_path": False}, "linear_path=False"),
+        ({"n_cat_features": 1}, "n_cat_features=1"),
+        ({"module": CustomRqVae}, "module=.*CustomRqVae"),
+    ],
+)
+def test_the_closed_form_is_refused_where_there_is_none(open_form, named):
+    estimator = RQVAETransformer(codebook_mode="Closed_Form", **open_form)
+    for learn in (estimator.fit, estimator.partial_fit):
+        with pytest.raises(ValueError, match=f"codebook_mode='Closed_Form'.*{named}"):
+            learn(X)
+
+
+def test_the_architecture_speaks_of_training_only_where_there_was_some():
+    of_training = {"codebook_mode", "codebook_weight", "commitment_weight"}
+    assert not of_training & set(RQVAETransformer(**SMALL).fit(X).architecture_)
+    for params in ({**SMALL, "codebook_mode": "STE"}, PLAIN):
+        assert of_training < set(RQVAETransformer(**params).fit(X).architecture_)
+
+
+def test_compile_reaches_the_net_and_a_search(monkeypatch):
+    seen = []
+
+    def compiled(module, **kwargs):
+        seen.append(kwargs)
+        return module
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    trained = {**PLAIN, "max_epochs": 1}
+    by_name = RQVAETransformer(**trained).set_params(compile=True)
+    assert by_name.net_params == {"compile": True}
+    assert by_name.get_params()["compile"] is True
+    for estimator in (clone(by_name), RQVAETransformer(**trained, net_params={"compile": True})):
+        estimator.fit(X)
+        assert seen
+        seen.clear()
+    search = GridSearchCV(RQVAETransformer(**trained), {"compile": [False, True]}, cv=2).fit(X)
+    assert set(search.best_params_) == {"compile"}
+    assert len(seen) in (2, 3)  # of two splits, and the refit if it has won
+    RQVAETransformer(**trained, net_params={"compile": False}).fit(X)
+
+
+def test_data_parallel_needs_accelerate_in_training_only(monkeypatch, tmp_path):
+    for params in (SMALL, PLAIN):
+        estimator = RQVAETransformer(**params).fit(X).set_params(device="data_parallel")
+        estimator.save(tmp_path / "model")
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "accelerate", None)
+            loaded = RQVAETransformer.load(tmp_path / "model")
+            np.testing.assert_array_equal(loaded.transform(X), estimator.transform(X))
+            loaded.score(X)
+            if params is PLAIN:
+                with pytest.raises(ImportError, match=r"needs accelerate: pip install"):
+                    loaded.fit(X)
 
 
 # --- state --------------------------------------------------------------------------------------

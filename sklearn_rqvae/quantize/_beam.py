@@ -145,14 +145,6 @@ def search_scores(scores: Tensor, tables: SearchTables, n_beams: int) -> tuple[T
     return torch.cat(codes), torch.cat(totals)
 
 
-def n_kept_beams(codebook_sizes: Sequence[int], n_beams: int) -> int:
-    """Return how many choices a search ends with: `n_beams`, or all code tuples if fewer."""
-    n_kept = 1
-    for codebook_size in codebook_sizes:
-        n_kept = min(n_beams, n_kept * codebook_size)
-    return n_kept
-
-
 def _search_chunk(scores: Tensor, tables: SearchTables, n_beams: int) -> tuple[Tensor, Tensor]:
     """Search a chunk of rows level by level."""
     levels = list(zip(tables.starts[:-1], tables.sizes, strict=True))
