@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._compute._blocks import in_blocks
 from sklearn_rqvae._compute._device import exact_device, resolve_device
@@ -50,7 +51,7 @@ class ModuleHolder:
         self._search: Search | None = None
         self._state: Any = None
 
-    def search(self, estimator: Any) -> Search:
+    def search(self, estimator: BaseEstimator) -> Search:
         """Return the search with the module on the estimator's device; build it where it is stale.
 
         Parameters

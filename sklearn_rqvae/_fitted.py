@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._validation import as_array
 
 
-def codes_of(estimator: Any, X: Any) -> NDArray[Any]:
+def codes_of(estimator: BaseEstimator, X: Any) -> NDArray[Any]:
     """Return what ``transform`` returns, as an array."""
     return np.asarray(as_array(estimator.transform(X)))
 
 
-def invertible_tail(estimator: Any, X: Any) -> tuple[Any, Any]:
+def invertible_tail(estimator: BaseEstimator, X: Any) -> tuple[Any, Any]:
     """Return the part of `estimator` that has an inverse, and `X` as this part gets it.
 
     A pipeline is judged on its longest tail that can be inverted: all of it after a scaler, what
@@ -30,7 +31,7 @@ def invertible_tail(estimator: Any, X: Any) -> tuple[Any, Any]:
     return estimator, X
 
 
-def codebook_sizes(estimator: Any) -> list[int]:
+def codebook_sizes(estimator: BaseEstimator) -> list[int]:
     """Return the codebook sizes of a quantizer, bare or at the end of a pipeline or search."""
     quantizer = getattr(estimator, "best_estimator_", estimator)
     quantizer = quantizer.steps[-1][1] if hasattr(quantizer, "steps") else quantizer
@@ -42,7 +43,7 @@ def codebook_sizes(estimator: Any) -> list[int]:
     return [len(codebook) for codebook in quantizer.codebooks_]
 
 
-def decoded_prefixes(estimator: Any, codes: NDArray[Any]) -> Iterator[Any]:
+def decoded_prefixes(estimator: BaseEstimator, codes: NDArray[Any]) -> Iterator[Any]:
     """Decode the first code of each sample, the first two, and so on."""
     for length in range(1, codes.shape[1] + 1):
         yield estimator.inverse_transform(codes[:, :length])

@@ -14,6 +14,7 @@ from typing import Any
 
 import joblib
 import sklearn
+from sklearn.base import BaseEstimator
 
 __all__ = ["Interrupted", "all_or_nothing", "interruptible", "single_precision", "warn_caller"]
 
@@ -59,7 +60,7 @@ def all_or_nothing(learn: Callable) -> Callable:
     """
 
     @wraps(learn)
-    def method(estimator: Any, *args: Any, **kwargs: Any) -> Any:
+    def method(estimator: BaseEstimator, *args: Any, **kwargs: Any) -> Any:
         before = dict(vars(estimator))
         try:
             with single_precision():

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._compute._device import exact_device, resolve_device
 from sklearn_rqvae._learning._module import build_module, module_attributes
@@ -80,7 +81,7 @@ class ClosedForm:
         self.device = device
 
     @classmethod
-    def of(cls, estimator: Any) -> ClosedForm:
+    def of(cls, estimator: BaseEstimator) -> ClosedForm:
         """Return the closed form that an estimator's parameters describe."""
         return cls(
             check_codebook_size(estimator.codebook_size, estimator.n_layers),

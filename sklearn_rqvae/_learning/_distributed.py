@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,6 +65,6 @@ class DataParallel:
                 tensor.copy_(part.view_as(tensor))
 
 
-def state_tensors(module: Any) -> list[Tensor]:
+def state_tensors(module: torch.nn.Module) -> list[Tensor]:
     """Return the floating-point parameters and buffers of a module, to be shared."""
     return [tensor for tensor in module.state_dict().values() if tensor.is_floating_point()]

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import torch
+from sklearn.base import BaseEstimator
 from skorch.callbacks import Callback
 
 from sklearn_rqvae._compute._device import exact_device, resolve_device
@@ -97,7 +98,7 @@ class GradientTraining:
         self.n_epochs = settings.max_epochs
 
     @classmethod
-    def of(cls, estimator: Any) -> GradientTraining:
+    def of(cls, estimator: BaseEstimator) -> GradientTraining:
         """Return the training that an estimator's parameters describe."""
         parallel = DataParallel() if estimator.device == "data_parallel" else None
         goes_on = estimator.warm_start and hasattr(estimator, "architecture_")
@@ -111,7 +112,7 @@ class GradientTraining:
             last=(estimator.architecture_, estimator.state_) if goes_on else None,
         )
 
-    def next_pass(self, estimator: Any) -> GradientTraining:
+    def next_pass(self, estimator: BaseEstimator) -> GradientTraining:
         """Return what passes once over rows, going on from the module that an estimator stores."""
         following = copy.copy(self)
         following.settings = self.settings._replace(max_epochs=1, patience=None)

@@ -53,7 +53,7 @@ class Training(NamedTuple):
 class EpochTable(PrintLog):
     """Print a line for each epoch, with a gap where its distortion wasn't measured."""
 
-    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Ask what will be measured, so that the header has it."""
         self.gaps_ = [
             callback.monitor

@@ -6,6 +6,7 @@ import inspect
 from typing import Any, Protocol
 
 import torch
+from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._guards import warn_caller
 from sklearn_rqvae._learning._rows import Rows
@@ -59,11 +60,11 @@ class Learner(Protocol):
 class PassingLearner(Learner, Protocol):
     """Learn by passes over rows, and go on from what was learned."""
 
-    def next_pass(self, estimator: Any) -> Learner:
+    def next_pass(self, estimator: BaseEstimator) -> Learner:
         """Return what passes once over rows, going on from what a fitted estimator stores."""
 
 
-def ignored_parameters(estimator: Any, learner: Learner) -> dict[str, Any]:
+def ignored_parameters(estimator: BaseEstimator, learner: Learner) -> dict[str, Any]:
     """Return those of an estimator's parameters that were set and make no difference.
 
     Parameters
@@ -86,7 +87,7 @@ def ignored_parameters(estimator: Any, learner: Learner) -> dict[str, Any]:
     }
 
 
-def warn_of_ignored(estimator: Any, learner: Learner) -> None:
+def warn_of_ignored(estimator: BaseEstimator, learner: Learner) -> None:
     """Warn once of all parameters that were set and make no difference, with the way out."""
     ignored = ignored_parameters(estimator, learner)
     if ignored:

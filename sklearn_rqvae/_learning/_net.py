@@ -97,7 +97,7 @@ class RqVaeNet(NeuralNet):
 
     def __init__(
         self,
-        module: Any,
+        module: torch.nn.Module,
         *,
         criterion: Callable = ModuleLoss,
         precision: torch.dtype | None = None,

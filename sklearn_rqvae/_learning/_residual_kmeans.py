@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._learning._rows import Rows, closed_form_rows, generator_of
 from sklearn_rqvae._learning._tasks import FitTasks
@@ -43,7 +44,7 @@ class SummedCodewords:
         self.n_iter = n_iter
 
     @classmethod
-    def of(cls, estimator: Any) -> SummedCodewords:
+    def of(cls, estimator: BaseEstimator) -> SummedCodewords:
         """Return the learner that an estimator's parameters describe."""
         sizes = check_codebook_size(estimator.codebook_size, estimator.n_layers)
         return cls(sizes, estimator.n_beams, estimator.n_iter)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from sklearn.base import BaseEstimator
+
 __all__ = ["TrainingSettings"]
 
 
@@ -24,7 +26,7 @@ class TrainingSettings(NamedTuple):
     verbose: int
 
     @classmethod
-    def of(cls, estimator: Any) -> TrainingSettings:
+    def of(cls, estimator: BaseEstimator) -> TrainingSettings:
         """Return the settings among an estimator's parameters, for a training without warm-up."""
         return cls(
             max_epochs=estimator.max_epochs,

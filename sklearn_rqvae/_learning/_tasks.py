@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sklearn.base import BaseEstimator
+from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 from sklearn_rqvae._guards import interruptible
@@ -35,7 +37,7 @@ class FitTasks:
         Arguments of the fit, passed to callbacks that ask for them.
     """
 
-    def __init__(self, estimator: Any, n_epochs: int, X: Any, y: Any, sample_weight: Any):
+    def __init__(self, estimator: BaseEstimator, n_epochs: int, X: Any, y: Any, sample_weight: Any):
         start = getattr(estimator, "_init_callback_context", None)
         self.fit = None if start is None else start(max_subtasks=n_epochs or _N_STAGES)
         self.part: Any = None
@@ -104,18 +106,18 @@ class ReportEpochs(Callback):
         self.tasks = tasks
         self.fitted = fitted
 
-    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Say that an epoch begins."""
         with interruptible():
             self.tasks.begin("epoch")
 
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Say that it ends."""
         with interruptible():
             stop = self.tasks.end(lambda: self.fitted(net))
         if stop:
             raise KeyboardInterrupt  # skorch's own way to end training
 
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Say so of an epoch after which another callback has ended the training."""
         self.tasks.end(lambda: self.fitted(net))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
@@ -95,7 +96,7 @@ class RowSource:
             self._mapping.madvise(mmap.MADV_DONTNEED)
 
 
-def validated_rows(estimator: Any, X: Any, *, reset: bool) -> RowSource:
+def validated_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> RowSource:
     """Check what can be told without reading the rows, and leave the rest to the blocks.
 
     An array of numbers stays where it is. Anything else, or what fits into one block, is checked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 __all__ = ["AnnealTemperature"]
@@ -12,11 +13,11 @@ __all__ = ["AnnealTemperature"]
 class AnnealTemperature(Callback):
     """Tell the module at each epoch how far the training of its quantizer has come."""
 
-    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Start counting the epochs without quantization."""
         self.n_warm_up_ = 0
 
-    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Set the epoch's temperature."""
         if not net.quantizing:
             self.n_warm_up_ = len(net.history)

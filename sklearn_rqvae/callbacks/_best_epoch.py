@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 from sklearn_rqvae._guards import interruptible
@@ -54,7 +55,7 @@ class KeepBestEpoch(Callback):
         self.every = every
         self.in_use = in_use
 
-    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Measure the starting point."""
         with interruptible():
             self.best_epoch_ = 0
@@ -64,7 +65,7 @@ class KeepBestEpoch(Callback):
             self.start_in_use_ = self.in_use(net.module_) if self.in_use else float("inf")
         self.epochs_waited_ = 0
 
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Measure, keep the weights if they are the best so far, and stop if they stay worse."""
         epoch = len(net.history)
         if not net.quantizing:
@@ -76,7 +77,7 @@ class KeepBestEpoch(Callback):
         if self.patience is not None and self.epochs_waited_ >= self.patience:
             raise KeyboardInterrupt  # skorch's own way to end training
 
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Go back to the best weights, or to the start if that is better in use."""
         # Another callback may have ended the training after an epoch that wasn't measured.
         if net.quantizing and len(net.history) and self.monitor not in net.history[-1]:
@@ -86,7 +87,7 @@ class KeepBestEpoch(Callback):
             self.best_epoch_ = 0
             net.module_.load_state_dict(self.start_weights_)
 
-    def _measure(self, net: Any) -> bool:
+    def _measure(self, net: NeuralNet) -> bool:
         """Record the distortion, keep the weights if they are the best; say if they improved."""
         with interruptible():
             numbers = self.distortion(net.module_)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 __all__ = ["ResetDeadCodes"]
@@ -27,7 +28,7 @@ class ResetDeadCodes(Callback):
         self.window = window
 
     def on_batch_end(
-        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
+        self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any
     ) -> None:
         """Let the module look at its usage, and count what it replaced."""
         if not training or not net.quantizing or len(net.history) > self.until * net.max_epochs:
@@ -43,10 +44,10 @@ class ResetDeadCodes(Callback):
             self.replaced_ += sum(replaced)
             net.agree_on_codebooks()
 
-    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Start counting."""
         self.replaced_ = 0
 
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Record how many codewords were replaced."""
         net.history.record("codes_reset", self.replaced_)

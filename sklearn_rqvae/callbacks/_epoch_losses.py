@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 __all__ = ["EpochLosses"]
@@ -28,13 +29,13 @@ class EpochLosses(Callback):
     def __init__(self, names: Sequence[str]):
         self.names = names
 
-    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Forget the last epoch."""
         self.parts_: list[torch.Tensor] = []
         self.lr_ = net.lr
 
     def on_batch_end(
-        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
+        self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any
     ) -> None:
         """Keep the parts of one training batch, and its number of rows last."""
         if not training:
@@ -47,7 +48,7 @@ class EpochLosses(Callback):
         self.lr_ = float(net.optimizer_.param_groups[0]["lr"])
         self.parts_.append(torch.stack(parts + [parts[0].new_tensor(n_rows)]))
 
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Record the means, batches weighted by their rows."""
         net.history.record("lr", self.lr_)
         parts = torch.stack(self.parts_).cpu().double()

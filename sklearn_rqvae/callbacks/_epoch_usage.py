@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 from sklearn_rqvae.metrics._evenness import usage_perplexity
@@ -20,7 +21,7 @@ class EpochUsage(Callback):
     chose, by noise or balance too in modes that have these.
     """
 
-    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Start counting."""
         sizes = net.module_.quantizer.codebook_size
         first = next(net.module_.parameters())
@@ -29,7 +30,7 @@ class EpochUsage(Callback):
         self.usage_ = torch.zeros(sum(sizes), dtype=first.dtype, device=first.device)
 
     def on_batch_end(
-        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
+        self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any
     ) -> None:
         """Count the codes of one training batch."""
         codes = kwargs["y_pred"].codes
@@ -39,7 +40,7 @@ class EpochUsage(Callback):
             weight = weight[:, None].expand_as(codes)
             self.usage_.index_add_(0, (codes + self.starts_).flatten(), weight.flatten())
 
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Record the levels' numbers, as lists."""
         if net.parallel is not None:
             net.parallel.add_up([self.usage_])

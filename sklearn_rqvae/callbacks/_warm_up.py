@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor
 
@@ -30,7 +31,7 @@ class WarmUp(Callback):
         self.x = x
         self.sample_weight = sample_weight
 
-    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Switch the quantizer off at the start, and on when the warm-up is over."""
         epoch = len(net.history) - 1
         if epoch == 0 or epoch == self.n_epochs:
@@ -38,13 +39,13 @@ class WarmUp(Callback):
         if epoch == self.n_epochs:
             self._initialize_codebooks(net)
 
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Set the codebooks, too, if another callback has ended the training in the warm-up."""
         if not net.quantizing:
             net.quantizing = True
             self._initialize_codebooks(net)
 
-    def _initialize_codebooks(self, net: Any) -> None:
+    def _initialize_codebooks(self, net: NeuralNet) -> None:
         with interruptible():
             net.module_.initialize_codebooks(self.x, self.sample_weight)
             net.agree_on_codebooks()

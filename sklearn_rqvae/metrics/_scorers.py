@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sklearn.base import BaseEstimator
+
 from sklearn_rqvae._fitted import codebook_sizes, codes_of, invertible_tail
 from sklearn_rqvae.metrics._collisions import collision_rate
 from sklearn_rqvae.metrics._evenness import code_perplexity
@@ -17,7 +19,7 @@ from sklearn_rqvae.metrics._reconstruction import (
 from sklearn_rqvae.metrics._usage import code_utilization
 
 
-def neg_reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
+def neg_reconstruction_error(estimator: BaseEstimator, X: Any, y: Any = None) -> float:
     """Score by minus the mean squared error of the reconstruction.
 
     Parameters
@@ -53,7 +55,7 @@ def neg_reconstruction_error(estimator: Any, X: Any, y: Any = None) -> float:
     return -reconstruction_error(*_vectors_and_reconstruction(estimator, X))
 
 
-def neg_fraction_variance_unexplained(estimator: Any, X: Any, y: Any = None) -> float:
+def neg_fraction_variance_unexplained(estimator: BaseEstimator, X: Any, y: Any = None) -> float:
     """Score by minus the share of the variance that the reconstruction leaves.
 
     Parameters
@@ -77,7 +79,7 @@ def neg_fraction_variance_unexplained(estimator: Any, X: Any, y: Any = None) -> 
     return -fraction_variance_unexplained(*_vectors_and_reconstruction(estimator, X))
 
 
-def cosine_similarity_score(estimator: Any, X: Any, y: Any = None) -> float:
+def cosine_similarity_score(estimator: BaseEstimator, X: Any, y: Any = None) -> float:
     """Score by the mean cosine between vectors and their reconstruction.
 
     Parameters
@@ -101,7 +103,7 @@ def cosine_similarity_score(estimator: Any, X: Any, y: Any = None) -> float:
     return mean_cosine_similarity(*_vectors_and_reconstruction(estimator, X))
 
 
-def lowest_perplexity(estimator: Any, X: Any, y: Any = None) -> float:
+def lowest_perplexity(estimator: BaseEstimator, X: Any, y: Any = None) -> float:
     """Score by the perplexity of the least evenly used level.
 
     The worst level counts, because a mean over levels hides a collapsed one.
@@ -129,7 +131,7 @@ def lowest_perplexity(estimator: Any, X: Any, y: Any = None) -> float:
     return float(code_perplexity(codes, int(codes.max()) + 1).min())
 
 
-def lowest_utilization(estimator: Any, X: Any, y: Any = None) -> float:
+def lowest_utilization(estimator: BaseEstimator, X: Any, y: Any = None) -> float:
     """Score by the utilization of the least used level.
 
     Parameters
@@ -160,7 +162,7 @@ def lowest_utilization(estimator: Any, X: Any, y: Any = None) -> float:
     return float(code_utilization(codes_of(estimator, X), sizes).min())
 
 
-def neg_collision_rate(estimator: Any, X: Any, y: Any = None) -> float:
+def neg_collision_rate(estimator: BaseEstimator, X: Any, y: Any = None) -> float:
     """Score by minus the collision rate.
 
     Don't select on it alone: a model that codes at random has no collisions. The rate of a few
@@ -187,7 +189,7 @@ def neg_collision_rate(estimator: Any, X: Any, y: Any = None) -> float:
     return -collision_rate(codes_of(estimator, X))
 
 
-def semantic_id_entropy(estimator: Any, X: Any, y: Any = None) -> float:
+def semantic_id_entropy(estimator: BaseEstimator, X: Any, y: Any = None) -> float:
     """Score by the entropy of the semantic IDs.
 
     Parameters
@@ -250,7 +252,7 @@ def get_scorers() -> dict[str, Callable[..., float]]:
     }
 
 
-def _vectors_and_reconstruction(estimator: Any, X: Any) -> tuple[Any, Any]:
+def _vectors_and_reconstruction(estimator: BaseEstimator, X: Any) -> tuple[Any, Any]:
     """Return the vectors that can come back and what comes back."""
     estimator, X = invertible_tail(estimator, X)
     return X, estimator.inverse_transform(estimator.transform(X))

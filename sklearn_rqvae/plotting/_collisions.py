@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._fitted import codes_of, invertible_tail
 from sklearn_rqvae.metrics import collision_floor, prefix_group_sizes
@@ -73,7 +74,12 @@ class CollisionDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, *, ax: Any = None, bar_kwargs: dict[str, Any] | None = None
+        cls,
+        estimator: BaseEstimator,
+        X: Any,
+        *,
+        ax: Any = None,
+        bar_kwargs: dict[str, Any] | None = None,
     ) -> CollisionDisplay:
         """Encode samples and show the collisions of their codes.
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._fitted import codes_of
 from sklearn_rqvae.metrics._checks import check_codes, check_count, check_same_length
@@ -81,7 +82,7 @@ class PrefixTreeDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: BaseEstimator,
         X: Any,
         *,
         texts: Sequence[str] | None = None,

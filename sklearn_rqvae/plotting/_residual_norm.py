@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._fitted import codes_of, decoded_prefixes, invertible_tail
 from sklearn_rqvae.metrics import prefix_reconstructions, residual_norms
@@ -65,7 +66,7 @@ class ResidualNormDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator: Any,
+        estimator: BaseEstimator,
         X: Any,
         *,
         name: str | None = None,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from sklearn_rqvae.plotting._matplotlib import GREY, line_look, panels, tidy
 
@@ -70,7 +71,7 @@ class TrainingCurveDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, *, ax: Any = None, line_kwargs: dict[str, Any] | None = None
+        cls, estimator: BaseEstimator, *, ax: Any = None, line_kwargs: dict[str, Any] | None = None
     ) -> TrainingCurveDisplay:
         """Show the ``history_`` of a fit.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._fitted import codebook_sizes, codes_of
 from sklearn_rqvae.metrics import code_perplexity, code_usage
@@ -62,7 +63,12 @@ class CodebookUsageDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, X: Any, *, ax: Any = None, line_kwargs: dict[str, Any] | None = None
+        cls,
+        estimator: BaseEstimator,
+        X: Any,
+        *,
+        ax: Any = None,
+        line_kwargs: dict[str, Any] | None = None,
     ) -> CodebookUsageDisplay:
         """Encode samples and show the usage of their codes.
 

@@ -43,6 +43,9 @@ SOFT_WEIGHT = 0.2
 SOFT_TEMPERATURE = 0.4
 MIN_WEIGHT = 0.02
 
+# Regressions; rows move between them.
+N_ROUNDS = 3
+
 # What it may cost a row to have codes of its own, in units of the mean error. Without a limit the
 # error of 10,000 rows in 65,536 IDs (2 x 256) rises by 15 %; in 3 x 256 it makes no difference.
 MAX_MOVE_COST = 0.2
@@ -87,7 +90,6 @@ def fit_interactions(
     max_floats: int,
     sample_weight: Tensor | None = None,
     n_beams: int = 16,
-    n_rounds: int = 3,
 ) -> Interactions:
     """Fit codewords and pair vectors to rows, starting from additive codebooks.
 
@@ -103,8 +105,6 @@ def fit_interactions(
         Positive weights with a mean of one.
     n_beams : int, default=16
         Candidate codes of each row.
-    n_rounds : int, default=3
-        Regressions; rows move between them.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def fit_interactions(
     row_weight = z.new_ones(len(z)) if sample_weight is None else sample_weight
     candidates, errors = beam_search(z, codebooks, n_beams)
     ids = number_tuples(candidates, [len(codebook) for codebook in codebooks])
-    for _ in range(n_rounds - 1):
+    for _ in range(N_ROUNDS - 1):
         soft = _soft_codes(candidates, ids, errors, row_weight)
         fitted = _regress(z, codebooks, soft, max_floats)
         errors = _leave_one_out_errors(z, fitted, candidates, soft)

@@ -65,7 +65,6 @@ def progressive_kmeans(
     generator: Generator,
     dims: Sequence[int] | None = None,
     max_iter: int = 8,
-    rotate: bool = True,
 ) -> Tensor:
     r"""Cluster rows by k-means in a growing number of principal dimensions.
 
@@ -90,9 +89,6 @@ def progressive_kmeans(
         from stage to stage.
     max_iter : int, default=8
         Lloyd iterations per stage.
-    rotate : bool, default=True
-        Whether to rotate the rows to their principal axes, and the codewords back. False says that
-        the coordinates of `x` are already ordered by variance.
 
     Returns
     -------
@@ -119,13 +115,13 @@ def progressive_kmeans(
         distinct = torch.unique(x, dim=0)
         if len(distinct) <= n_clusters:
             return _fill_by_perturbed_rows(distinct, n_clusters, generator)
-    axes = principal_axes(x, weight) if rotate else None
-    coordinates = x if axes is None else linear(x, axes.T)
+    axes = principal_axes(x, weight)
+    coordinates = linear(x, axes.T)
     stages = list(dims) if dims is not None else _default_dims(n_dims)
     codebook = coordinates[_spread_rows(coordinates[:, : stages[0]], n_clusters, weight, generator)]
     for stage in stages:
         codebook = _lloyd(coordinates, codebook, stage, weight, max_iter, generator)
-    return codebook if axes is None else codebook @ axes.T
+    return codebook @ axes.T
 
 
 def _default_dims(n_dims: int) -> list[int]:

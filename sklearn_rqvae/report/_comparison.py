@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
 from sklearn_rqvae import metrics
@@ -146,7 +146,7 @@ def split_rows(
 
 
 def compare(
-    quantizer: Any,
+    quantizer: BaseEstimator,
     sizes: Sequence[int],
     train: NDArray[Any],
     held_out: NDArray[Any],
@@ -179,7 +179,9 @@ class _Judge:
         self.n_neighbors, self.random_state = n_neighbors, random_state
         self.reference: NDArray[np.float64] | None = None
 
-    def contender(self, name: str, quantizer: Any, fit_seconds: float | None) -> Contender:
+    def contender(
+        self, name: str, quantizer: BaseEstimator, fit_seconds: float | None
+    ) -> Contender:
         """Return the measures of a fitted quantizer."""
         start = time.perf_counter()
         codes = np.asarray(quantizer.transform(self.held_out))
@@ -215,7 +217,7 @@ class _Judge:
 
 
 def _rivals(
-    quantizer: Any, sizes: list[int], n_rows: int, random_state: int
+    quantizer: BaseEstimator, sizes: list[int], n_rows: int, random_state: int
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return unfitted rivals by name, and why others are left out."""
     params: dict[str, Any] = {
@@ -247,7 +249,7 @@ def _rivals(
     return piped, skipped
 
 
-def _fit(quantizer: Any, train: NDArray[Any]) -> tuple[Any, float]:
+def _fit(quantizer: BaseEstimator, train: NDArray[Any]) -> tuple[Any, float]:
     start = time.perf_counter()
     with warnings.catch_warnings():
         # The report speaks of collapse in its own words.
@@ -256,11 +258,11 @@ def _fit(quantizer: Any, train: NDArray[Any]) -> tuple[Any, float]:
     return quantizer, time.perf_counter() - start
 
 
-def _last_step(quantizer: Any) -> Any:
+def _last_step(quantizer: BaseEstimator) -> Any:
     return quantizer.steps[-1][1] if hasattr(quantizer, "steps") else quantizer
 
 
-def _count_numbers(quantizer: Any) -> int:
+def _count_numbers(quantizer: BaseEstimator) -> int:
     """Count the numbers in the arrays of a fitted quantizer, mean and components included."""
     last = _last_step(quantizer)
     if hasattr(last, "state_"):

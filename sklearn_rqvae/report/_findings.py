@@ -106,7 +106,7 @@ def find(
         *_collapse(overall, levels, model),
         *_collisions(overall, levels),
         *_bits(overall, levels),
-        *_reconstruction(overall, levels),
+        *_reconstruction(levels),
         *_hierarchy(overall, levels),
         *_labels(levels),
         *_held_out(comparison, model),
@@ -225,7 +225,7 @@ def _bits(overall: Measures, levels: Sequence[LevelMeasures]) -> list[Finding]:
     return []
 
 
-def _reconstruction(overall: Measures, levels: Sequence[LevelMeasures]) -> list[Finding]:
+def _reconstruction(levels: Sequence[LevelMeasures]) -> list[Finding]:
     left = levels[-1].unexplained
     text = f"The reconstruction leaves {percent(left)} of the variance on these rows."
     found = []

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 
 from sklearn_rqvae import metrics
 from sklearn_rqvae._fitted import decoded_prefixes
@@ -112,7 +113,7 @@ class Measures:
 
 
 def measure(
-    quantizer: Any,
+    quantizer: BaseEstimator,
     X: NDArray[Any],
     codes: NDArray[Any],
     sizes: Sequence[int],

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._fitted import codebook_sizes, codes_of, invertible_tail
 from sklearn_rqvae._rows._hashing import duplicate_groups
@@ -147,7 +148,7 @@ class Report:
 
 
 def report(
-    estimator: Any,
+    estimator: BaseEstimator,
     X: Any,
     *,
     X_train: Any = None,
@@ -267,7 +268,7 @@ def report(
 
 
 def _compare(
-    quantizer: Any,
+    quantizer: BaseEstimator,
     sizes: Sequence[int],
     X: NDArray[Any],
     X_train: NDArray[Any] | None,
@@ -295,7 +296,7 @@ def _compare(
     return result, how
 
 
-def _inner(estimator: Any, X: Any) -> Any:
+def _inner(estimator: BaseEstimator, X: Any) -> Any:
     return invertible_tail(estimator, X)[1]
 
 
