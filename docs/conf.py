@@ -1,12 +1,16 @@
 """Settings of the documentation; build it with ``sphinx-build -W docs docs/_build/html``."""
 
 import os
+import sys
 import warnings
+from pathlib import Path
 
 # One thread: the examples are small, and their pictures should not depend on the machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import sklearn_rqvae
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 # -- Project --
 
@@ -21,12 +25,15 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",  # links to the source, of this very version and without a network
+    "house",
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "_templates", "examples"]
+# What benchmarks write is included in pages, and is no page of its own.
+exclude_patterns = ["_build", "_templates", "examples", "benchmarks/_generated"]
 templates_path = ["_templates"]
 default_role = "literal"
 nitpicky = False
@@ -79,7 +86,8 @@ html_copy_source = False
 html_sidebars = {"getting_started": [], "api": [], "glossary": [], "faq": [], "changes": []}
 html_theme_options = {
     "logo": {"text": "sklearn-rqvae"},
-    "navbar_end": ["theme-switcher"],
+    "navbar_end": ["theme-switcher", "navbar-icon-links"],
+    "github_url": "https://github.com/sklearn-rqvae/sklearn-rqvae",
     "navbar_persistent": ["search-button"],
     "navigation_with_keys": False,
     "show_prev_next": True,
