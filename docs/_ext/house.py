@@ -11,6 +11,7 @@ import ast
 import sys
 from collections import defaultdict
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
@@ -154,7 +155,7 @@ def _width(node: str) -> float:
 
 
 def _lanes(house: House) -> tuple[list[list[str]], dict[tuple[str, str], list[str]]]:
-    """Return what stands on each floor, lanes included, and what each bearing arrow runs through."""
+    """Return what stands on each floor, and the lanes that each bearing arrow runs through."""
     height, rows = house.height, [list(floor) for floor in house.floors]
     paths = {}
     for upper, lower in sorted(house.bearing - house.up):
@@ -169,7 +170,7 @@ def _lanes(house: House) -> tuple[list[list[str]], dict[tuple[str, str], list[st
 def place(house: House) -> tuple[dict[str, float], dict[tuple[str, str], list[str]]]:
     """Return the middle of every room and lane, such that arrows are short and cross little."""
     rows, paths = _lanes(house)
-    links = [pair for path in paths.values() for pair in zip(path, path[1:], strict=False)]
+    links = [pair for path in paths.values() for pair in pairwise(path)]
     above, below = defaultdict(list), defaultdict(list)
     for upper, lower in links:
         below[upper].append(lower)
@@ -394,7 +395,8 @@ def _room(house: House, room: str, x: float, y: float) -> str:
         f'<g class="room room-{room}"><title>{escape(words)}</title>'
         f'<rect x="{left:.0f}" y="{upper:.0f}" width="{width}" height="{height}" rx="7"/>'
         f'<text class="name" x="{left + 11:.0f}" y="{upper + 22:.0f}">{escape(name)}</text>'
-        f'<text class="count" x="{left + width - 11:.0f}" y="{upper + 22:.0f}">{len(modules)}</text>'
+        f'<text class="count" x="{left + width - 11:.0f}" y="{upper + 22:.0f}">'
+        f"{len(modules)}</text>"
         f'<text class="question" x="{left + 11:.0f}" y="{upper + 41:.0f}">'
         f"{escape(line)}</text></g>"
     )

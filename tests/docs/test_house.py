@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_no_two_rooms_overlap_and_all_stand_within_the_walls(drawing, house):
         )
         assert edges[0][0] >= 0
         assert edges[-1][1] <= drawing.WIDTH
-        assert all(left[1] < right[0] for left, right in zip(edges, edges[1:], strict=False))
+        assert all(left[1] < right[0] for left, right in pairwise(edges))
 
 
 def test_arrow_up_is_drawn_as_such(drawing, house):
@@ -85,8 +86,7 @@ def stays_on_page(name):
     page = (ROOT / "docs" / "developers" / "house.rst").read_text(encoding="utf-8")
     table = page.partition(f":name: {name}")[2].partition(".. list-table::")[0]
     stays = []
-    lines = table.splitlines()
-    for first, second in zip(lines, lines[1:], strict=False):
+    for first, second in pairwise(table.splitlines()):
         if first.startswith("   * - ``"):
             stays.append((first.split("``")[1], second.split("``")[1]))
     return stays
