@@ -92,8 +92,9 @@ html_theme_options = {
     "navigation_with_keys": False,
     "show_prev_next": True,
     "show_toc_level": 2,
-    "secondary_sidebar_items": ["page-toc"],
+    # The house needs the room.
+    "secondary_sidebar_items": {"**": ["page-toc"], "developers/house": []},
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
 }

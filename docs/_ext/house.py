@@ -460,18 +460,17 @@ def summary(house: House) -> str:
 def rooms_table(house: House) -> str:
     """Return a table of the rooms, top floor first, as reStructuredText."""
     lines = [
-        *(".. list-table::", "   :header-rows: 1", "   :widths: 8 22 40 30", ""),
-        *("   * - Floor", "     - Room", "     - What it answers", "     - Imports from"),
+        *(".. list-table::", "   :header-rows: 1", "   :widths: 24 46 30", ""),
+        *("   * - Floor and room", "     - What it answers", "     - Imports from"),
     ]
     for floor in range(len(house.floors) - 1, -1, -1):
         for room in house.floors[floor]:
             uses = sorted(lower for upper, lower in house.arrows if upper == room)
             words = house.words.get(room, "").replace("*", r"\*")
             lines += [
-                f"   * - {floor}",
-                f"     - ``{room}``",
+                f"   * - {floor}  ``{room}``",
                 f"     - *{question(house, room)}* {words}",
-                f"     - {', '.join(f'``{name}``' for name in uses) or 'nothing'}",
+                f"     - {', '.join(uses) or 'nothing'}",
             ]
     return "\n".join(lines)
 
