@@ -434,7 +434,7 @@ def _style(house: House) -> str:
         f".house .also{{stroke:{muted};stroke-dasharray:3 4;stroke-width:1.1;opacity:0}}",
         f".house .up{{stroke:{wrong};stroke-width:3}}",
         ".house .tip{fill:context-stroke}",
-        ".house:has(.room:hover) .arrow{opacity:.07}",
+        ".house:has(.room:hover) .bears{opacity:.12}",
         f".house .room:hover rect{{stroke:{accent};stroke-width:2.5}}",
     ]
     for room in house.height:
