@@ -3,6 +3,7 @@
 from typing import Any
 
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils._indexing import _get_column_indices as column_positions
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
 try:
@@ -20,6 +21,7 @@ __all__ = [
     "Interval",
     "Options",
     "StrOptions",
+    "column_positions",
     "fit_context",
     "import_pyarrow",
     "with_callbacks",

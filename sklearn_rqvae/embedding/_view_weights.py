@@ -1,0 +1,1 @@
+ViewWeights = choose_view_weights = None
