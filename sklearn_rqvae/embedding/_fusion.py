@@ -84,10 +84,10 @@ class ViewFusion(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     >>> fused = ViewFusion(views=[1, 2], weights=[1, 0.5]).fit_transform(X)
     >>> fused.round(1)
     array([[-0.9,  0.4, -0.4],
-           [ 1.2, -0.4,  0.4],
+           [ 1.3, -0.4,  0.4],
            [-0.8,  0.3, -0.3],
-           [ 1.1, -0.4,  0.4],
-           [-0.7,  0.3, -0.3]], dtype=float32)
+           [ 1.2, -0.4,  0.4],
+           [-0.7,  0.4, -0.4]], dtype=float32)
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

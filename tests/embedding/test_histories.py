@@ -1,0 +1,117 @@
+"""Histories reads the three forms of interactions, and keeps last items apart."""
+
+import copy
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from numpy.testing import assert_array_equal
+from scipy.sparse import csr_array, csr_matrix
+
+from sklearn_rqvae.embedding import Histories
+
+
+def as_lists(histories):
+    return [history.tolist() for history in histories.split()]
+
+
+def test_lists_keep_their_order():
+    histories = Histories.read([["c", "a"], [], ["a", "b", "a"]])
+    assert as_lists(histories) == [["c", "a"], [], ["a", "b", "a"]]
+    assert histories.item_ids.tolist() == ["a", "b", "c"]
+    assert histories.counts().tolist() == [3, 1, 1]
+    assert (histories.n_users, histories.n_items, histories.is_ordered) == (3, 3, True)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, dict])
+def test_table_is_ordered_by_user_and_time(frame):
+    # Users 7 and 9; the third and fourth rows share a time and keep their order.
+    table = frame(
+        {
+            "user": [9, 7, 9, 9, 7],
+            "item": ["late", "x", "b", "a", "y"],
+            "time": [5.0, 2.0, 1.0, 1.0, 3.0],
+        }
+    )
+    assert as_lists(Histories.read(table)) == [["x", "y"], ["b", "a", "late"]]
+
+
+def test_table_without_times_is_ordered_by_rows():
+    table = pd.DataFrame({"who": ["u", "v", "u"], "what": [3, 1, 2]})
+    assert as_lists(Histories.read(table, columns=("who", "what"))) == [[3, 2], [1]]
+
+
+@pytest.mark.parametrize("kind", [csr_matrix, csr_array])
+def test_matrix_entries_are_unordered_interactions(kind):
+    matrix = kind(np.array([[0, 2, 1], [1, 0, 0], [0, 0, 0]]))
+    histories = Histories.read(matrix, item_ids=["a", "b", "c"])
+    assert as_lists(histories) == [["b", "c"], ["a"], []]
+    assert not histories.is_ordered
+    assert as_lists(Histories.read(matrix)) == [[1, 2], [0], []]
+
+
+def test_reading_a_matrix_leaves_it_alone():
+    matrix = csr_matrix(np.array([[0.0, 1.0], [1.0, 1.0]]))
+    matrix.data[0] = 0  # an explicit zero, which reading drops
+    before = matrix.copy()
+    histories = Histories.read(matrix)
+    assert len(histories.items) == 2
+    assert_array_equal(matrix.data, before.data)
+    assert_array_equal(matrix.indptr, before.indptr)
+
+
+def test_last_items_are_split_off():
+    # A history of one item has nothing left to predict from, so it stays.
+    histories = Histories.read([[1, 2, 3], [4], [3, 1]])
+    assert histories.last().tolist() == [3, 1]
+    assert as_lists(histories.without_last()) == [[1, 2], [4], [3]]
+    assert as_lists(histories.without_last().without_last()) == [[1], [4], [3]]
+    assert histories.without_last().item_ids.tolist() == histories.item_ids.tolist()
+    assert as_lists(histories) == [[1, 2, 3], [4], [3, 1]]
+
+
+def test_copies_are_the_object_and_pickles_are_equal():
+    histories = Histories.read([[1, 2], [2, 3]])
+    assert copy.deepcopy(histories) is histories
+    assert Histories.read(histories) is histories
+    assert as_lists(pickle.loads(pickle.dumps(histories))) == [[1, 2], [2, 3]]
+    assert repr(histories) == "Histories(2 users, 3 items, 4 ordered interactions)"
+    assert not hasattr(histories, "__len__")
+    assert not hasattr(histories, "shape")  # searches would cut it
+
+
+MATRIX = csr_matrix(np.ones((2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("interactions", "options", "message"),
+    [
+        ([[], []], {}, "interactions is empty; give at least one"),
+        ([["a", 1]], {}, "mixes item ids that are str with others"),
+        ([["a"], ["b", None]], {}, "no item id in row 2; drop rows"),
+        (csr_matrix([[1, -2]]), {}, "negative entry -2; entries count"),
+        (csr_matrix([[np.nan, 1.0]]), {}, "contains NaN"),
+        (MATRIX, {"item_ids": ["a"]}, "item_ids has 1 ids, 1 of them distinct, but .* 2 columns"),
+        (MATRIX, {"item_ids": ["a", "a"]}, "item_ids has 2 ids, 1 of them distinct"),
+        ([["a"]], {"item_ids": ["a"]}, "interactions is a list, which holds ids itself"),
+        ({"user": [1], "item": [2]}, {}, "has no column 'time', only .*; name existing"),
+        ({"user": [1], "item": [2]}, {"columns": ("user",)}, "columns=.*should name the columns"),
+    ],
+)
+def test_wrong_values_are_named(interactions, options, message):
+    with pytest.raises(ValueError, match=message):
+        Histories.read(interactions, **options)
+
+
+@pytest.mark.parametrize("interactions", ["text", 3, {1, 2}, np.ones((3, 3)), ["abc"], [3, 4]])
+def test_other_forms_are_refused(interactions):
+    with pytest.raises(TypeError, match=r"interactions(\[0\])? (is|should be) a"):
+        Histories.read(interactions)
+
+
+@pytest.mark.parametrize("method", ["last", "without_last"])
+def test_unordered_interactions_have_no_last_item(method):
+    with pytest.raises(ValueError, match=f"{method} needs the order of interactions"):
+        getattr(Histories.read(MATRIX), method)()
