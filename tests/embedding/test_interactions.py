@@ -93,7 +93,7 @@ def test_parameters_are_checked_by_name():
 
 @pytest.mark.parametrize(("method", "max_epochs"), [("cooccurrence", 1), ("self-attention", 200)])
 def test_items_touched_by_the_same_users_are_near(method, max_epochs):
-    embedder = make_embedder(method, max_epochs=max_epochs)
+    embedder = make_embedder(method, n_components=16, max_epochs=max_epochs)
     vectors = embedder.fit_transform(ITEMS, interactions=make_histories())
     assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-4)
     similarity = vectors @ vectors.T
