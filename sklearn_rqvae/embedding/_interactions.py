@@ -15,7 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_rqvae._compat import Interval, StrOptions, fit_context
 from sklearn_rqvae.embedding._cooccurrence import cooccurrence_vectors
-from sklearn_rqvae.embedding._histories import COLUMNS, Histories, item_keys
+from sklearn_rqvae.embedding._histories import COLUMNS, Histories
+from sklearn_rqvae.embedding._interaction_forms import item_keys
 
 __all__ = ["InteractionEmbedder"]
 
@@ -33,14 +34,13 @@ class InteractionEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     Parameters
     ----------
-    method : {"auto", "self-attention", "cooccurrence"}, default="auto"
+    method : {"cooccurrence", "self-attention"}, default="cooccurrence"
         What learns the vectors:
 
+        - "cooccurrence": decomposition of how often items are touched soon after one another, in
+          seconds;
         - "self-attention": a small causal transformer that predicts each history's next item, by
-          gradients; needs the order of interactions;
-        - "cooccurrence": decomposition of how often items are touched soon after one another, in a
-          few seconds;
-        - "auto": "self-attention" where the order is known, else "cooccurrence".
+          gradients, in minutes; needs the order of interactions.
     n_components : int, default=64
         Length of the vectors.
     window : int, default=5
@@ -71,8 +71,6 @@ class InteractionEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         Their vectors, of unit length.
     n_interactions_ : ndarray of int of shape (n_known_items,)
         Their numbers of interactions.
-    method_ : str
-        The method that learned the vectors.
     n_features_in_ : int
         Always 1: the column of ids.
 
@@ -92,7 +90,7 @@ class InteractionEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     --------
     >>> from sklearn_rqvae.embedding import InteractionEmbedder
     >>> histories = [["soap", "towel"], ["towel", "soap"], ["drill", "saw"], ["saw", "drill"]]
-    >>> embedder = InteractionEmbedder("cooccurrence", n_components=2, random_state=0)
+    >>> embedder = InteractionEmbedder(n_components=2, random_state=0)
     >>> vectors = embedder.fit_transform(["soap", "saw", "rope"], interactions=histories)
     >>> vectors.shape
     (3, 2)
@@ -106,7 +104,7 @@ class InteractionEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"interactions": True}
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "method": [StrOptions({"auto", "self-attention", "cooccurrence"})],
+        "method": [StrOptions({"cooccurrence", "self-attention"})],
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "window": [Interval(Integral, 1, None, closed="left")],
         "decay": [Interval(Real, 0, 1, closed="right")],
@@ -121,7 +119,7 @@ class InteractionEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def __init__(
         self,
-        method: str = "auto",
+        method: str = "cooccurrence",
         *,
         n_components: int = 64,
         window: int = 5,
@@ -178,7 +176,7 @@ class InteractionEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         counts = histories.counts()
         known = np.flatnonzero(counts >= self.min_interactions)
         self._check_known(keys, histories, known)
-        self.method_ = self._choose_method(histories)
+        self._check_method(histories)
         vectors = self._learn(histories)
         self.item_ids_ = histories.item_ids[known]
         self.vectors_ = vectors[known]
@@ -259,12 +257,9 @@ class InteractionEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 f"{histories.item_ids[:1].tolist()[0]!r}; give both the same ids of the same type."
             )
 
-    def _choose_method(self, histories: Histories) -> str:
-        """Return the method after checking what it needs of the interactions."""
-        method = self.method
-        if method == "auto":
-            method = "self-attention" if histories.is_ordered else "cooccurrence"
-        if method == "self-attention" and not histories.is_ordered:
+    def _check_method(self, histories: Histories) -> None:
+        """Check what the method needs of the interactions."""
+        if self.method == "self-attention" and not histories.is_ordered:
             raise ValueError(
                 "method='self-attention' needs the order of interactions, which a users x items "
                 "matrix doesn't hold; give a table with times or lists of item ids, or use "
@@ -275,12 +270,11 @@ class InteractionEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 f"The longest of {histories.n_users} histories has 1 interaction, but vectors are "
                 "learned from items that one user touched; give users with two and more."
             )
-        return method
 
     def _learn(self, histories: Histories) -> NDArray[np.float32]:
         """Return a vector for each item of the histories."""
         random_state = check_random_state(self.random_state)
-        if self.method_ == "self-attention":
+        if self.method == "self-attention":
             from sklearn_rqvae.embedding._self_attention import self_attentive_vectors
 
             return self_attentive_vectors(

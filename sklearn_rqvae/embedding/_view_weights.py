@@ -14,7 +14,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
 from sklearn_rqvae.embedding._fusion import ViewFusion
-from sklearn_rqvae.embedding._histories import COLUMNS, Histories, item_keys
+from sklearn_rqvae.embedding._histories import COLUMNS, Histories
+from sklearn_rqvae.embedding._interaction_forms import item_keys
 
 __all__ = ["ViewWeights", "choose_view_weights", "next_item_hit_rate"]
 
@@ -113,8 +114,8 @@ def choose_view_weights(
     >>> items = pd.DataFrame(titles)
     >>> histories = [[3, 8, 3, 8], [8, 3, 8], [5, 9, 5], [9, 5, 9, 5]]
     >>> views = make_union(
-    ...     TextEmbedder(n_components=3, text_columns=["title"]),
-    ...     InteractionEmbedder("cooccurrence", n_components=2, random_state=0))
+    ...     TextEmbedder(n_components=3, text_columns=["title"], random_state=0),
+    ...     InteractionEmbedder(n_components=2, random_state=0))
     >>> pipeline = make_pipeline(views, ViewFusion([-1, 2]))
     >>> found = choose_view_weights(pipeline, items, histories, n_neighbors=1)
     >>> pipeline.set_params(viewfusion__weights=found.weights)["viewfusion"].weights

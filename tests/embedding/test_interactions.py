@@ -123,18 +123,9 @@ def test_matrix_is_read_by_column_numbers_or_ids():
     matrix = csr_matrix((np.ones(len(users)), (users, np.concatenate(histories))))
     by_number = InteractionEmbedder(n_components=6, random_state=0)
     vectors = by_number.fit_transform(ITEMS, interactions=matrix)
-    assert by_number.method_ == "cooccurrence"  # a matrix has no order
     names = [f"item {item}" for item in ITEMS]
     named = Histories.read(matrix, item_ids=names)
     assert_array_equal(clone(by_number).fit_transform(names, interactions=named), vectors)
-
-
-def test_order_decides_the_default_method():
-    embedder = InteractionEmbedder(n_components=4, max_epochs=1, random_state=0)
-    assert embedder.fit(ITEMS, interactions=make_histories()).method_ == DEFAULT_ORDERED
-
-
-DEFAULT_ORDERED = "self-attention"
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -288,7 +279,7 @@ def test_pickle_holds_vectors_alone():
 def test_importing_and_counting_need_no_torch():
     code = (
         "import sys; from sklearn_rqvae.embedding import InteractionEmbedder; "
-        "InteractionEmbedder('cooccurrence', n_components=1).fit([1], interactions=[[1, 2]]); "
+        "InteractionEmbedder(n_components=1).fit([1], interactions=[[1, 2]]); "
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
