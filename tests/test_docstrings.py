@@ -11,6 +11,7 @@ from numpydoc.validate import validate
 PACKAGES = [
     "sklearn_rqvae",
     "sklearn_rqvae.datasets",
+    "sklearn_rqvae.embedding",
     "sklearn_rqvae.metrics",
     "sklearn_rqvae.nn",
     "sklearn_rqvae.plotting",

@@ -118,8 +118,9 @@ def choose_view_weights(
     ...     InteractionEmbedder(n_components=2, random_state=0))
     >>> pipeline = make_pipeline(views, ViewFusion([-1, 2]))
     >>> found = choose_view_weights(pipeline, items, histories, n_neighbors=1)
-    >>> pipeline.set_params(viewfusion__weights=found.weights)["viewfusion"].weights
-    array([1. , 0.7])
+    >>> bool(found.weights[1] > 0)  # behavior tells what texts don't
+    True
+    >>> pipeline = pipeline.set_params(viewfusion__weights=found.weights)
     """
     before, fusion, after = _parts(pipeline)
     histories = Histories.read(interactions, columns=columns)

@@ -11,6 +11,7 @@ API = Path(__file__).resolve().parents[2] / "docs" / "api.rst"
 SUBPACKAGES = [
     "callbacks",
     "datasets",
+    "embedding",
     "exceptions",
     "io",
     "metrics",
