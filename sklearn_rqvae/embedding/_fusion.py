@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.linear_model import RidgeCV
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_rqvae._compat import fit_context
+from sklearn_rqvae._compat import StrOptions, fit_context
+from sklearn_rqvae.embedding._fill import NeighborFill, RidgeFill
 from sklearn_rqvae.embedding._views import check_weights, find_columns, present_views
 
 __all__ = ["ViewFusion"]
-
-# Strengths of the regressions that fill in views, as shares of the predictors' mean sum of squares
-# per direction.
-STRENGTHS = np.logspace(-3, 3, 13)
 
 
 class ViewFusion(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -32,8 +27,8 @@ class ViewFusion(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     its weight, without a change of the geometry within the view.
 
     A missing view, which is a row of NaN in all its columns, is filled in from the item's other
-    views by a ridge regression that was fitted on the items with all views. So an item that nobody
-    has touched yet stands near items with similar texts, whose behavior it borrows.
+    views and the items that have all of them. So an item that nobody has touched yet stands near
+    items with similar texts, whose behavior it borrows.
 
     Parameters
     ----------
@@ -45,6 +40,13 @@ class ViewFusion(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     weights : array-like of shape (n_views,), default=None
         Weights of the views, not negative; all 1 if None. :func:`choose_view_weights` finds them by
         what users touched next.
+    fill : {"neighbors", "ridge"}, default="neighbors"
+        How missing views are filled in:
+
+        - "neighbors": with the mean direction of the 5 items whose other views are most similar,
+          and the mean of their lengths; the fitted transformer keeps the items that have all views;
+        - "ridge": by regressions, which keep only their coefficients. They return what is typical,
+          so filled views vary less than others, and share fewer codes with them.
 
     Attributes
     ----------
@@ -57,8 +59,8 @@ class ViewFusion(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     scales_ : ndarray of shape (n_views,)
         What each centered view is divided by: the root of the sum of its columns' variances; 1 for
         a constant view.
-    imputers_ : dict
-        Fitted regressions, by which views an item has (a tuple of bool).
+    filler_ : object
+        What fills in missing views.
     n_features_in_ : int
         Number of columns of `X`.
     feature_names_in_ : ndarray of str of shape (`n_features_in_`,)
@@ -69,39 +71,39 @@ class ViewFusion(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
     choose_view_weights : Chooses the weights on what users touched next.
     InteractionEmbedder : Turns interactions into a view.
 
-    Notes
-    -----
-    A regression is fitted for each combination of views that an item can have, `2 ** n_views - 2`
-    of them; its strength is chosen by generalized cross-validation. Regressions return what is
-    typical of similar items, so filled views vary less than others.
-
     Examples
     --------
     >>> import numpy as np
     >>> from sklearn_rqvae.embedding import ViewFusion
-    >>> nan = np.nan
-    >>> X = np.array([[0.0, 10, 0], [2.0, 0, 10], [0.1, nan, nan], [1.9, 0, 10], [0.2, 10, 0]])
-    >>> fused = ViewFusion(views=[1, 2], weights=[1, 0.5]).fit_transform(X)
-    >>> fused.round(1)
-    array([[-0.9,  0.4, -0.4],
-           [ 1.3, -0.4,  0.4],
-           [-0.8,  0.3, -0.3],
-           [ 1.2, -0.4,  0.4],
-           [-0.7,  0.4, -0.4]], dtype=float32)
+    >>> X = np.repeat([[0.0, 10, 0], [2.0, 0, 10]], 6, axis=0)  # a view of 1 column, one of 2
+    >>> fusion = ViewFusion(views=[1, 2], weights=[1, 0.5]).fit(X)
+    >>> fusion.transform(X[[0, 6]]).round(2)
+    array([[-1.  ,  0.35, -0.35],
+           [ 1.  , -0.35,  0.35]], dtype=float32)
+    >>> fusion.transform([[0.1, np.nan, np.nan]]).round(2)  # near those with 0
+    array([[-0.9 ,  0.35, -0.35]], dtype=float32)
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "views": ["array-like"],
         "weights": ["array-like", None],
+        "fill": [StrOptions({"neighbors", "ridge"})],
     }
 
-    def __init__(self, views: Sequence[Any], *, weights: ArrayLike | None = None) -> None:
+    def __init__(
+        self,
+        views: Sequence[Any],
+        *,
+        weights: ArrayLike | None = None,
+        fill: str = "neighbors",
+    ) -> None:
         self.views = views
         self.weights = weights
+        self.fill = fill
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: Any = None) -> ViewFusion:
-        """Learn each view's center and scale, and regressions between the views.
+        """Learn each view's center and scale, and what goes together in several views.
 
         Parameters
         ----------
@@ -135,7 +137,9 @@ class ViewFusion(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             self.means_.append(mean.astype(np.float32))
             scales.append(np.sqrt(variance) if variance > 0 else 1.0)
         self.scales_ = np.array(scales)
-        self.imputers_ = self._fit_imputers(views, present)
+        complete = present.all(axis=1)
+        make_filler = NeighborFill if self.fill == "neighbors" else RidgeFill
+        self.filler_ = make_filler(self._scale([view[complete] for view in views]))
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
@@ -224,7 +228,7 @@ class ViewFusion(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         return [X[:, columns] for columns in self.view_columns_]
 
     def _check_learnable(self, present: NDArray[np.bool_]) -> None:
-        """Check that each view has an item, and that regressions have items to learn from."""
+        """Check that each view has an item, and that there are items with all views."""
         empty = np.flatnonzero(~present.any(axis=0))
         if len(empty):
             raise ValueError(
@@ -234,7 +238,7 @@ class ViewFusion(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         if not present.all(axis=1).any():
             raise ValueError(
                 f"None of {len(present)} items has all {present.shape[1]} views, but missing ones "
-                "are filled in by a regression on items that have all; give some of these."
+                "are filled in from items that have all; give some of these."
             )
 
     def _scale(self, views: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
@@ -244,39 +248,13 @@ class ViewFusion(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
             for view, mean, scale in zip(views, self.means_, self.scales_, strict=True)
         ]
 
-    def _fit_imputers(
-        self, views: list[NDArray[np.float32]], present: NDArray[np.bool_]
-    ) -> dict[tuple[bool, ...], RidgeCV]:
-        """Fit a regression from each combination of views to those that it lacks."""
-        complete = present.all(axis=1)
-        scaled = self._scale([view[complete] for view in views])
-        imputers = {}
-        for pattern in product([True, False], repeat=len(views)):
-            if all(pattern) or not any(pattern):
-                continue
-            given, lacking = _sides(scaled, pattern)
-            # The views' total variances are 1 each, shared by as many directions as they have.
-            unit = len(given) * sum(pattern) / given.shape[1]
-            imputers[pattern] = RidgeCV(alphas=unit * STRENGTHS).fit(given, lacking)
-        return imputers
-
     def _fill(
         self, scaled: list[NDArray[np.float32]], rows: NDArray[np.intp], pattern: NDArray[np.bool_]
     ) -> None:
         """Write the views that some rows lack, all the same ones."""
-        given, _ = _sides([view[rows] for view in scaled], pattern)
-        filled = self.imputers_[tuple(pattern.tolist())].predict(given).reshape(len(rows), -1)
+        filled = self.filler_.fill([view[rows] for view in scaled], pattern.tolist())
         start = 0
         for view in np.flatnonzero(~pattern):
             width = scaled[view].shape[1]
             scaled[view][rows] = filled[:, start : start + width]
             start += width
-
-
-def _sides(
-    scaled: list[NDArray[np.float32]], pattern: Sequence[Any] | NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the columns of the views that a pattern has, and of those that it lacks."""
-    given = [view for view, there in zip(scaled, pattern, strict=True) if there]
-    lacking = [view for view, there in zip(scaled, pattern, strict=True) if not there]
-    return np.hstack(given), np.hstack(lacking)

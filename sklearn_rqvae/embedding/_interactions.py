@@ -41,7 +41,7 @@ class InteractionEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
           seconds;
         - "self-attention": a small causal transformer that predicts each history's next item, by
           gradients, in minutes; needs the order of interactions.
-    n_components : int, default=64
+    n_components : int, default=128
         Length of the vectors.
     window : int, default=5
         Largest number of steps between two interactions that count as a co-occurrence.
@@ -121,7 +121,7 @@ class InteractionEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         self,
         method: str = "cooccurrence",
         *,
-        n_components: int = 64,
+        n_components: int = 128,
         window: int = 5,
         decay: float = 0.6,
         max_length: int = 20,

@@ -31,8 +31,8 @@ def make_views(n_items=200, seed=0, n_missing=0):
 class AnyWidth(ViewFusion):
     """Fuse whatever comes as one view, so that checks with any number of columns apply."""
 
-    def __init__(self, views=(-1,), *, weights=None):
-        super().__init__(views, weights=weights)
+    def __init__(self, views=(-1,), *, weights=None, fill="neighbors"):
+        super().__init__(views, weights=weights, fill=fill)
 
 
 PARTLY_MISSING = "sets one value to NaN, but a view is there or missing as a whole"
@@ -81,23 +81,36 @@ def test_by_hand():
 @pytest.mark.parametrize("seed", range(3))
 def test_missing_view_is_filled_by_ridge_regression(seed):
     X = make_views(n_missing=20, seed=seed)
-    fusion = ViewFusion([5, 3], weights=[1, 2]).fit(X)
+    fusion = ViewFusion([5, 3], weights=[1, 2], fill="ridge").fit(X)
     fused = fusion.transform(X)
-    alpha = fusion.imputers_[(True, False)].alpha_
+    alpha = fusion.filler_.regressions[(True, False)].alpha_
     slow = Ridge(alpha=alpha).fit(fused[20:, :5], fused[20:, 5:] / 2).predict(fused[:20, :5]) * 2
     assert_allclose(fused[:20, 5:], slow, atol=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_filled_view_is_near_the_one_that_was_hidden(seed):
+def test_missing_view_is_filled_from_the_nearest_items(seed):
+    X = make_views(n_missing=20, seed=seed)
+    fused = ViewFusion([5, 3], weights=[1, 2]).fit_transform(X)
+    for row in range(20):
+        cosine = fused[20:, :5] @ fused[row, :5] / np.linalg.norm(fused[20:, :5], axis=1)
+        nearest = fused[20:, 5:][np.argsort(-cosine)[:5]]
+        direction = nearest.sum(axis=0) / np.linalg.norm(nearest.sum(axis=0))
+        length = np.linalg.norm(nearest, axis=1).mean()
+        assert_allclose(fused[row, 5:], direction * length, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ridge_returns_the_view_that_was_hidden_where_it_is_linear(seed):
     whole = make_views(seed=seed)
     X = make_views(seed=seed, n_missing=20)
-    fusion = ViewFusion([5, 3]).fit(X)
+    fusion = ViewFusion([5, 3], fill="ridge").fit(X)
     error = np.square(fusion.transform(X)[:20] - fusion.transform(whole)[:20]).sum(axis=1)
     assert error.mean() < 0.05  # of a total variance of 1
 
 
-def test_cold_item_is_near_its_siblings():
+@pytest.mark.parametrize("fill", ["neighbors", "ridge"])
+def test_cold_item_is_near_its_siblings(fill):
     # Text says which of two groups an item is of, and so does behavior, in other directions.
     rng = np.random.default_rng(0)
     group = np.arange(100) % 2
@@ -105,26 +118,27 @@ def test_cold_item_is_near_its_siblings():
     behavior = np.eye(2)[group] @ rng.normal(size=(2, 4)) + 0.1 * rng.normal(size=(100, 4))
     X = np.hstack([text, behavior])
     X[:10, 6:] = np.nan
-    fused = ViewFusion([6, 4]).fit_transform(X)
+    fused = ViewFusion([6, 4], fill=fill).fit_transform(X)
     distance = np.linalg.norm(fused[:10, None] - fused[None, 10:], axis=2)
     assert_array_equal(group[10:][distance.argmin(axis=1)], group[:10])
     codes = ResidualKMeans(codebook_size=2, n_layers=1, random_state=0).fit_transform(fused)
     assert len(set(zip(codes[:, 0].tolist(), group.tolist(), strict=True))) == 2
 
 
-def test_each_of_three_views_can_be_missing():
+@pytest.mark.parametrize("fill", ["neighbors", "ridge"])
+def test_each_of_three_views_can_be_missing(fill):
     X = np.hstack([make_views(), make_views()[:, :2] * 3])
     X[0, :5] = X[1, 5:8] = X[2, 8:] = X[3, :8] = X[4, 5:] = np.nan
-    fusion = ViewFusion([5, 3, 2]).fit(X)
-    assert len(fusion.imputers_) == 6
+    fusion = ViewFusion([5, 3, 2], fill=fill).fit(X)
     fused, whole = fusion.transform(X), fusion.transform(np.hstack([make_views()] * 2)[:, :10])
     assert np.isfinite(fused).all()
     assert_allclose(fused[5:, :8], whole[5:, :8], atol=1e-5)
 
 
-def test_row_is_fused_alone():
+@pytest.mark.parametrize("fill", ["neighbors", "ridge"])
+def test_row_is_fused_alone(fill):
     X = make_views(n_missing=20)
-    fusion = ViewFusion([5, 3]).fit(X)
+    fusion = ViewFusion([5, 3], fill=fill).fit(X)
     one_by_one = np.vstack([fusion.transform(row[None]) for row in X])
     assert_allclose(fusion.transform(X), one_by_one, atol=1e-5)
 
