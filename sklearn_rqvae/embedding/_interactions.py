@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -14,6 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_rqvae._compat import Interval, StrOptions, fit_context
+from sklearn_rqvae._guards import warn_caller
 from sklearn_rqvae.embedding._cooccurrence import cooccurrence_vectors
 from sklearn_rqvae.embedding._histories import COLUMNS, Histories
 from sklearn_rqvae.embedding._interaction_forms import item_keys
@@ -287,10 +287,8 @@ class InteractionEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             )
         n_components = min(self.n_components, histories.n_items)
         if n_components < self.n_components:
-            warnings.warn(
+            warn_caller(
                 f"n_components={self.n_components} is more than the {histories.n_items} items "
-                f"span; the vectors have {n_components} components. Give a smaller n_components.",
-                UserWarning,
-                stacklevel=4,
+                f"span; the vectors have {n_components} components. Give a smaller n_components."
             )
         return cooccurrence_vectors(histories, n_components, self.window, self.decay, random_state)
