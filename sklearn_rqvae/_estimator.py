@@ -15,16 +15,13 @@ from sklearn_rqvae._base import SemanticIDMixin
 from sklearn_rqvae._coders import ModuleCoder, ModuleHolder
 from sklearn_rqvae._compat import CallbackSupportMixin, Interval, StrOptions, fit_context
 from sklearn_rqvae._guards import all_or_nothing, single_precision
-from sklearn_rqvae._learning._closed_form import ClosedForm
-from sklearn_rqvae._learning._given_callbacks import check_callbacks
-from sklearn_rqvae._learning._gradients import GradientTraining
+from sklearn_rqvae._learning._choice import choose_learner, names_closed_form
 from sklearn_rqvae._learning._learner import Learner
 from sklearn_rqvae._learning._module import restored_module
 from sklearn_rqvae._learning._schedule import SCHEDULES
 from sklearn_rqvae._rows._source import RowSource
 from sklearn_rqvae.nn import QuantizeForwardMode, RqVae
 from sklearn_rqvae.nn._checkpoint import check_state
-from sklearn_rqvae.nn._config import checked_widths
 
 __all__ = ["TRUSTED_TYPES", "RQVAETransformer"]
 
@@ -396,36 +393,13 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     def _plain_state(self) -> dict[str, Any]:
         state = super()._plain_state()
         state.pop("_skl_callbacks", None)  # they belong to the process, not to the model
-        if self.codebook_mode is not None and not _names_closed_form(self.codebook_mode):
+        if self.codebook_mode is not None and not names_closed_form(self.codebook_mode):
             modes = QuantizeForwardMode.parse_modes(self.codebook_mode, self.n_layers)
             state["codebook_mode"] = [mode.name for mode in modes]
         return state
 
     def _learner(self) -> Learner:
-        """Choose how to learn; the only place that asks."""
-        check_callbacks(self.callbacks, self.net_params)
-        if self.hidden_dims is not None:
-            checked_widths(self.hidden_dims)
-        # Logits of categories, MLPs alone and losses of a module of one's own have no closed form.
-        open_form = [
-            name
-            for name, is_open in (
-                ("linear_path", not self.linear_path),
-                ("n_cat_features", self.n_cat_features > 0),
-                ("module", self.module is not None),
-            )
-            if is_open
-        ]
-        closed_form = _names_closed_form(self.codebook_mode)
-        if closed_form and open_form:
-            raise ValueError(
-                f"codebook_mode={self.codebook_mode!r} can't be had with "
-                f"{open_form[0]}={getattr(self, open_form[0])!r}, which has no closed form; leave "
-                "one of them at its default."
-            )
-        if closed_form or (self.codebook_mode is None and not open_form):
-            return ClosedForm.of(self)
-        return GradientTraining.of(self)
+        return choose_learner(self)
 
     def _coder(self) -> ModuleCoder:
         check_is_fitted(self)
@@ -471,7 +445,3 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
                     f"range from {categories.min()} to {categories.max()}; encode them with "
                     "OneHotEncoder."
                 )
-
-
-def _names_closed_form(mode: Any) -> bool:
-    return isinstance(mode, str) and mode.upper() == "CLOSED_FORM"
