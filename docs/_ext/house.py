@@ -28,7 +28,7 @@ QUESTIONS = {
     "_rows": "Which rows?",
     "_files": "Which bytes?",
     "quantize": "Which codeword?",
-    "embedding": "Which vector is a text?",
+    "embedding": "Which vector is an item?",
     "nn": "What has weights?",
     "metrics": "How good are the codes?",
     "semantic_id": "Which item has which ID?",

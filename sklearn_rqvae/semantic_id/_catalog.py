@@ -69,7 +69,7 @@ class Catalog:
 
     @property
     def n_levels_(self) -> int:
-        """Levels of the quantizer."""
+        """Number of levels of the quantizer."""
         self._check_fitted()
         return len(self._rules.sizes)
 
