@@ -1,6 +1,7 @@
 """The code on the documentation's pages runs and returns what the pages say."""
 
 import doctest
+import re
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,13 @@ def test_code_on_the_page_runs(page):
     )
     assert results.attempted > 0
     assert results.failed == 0
+
+
+def test_each_test_that_the_promises_name_exists():
+    page = (DOCS / "user_guide" / "promises.rst").read_text(encoding="utf-8")
+    named = set(re.findall(r"``(test_\w+)``", page))
+    files = (DOCS.parent / "tests").rglob("test_*.py")
+    code = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    there = set(re.findall(r"def (test_\w+)", code))
+    assert len(named) > 15
+    assert named <= there
