@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sklearn_rqvae._coders import Coder
 from sklearn_rqvae._compute._threads import in_threads
 from sklearn_rqvae._files._archive import damage_as_checkpoint_error
-from sklearn_rqvae._files._state import read_state, write_state
+from sklearn_rqvae._files._fingerprint import content_hash
+from sklearn_rqvae._files._state import check_array, check_attributes, read_state, write_state
 from sklearn_rqvae._guards import single_precision, warn_caller
 from sklearn_rqvae._learning._collapse import warn_of_collapse
 from sklearn_rqvae._learning._learner import Learner, PassingLearner, warn_of_ignored
@@ -26,13 +27,14 @@ from sklearn_rqvae._learning._tasks import FitTasks
 from sklearn_rqvae._rows._reservoir import add_rows
 from sklearn_rqvae._rows._source import RowSource, blocks_of, validated_rows, validated_weight
 from sklearn_rqvae._validation import as_array, check_codes
+from sklearn_rqvae._versions import Versioned
 
 __all__ = ["SemanticIDMixin"]
 
 Result = TypeVar("Result")
 
 
-class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
+class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
     """Give an estimator with codebooks its public methods: transform, score, save and the like.
 
     The estimator says how it learns, what codes rows with what was learned, and what a file must
@@ -69,7 +71,7 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
 
     @abstractmethod
     def _codes_depend_on(self) -> list[Any]:
-        """Return all that determines the codes of a row."""
+        """Return all that determines the codes of a row, and the row that codes stand for."""
 
     # Learning
 
@@ -314,6 +316,17 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
         check_is_fitted(self)
         write_state(path, type(self).__name__, self._plain_state())
 
+    @property
+    def fingerprint(self) -> str:
+        """A name for what was learned: equal where codes and their reconstructions are.
+
+        It is the SHA-256 of all that these depend on, in hexadecimal digits: the same after saving
+        and loading, in every process and on every machine, whatever ``verbose`` and other
+        parameters without influence on them are.
+        """
+        check_is_fitted(self)
+        return content_hash([type(self).__name__, *self._codes_depend_on()])
+
     @classmethod
     def load(cls, path: str | os.PathLike) -> Any:
         """Read a fitted estimator that `save` wrote; no code from the file is run.
@@ -334,13 +347,49 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
             If the file isn't of `save`, holds another estimator, is damaged, or comes from a later
             version of the format.
         """
-        estimator: Any = cls()
         state = read_state(path, cls.__name__)
         with damage_as_checkpoint_error(path, "a file that save wrote"):
-            estimator.__setstate__(state)
-            check_is_fitted(estimator)
-            estimator._check_state()
+            return cls._of_state(state)
+
+    @classmethod
+    def _of_state(cls, state: dict[str, Any]) -> Any:
+        """Return the fitted estimator with a state, or raise an error if it can't be one."""
+        estimator: Any = cls()
+        check_attributes(estimator, state)
+        estimator.__setstate__(state)
+        check_is_fitted(estimator)
+        estimator._validate_params()
+        estimator._check_fitted_arrays()
+        estimator._check_state()
         return estimator
+
+    def _check_fitted_arrays(self) -> None:
+        """Raise an error if what all estimators have doesn't fit together."""
+        n_features = self.n_features_in_
+        if type(n_features) is not int or n_features < 1:
+            raise ValueError(f"n_features_in_ is {n_features!r}")
+        if not self.codebooks_ or len(self.codebooks_) != len(self.code_usage_):
+            raise ValueError("it has no codebooks, or another number of usages")
+        for level, (codebook, usage) in enumerate(
+            zip(self.codebooks_, self.code_usage_, strict=True)
+        ):
+            check_array(codebook, f"the codebook of level {level}", np.float32, 2)
+            check_array(usage, f"the usage of level {level}", np.float64, 1)
+            if not len(codebook) or usage.shape != codebook.shape[:1] or (usage < 0).any():
+                raise ValueError(f"codes of level {level} have usages that don't fit")
+        names = self.__dict__.get("feature_names_in_")
+        if names is not None and (
+            not isinstance(names, np.ndarray)
+            or names.shape != (n_features,)
+            or not all(isinstance(name, str) for name in names.tolist())
+        ):
+            raise ValueError("its names of features are no strings, or not one for each")
+        kept = self.__dict__.get("reservoir_")
+        if kept is not None:
+            check_array(kept["rows"], "the rows in the reservoir", np.float32, 2)
+            check_array(kept["weight"], "their weight", np.float64, 1)
+            if kept["rows"].shape != (len(kept["weight"]), n_features):
+                raise ValueError("the reservoir has rows of another length or number")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -353,7 +402,19 @@ class SemanticIDMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
 
     def _plain_state(self) -> dict[str, Any]:
         """Return what `save` writes: parameters and fitted attributes as plain values."""
-        return dict(self.__getstate__())  # type: ignore[call-overload]
+        state = self.__getstate__()
+        del state["_versions"]  # the file's header has them
+        return state
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The time that an epoch took is no part of the model: equal fits are equal bytes.
+        state = super().__getstate__()
+        history = state.get("history_")
+        if history:
+            state["history_"] = [
+                {name: value for name, value in epoch.items() if name != "dur"} for epoch in history
+            ]
+        return state
 
     def _validate_fit_data(
         self, X: Any, sample_weight: Any, reset: bool = True

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_rqvae._base import SemanticIDMixin
 from sklearn_rqvae._coders import ModuleCoder, ModuleHolder
 from sklearn_rqvae._compat import CallbackSupportMixin, Interval, StrOptions, fit_context
+from sklearn_rqvae._files._state import check_array
 from sklearn_rqvae._guards import all_or_nothing, single_precision
 from sklearn_rqvae._learning._choice import choose_learner, names_closed_form
 from sklearn_rqvae._learning._learner import Learner
@@ -22,6 +23,7 @@ from sklearn_rqvae._learning._schedule import SCHEDULES
 from sklearn_rqvae._rows._source import RowSource
 from sklearn_rqvae.nn import QuantizeForwardMode, RqVae
 from sklearn_rqvae.nn._checkpoint import check_state
+from sklearn_rqvae.nn._config import TRAINING_ONLY, counts
 
 __all__ = ["TRUSTED_TYPES", "RQVAETransformer"]
 
@@ -31,6 +33,7 @@ TRUSTED_TYPES = [
     "sklearn_rqvae.embedding._ngrams.NgramEncoder",
     "sklearn_rqvae.embedding._sentence_model.SentenceModel",
     "sklearn_rqvae.embedding._text_embedder.TextEmbedder",
+    "sklearn_rqvae.semantic_id._index.SemanticIDIndex",
 ]
 """Names to pass to :func:`skops.io.load` as ``trusted``: fitted estimators hold no others."""
 
@@ -388,6 +391,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         state.pop("_holder", None)
+        state["codebook_mode"] = _mode_names(self.codebook_mode)
         return state
 
     def _plain_state(self) -> dict[str, Any]:
@@ -407,9 +411,15 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         return ModuleCoder(holder.search(self), self.n_beams)
 
     def _codes_depend_on(self) -> list[Any]:
-        return [int(self.n_beams), self.module, self.architecture_, self.state_]
+        plan = {name: v for name, v in self.architecture_.items() if name not in TRAINING_ONLY}
+        normalizes = plan.get("codebook_normalize", False)
+        state = {name: array for name, array in self.state_.items() if counts(name, normalizes)}
+        return [int(self.n_beams), self.module, plan, state]
 
     def _check_state(self) -> None:
+        for name, array in self.state_.items():
+            dtype = np.int64 if name == "decoder.interactions.keys" else np.float32
+            check_array(array, name, dtype, array.ndim)
         check_state(self.architecture_, self.state_)
         shapes = [codebook.shape for codebook in self.codebooks_]
         plan = self.architecture_
@@ -418,7 +428,13 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         ]:
             raise ValueError(f"{plan} has codebooks of {shapes}")
         # Not on the parameter's device, which another machine may lack.
-        restored_module(self.module, plan, self.state_)
+        module = restored_module(self.module, plan, self.state_)
+        for level, (codebook, same) in enumerate(
+            zip(self.codebooks_, module.codebooks, strict=True)
+        ):
+            # Maps and lengths of codewords are computed anew, with this machine's rounding.
+            if not np.allclose(codebook, same.detach().numpy(), rtol=1e-3, atol=1e-5):
+                raise ValueError(f"the codebook of level {level} isn't that of the module")
 
     def _validate_fit_data(
         self, X: Any, sample_weight: Any, reset: bool = True
@@ -445,3 +461,10 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
                     f"range from {categories.min()} to {categories.max()}; encode them with "
                     "OneHotEncoder."
                 )
+
+
+def _mode_names(mode: Any) -> Any:
+    """Return modes by their names, as plain values that every way of saving takes."""
+    if isinstance(mode, list | tuple):
+        return type(mode)(_mode_names(one) for one in mode)
+    return mode.name if isinstance(mode, QuantizeForwardMode) else mode

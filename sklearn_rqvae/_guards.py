@@ -86,13 +86,13 @@ def interruptible() -> Iterator[None]:
         raise Interrupted from interrupt
 
 
-def warn_caller(message: str, category: type[Warning] = UserWarning) -> None:
+def warn_caller(message: str | Warning, category: type[Warning] = UserWarning) -> None:
     """Warn at the line, outside this package, scikit-learn and joblib, that led here.
 
     Parameters
     ----------
-    message : str
-        What to say.
+    message : str or Warning
+        What to say; a warning has a kind of its own.
     category : type, default=UserWarning
         Kind of the warning.
     """

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._base import SemanticIDMixin
 from sklearn_rqvae._coders import CodebookCoder
 from sklearn_rqvae._compat import Interval, fit_context
+from sklearn_rqvae._files._state import check_array
 from sklearn_rqvae._guards import all_or_nothing
 from sklearn_rqvae._learning._learner import Learner
 from sklearn_rqvae._learning._residual_kmeans import SummedCodewords
@@ -173,6 +175,7 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         return [int(self.n_beams), self.codebooks_, self.mean_]
 
     def _check_state(self) -> None:
+        check_array(self.mean_, "the mean", np.float32, 1)
         shapes = [self.mean_.shape, *(codebook.shape[1:] for codebook in self.codebooks_)]
         if set(shapes) != {(self.n_features_in_,)}:
             raise ValueError(f"rows of {self.n_features_in_} features have parts of {shapes}")

@@ -1,6 +1,8 @@
 """Errors and warnings of the package."""
 
-__all__ = ["CheckpointError", "CodebookCollapseWarning"]
+from sklearn import exceptions
+
+__all__ = ["CheckpointError", "CodebookCollapseWarning", "InconsistentVersionWarning"]
 
 
 class CheckpointError(ValueError):
@@ -12,3 +14,20 @@ class CodebookCollapseWarning(UserWarning):
 
     The fitted model works, but its semantic IDs tell fewer items apart than their length promises.
     """
+
+
+class InconsistentVersionWarning(exceptions.InconsistentVersionWarning):
+    """Issued when a model is read that another version of this package saved.
+
+    It is one of scikit-learn's warnings of the same name, which is issued when scikit-learn was of
+    another version. Codes stay the same wherever the release notes don't say otherwise.
+    """
+
+    def __str__(self) -> str:
+        """Name the versions, and the way out."""
+        return (
+            f"This {self.estimator_name} was saved by sklearn-rqvae "
+            f"{self.original_sklearn_version} and is read by {self.current_sklearn_version}. Its "
+            "codes may differ if the list of changes says so; otherwise save it again, or install "
+            f"sklearn-rqvae=={self.original_sklearn_version}."
+        )

@@ -16,7 +16,7 @@ PACKAGE = Path(sklearn_rqvae.__file__).parent
 # imports from the rooms of floors below it and from nowhere else; the modules in the root's ground
 # floor are one room.
 FLOORS = [
-    ["_version", "exceptions", "_compat", "_guards", "_validation", "_fitted"],
+    ["_version", "exceptions", "_compat", "_guards", "_versions", "_validation", "_fitted"],
     ["_compute", "_rows"],
     ["_files", "quantize", "embedding"],
     ["nn", "metrics", "semantic_id", "datasets"],

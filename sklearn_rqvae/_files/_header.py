@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
-import numpy as np
-import sklearn
-
-from sklearn_rqvae._version import __version__
+from sklearn_rqvae._versions import present_versions, warn_of_versions
 from sklearn_rqvae.exceptions import CheckpointError
 
 __all__ = ["FORMAT_VERSION", "Origin", "check_header", "file_header", "origin_of"]
@@ -37,12 +34,11 @@ def file_header(kind: str) -> dict[str, Any]:
     header : dict
         Plain values.
     """
-    versions = {FORMAT: __version__, "sklearn": sklearn.__version__, "numpy": np.__version__}
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "kind": kind,
-        "versions": versions,
+        "versions": present_versions(),
     }
 
 
@@ -67,6 +63,8 @@ def origin_of(header: Any) -> Origin | None:
 
 def check_header(header: Any, kind: str, path: str | os.PathLike[str]) -> None:
     """Refuse a file that holds something else, or is of a version that this one doesn't read.
+
+    Where another version of this package or of scikit-learn wrote it, warn.
 
     Parameters
     ----------
@@ -101,3 +99,4 @@ def check_header(header: Any, kind: str, path: str | os.PathLike[str]) -> None:
     versions = header.get("versions", {})
     if not isinstance(versions, dict) or not all(isinstance(v, str) for v in versions.values()):
         raise CheckpointError(f"{os.fspath(path)!r} is damaged: its versions are {versions!r}.")
+    warn_of_versions(kind, versions)

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from sklearn_rqvae._files._archive import Archive, open_archive, write_archive
+from sklearn_rqvae._files._archive import open_archive, write_archive
 from sklearn_rqvae._files._header import check_header, file_header, origin_of
 
-__all__ = ["read_kind", "read_state", "write_state"]
+__all__ = [
+    "check_array",
+    "check_attributes",
+    "flat_state",
+    "read_kind",
+    "read_state",
+    "restored_state",
+    "write_state",
+]
 
 _WHAT = "a file that save wrote"
+# What a state may hold beside parameters and what was fitted: what set_output sets, and parameters
+# that version 0.1.0 had.
+_KEPT = {"_sklearn_output_config", "compile", "data_parallel"}
 _HINT = (
     " Files of joblib.dump are read by joblib.load, torch checkpoints by "
     "sklearn_rqvae.nn.RqVae.load_from_checkpoint."
@@ -39,9 +51,7 @@ def write_state(path: str | os.PathLike, kind: str, state: dict[str, Any]) -> No
     TypeError
         If a value is none of these.
     """
-    arrays: dict[str, np.ndarray] = {}
-    header = {**file_header(kind), "state": _flatten(state, "state", arrays)}
-    write_archive(path, header, arrays)
+    write_archive(path, *flat_state(kind, state))
 
 
 def read_state(path: str | os.PathLike, kind: str) -> dict[str, Any]:
@@ -66,7 +76,7 @@ def read_state(path: str | os.PathLike, kind: str) -> dict[str, Any]:
     """
     with open_archive(path, _WHAT, _HINT) as archive:
         check_header(archive.header, kind, path)
-        return _restore(archive.header["state"], archive)
+        return restored_state(archive.header, archive.read)
 
 
 def read_kind(path: str | os.PathLike) -> str:
@@ -92,6 +102,113 @@ def read_kind(path: str | os.PathLike) -> str:
         if origin is None:
             raise ValueError("it has another header")
         return origin.kind
+
+
+def flat_state(kind: str, state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return a state as a header of plain values and the arrays that it speaks of.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the class whose state it is.
+    state : dict
+        As for `write_state`.
+
+    Returns
+    -------
+    header : dict
+        Plain values, for JSON.
+    arrays : dict of str to ndarray
+        Arrays of numbers.
+
+    Raises
+    ------
+    TypeError
+        If a value can't be saved.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    return {**file_header(kind), "state": _flatten(state, "state", arrays)}, arrays
+
+
+def restored_state(header: dict[str, Any], read: Callable[[str], np.ndarray]) -> dict[str, Any]:
+    """Return the state that a header and arrays of `flat_state` hold.
+
+    Parameters
+    ----------
+    header : dict
+        The header.
+    read : callable
+        Returns the array of a name.
+
+    Returns
+    -------
+    state : dict
+        The state.
+    """
+    seen: set[str] = set()
+
+    def read_once(name: str) -> np.ndarray:
+        if name in seen:  # a short header could ask for more than memory holds
+            raise ValueError(f"the array {name} is used twice")
+        seen.add(name)
+        return read(name)
+
+    state = _restore(header["state"], read_once)
+    if not isinstance(state, dict):
+        raise TypeError("its state is no dictionary")
+    return state
+
+
+def check_attributes(estimator: Any, state: dict[str, Any]) -> None:
+    """Refuse a state with names that no fitted estimator has, such as those of its methods.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Of the class whose state it should be.
+    state : dict
+        What a file holds.
+
+    Raises
+    ------
+    ValueError
+        If there is such a name.
+    """
+    known = {*estimator.get_params(deep=False), *_KEPT}
+    for name in state:
+        fitted = name.isidentifier() and name.endswith("_") and not name.startswith("_")
+        if name not in known and (not fitted or hasattr(type(estimator), name)):
+            raise ValueError(f"{name!r} is neither a parameter nor a fitted attribute")
+
+
+def check_array(array: Any, name: str, dtype: type, ndim: int) -> None:
+    """Refuse what isn't an array of finite numbers of a dtype and a number of dimensions.
+
+    Parameters
+    ----------
+    array : object
+        What a file holds.
+    name : str
+        Its name, for messages.
+    dtype : type
+        Of its entries.
+    ndim : int
+        Number of dimensions.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{name} is no array")
+    if array.dtype != dtype or array.ndim != ndim:
+        raise ValueError(
+            f"{name} has {array.ndim} dimensions of {array.dtype}, but should have {ndim} of "
+            f"{np.dtype(dtype)}"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinity")
 
 
 def _flatten(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
@@ -125,15 +242,15 @@ def _flatten(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     )
 
 
-def _restore(value: Any, archive: Archive) -> Any:
+def _restore(value: Any, read: Callable[[str], np.ndarray]) -> Any:
     if isinstance(value, list):
-        return [_restore(item, archive) for item in value]
+        return [_restore(item, read) for item in value]
     if not isinstance(value, dict):
         return value
     if "__array__" in value:
-        return archive.read(value["__array__"])
+        return read(value["__array__"])
     if "__strings__" in value:
         return np.array(value["__strings__"], dtype=object)
     if "__tuple__" in value:
-        return tuple(_restore(item, archive) for item in value["__tuple__"])
-    return {key: _restore(item, archive) for key, item in value["__dict__"]}
+        return tuple(_restore(item, read) for item in value["__tuple__"])
+    return {key: _restore(item, read) for key, item in value["__dict__"]}

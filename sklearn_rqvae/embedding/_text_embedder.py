@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_rqvae._compat import HasMethods, Interval, StrOptions, fit_context
 from sklearn_rqvae._validation import as_array
+from sklearn_rqvae._versions import Versioned
 from sklearn_rqvae.embedding._ngrams import NgramEncoder
 from sklearn_rqvae.embedding._sentence_model import SentenceModel
 from sklearn_rqvae.embedding._texts import collect_texts, text_column_names
@@ -23,7 +24,7 @@ __all__ = ["TextEmbedder"]
 NGRAM_MODELS = ("tfidf", "hashing")
 
 
-class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class TextEmbedder(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Turn item texts into vectors.
 
     By default the vectors come from the texts' own character n-grams by latent semantic analysis:

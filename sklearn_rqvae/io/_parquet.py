@@ -61,7 +61,8 @@ def transform_parquet(
         Directory of ``.parquet`` files, also in directories below, or a single file.
     dst : str or path-like
         Directory to write to, outside `src`; it is created. Files of another model in it are an
-        error. A model is the same after saving and loading, and after changes of parameters that
+        error: the metadata name the model, by its `fingerprint` where it is an estimator of this
+    package. A model is the same after saving and loading, and after changes of parameters that
         its codes don't depend on, such as ``verbose``.
     id_column : str
         Column to pass on, of another name than ``semantic_id``.
@@ -93,8 +94,10 @@ def transform_parquet(
     check_is_fitted(estimator)
     pa = import_pyarrow()
     files = planned_files(src, dst, id_column)
-    # Arrays that were loaded as memory maps are the same arrays.
-    model = joblib.hash(_codes_depend_on(estimator), coerce_mmap=True)
+    model = _codes_depend_on(estimator)
+    if not isinstance(model, str):
+        # Arrays that were loaded as memory maps are the same arrays.
+        model = joblib.hash(model, coerce_mmap=True)
     n_files = n_rows = n_skipped = 0
     for path, target in files:
         stat = path.stat()
@@ -237,7 +240,7 @@ def _codes_depend_on(estimator: Any) -> Any:
     if isinstance(estimator, Pipeline):
         return [_codes_depend_on(step) for _, step in estimator.steps]
     if isinstance(estimator, SemanticIDMixin):
-        return [type(estimator).__name__, *estimator._codes_depend_on()]
+        return estimator.fingerprint
     return estimator
 
 

@@ -10,26 +10,60 @@ from typing import Any
 from sklearn_rqvae._validation import check_codebook_size
 from sklearn_rqvae.nn._modes import QuantizeForwardMode
 
-__all__ = ["check_interactions", "check_strengths", "checked_widths", "plain_config"]
+__all__ = [
+    "TRAINING_ONLY",
+    "check_interactions",
+    "check_strengths",
+    "checked_widths",
+    "counts",
+    "plain_config",
+]
+
+# Constructor arguments that codes and reconstructions don't depend on once a module is trained.
+TRAINING_ONLY = {
+    *("commitment_weight", "codebook_weight", "codebook_mode"),
+    *("gumbel_temperature", "sinkhorn_epsilon"),
+}
+
+
+def counts(name: str, normalizes: bool) -> bool:
+    """Say whether codes and reconstructions depend on a parameter or buffer of a trained module.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the module's state.
+    normalizes : bool
+        Whether the first codebook is normalized.
+
+    Returns
+    -------
+    counts : bool
+        False for what only training uses.
+    """
+    if name.endswith(".radius") and name.startswith("quantizer.levels."):
+        return normalizes and name == "quantizer.levels.0.radius"
+    is_usage = name.startswith("quantizer.levels.") and name.endswith(".usage")
+    return not is_usage and name != "quantizer.temperature"
 
 
 def plain_config(
     *,
-    input_dim: int,
-    embed_dim: int,
-    hidden_dims: Any,
-    codebook_size: Any,
-    codebook_normalize: bool,
-    codebook_sim_vq: bool,
-    n_layers: int,
-    n_cat_features: int,
-    commitment_weight: float,
-    codebook_mode: Any,
-    codebook_weight: float,
-    linear_path: bool,
-    interactions: dict[str, int] | None,
-    gumbel_temperature: float,
-    sinkhorn_epsilon: float,
+    input_dim: int = 768,
+    embed_dim: int = 32,
+    hidden_dims: Any = (512, 256, 128),
+    codebook_size: Any = 256,
+    codebook_normalize: bool = False,
+    codebook_sim_vq: bool = False,
+    n_layers: int = 3,
+    n_cat_features: int = 0,
+    commitment_weight: float = 0.25,
+    codebook_mode: Any = QuantizeForwardMode.ROTATION_TRICK,
+    codebook_weight: float = 1.0,
+    linear_path: bool = False,
+    interactions: dict[str, int] | None = None,
+    gumbel_temperature: float = 1.0,
+    sinkhorn_epsilon: float = 0.03,
 ) -> dict[str, Any]:
     """Return the constructor arguments of `RqVae`, which see, as plain values.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from sklearn_rqvae._files._archive import damage_as_checkpoint_error
 from sklearn_rqvae.exceptions import CheckpointError
-from sklearn_rqvae.nn._checkpoint import load_plain
+from sklearn_rqvae.nn._checkpoint import check_tensors, load_plain
 from sklearn_rqvae.nn._modes import QuantizeForwardMode
 from sklearn_rqvae.nn._rqvae import RqVae
 
@@ -103,6 +104,12 @@ def _convert(content: Any, activation: str | None, normalize: bool | None, name:
         for level, codebook in enumerate(codebooks):
             projection = weights.get(f"layers.{level}.out_proj.0.weight")
             if projection is not None:
+                if projection.shape != (codebook.shape[-1],) * 2:
+                    raise CheckpointError(
+                        f"{name!r} has a map of the codebook of level {level} of the shape "
+                        f"{tuple(projection.shape)}, but codewords have {codebook.shape[-1]} "
+                        "coordinates."
+                    )
                 codebooks[level] = codebook @ projection.T
     else:
         raise CheckpointError(
@@ -125,6 +132,7 @@ def _weights_by_name(content: Any, name: str) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{name!r} holds no dictionary of weights by name; save the model's state_dict()."
         )
+    check_tensors(weights, os.path.getsize(name))
     # Wrappers for compiling and for several devices put their name before that of each weight.
     prefixes = ("_orig_mod.", "module.")
     return {
@@ -191,6 +199,11 @@ def _linear_layers(
                 f"{name!r} has a layer {prefix}{number} that is neither linear nor batch "
                 "normalization; RqVae has no others."
             )
+        if {part.shape for part in (weight, bias, mean, variance)} != {layers[-1][1].shape}:
+            raise CheckpointError(
+                f"{name!r} has a batch normalization {prefix}{number} of another width than the "
+                "layer before it."
+            )
         factor = weight / (variance + _BATCH_NORM_EPSILON).sqrt()
         before, shift = layers[-1]
         layers[-1] = (before * factor[:, None], (shift - mean) * factor + bias)
@@ -203,6 +216,7 @@ def _build(
     parts: dict[str, list[tuple[Tensor, Tensor]]], codebooks: list[Tensor], name: str
 ) -> RqVae:
     encoder = parts["encoder"]
+    _check_chain(encoder, parts["decoder"], codebooks, name)
     model = RqVae(
         input_dim=encoder[0][0].shape[1],
         embed_dim=encoder[-1][0].shape[0],
@@ -231,3 +245,30 @@ def _build(
         ) from error
     model.generator = None
     return model.eval()
+
+
+def _check_chain(
+    encoder: list[tuple[Tensor, Tensor]],
+    decoder: list[tuple[Tensor, Tensor]],
+    codebooks: list[Tensor],
+    name: str,
+) -> None:
+    """Refuse layers that don't follow on each other, before a module of their sizes is built."""
+    widths = [encoder[0][0].shape[1], *(len(weight) for weight, _ in encoder)]
+    wanted = [(fan_out, fan_in) for fan_in, fan_out in pairwise(widths)]
+    wanted += [(fan_in, fan_out) for fan_out, fan_in in reversed(wanted)]
+    found = [tuple(weight.shape) for weight, _ in (*encoder, *decoder)]
+    if wanted != found:
+        raise CheckpointError(
+            f"{name!r} doesn't fit RqVae, whose decoder mirrors the encoder: its layers have the "
+            f"shapes {found}, but should have {wanted}."
+        )
+    for level, codebook in enumerate(codebooks):
+        if codebook.ndim != 2 or codebook.shape[1] != widths[-1] or not len(codebook):
+            raise CheckpointError(
+                f"{name!r} doesn't fit RqVae: the codebook of level {level} has the shape "
+                f"{tuple(codebook.shape)}, but latents have {widths[-1]} coordinates."
+            )
+    for values in (*(part for layer in (*encoder, *decoder) for part in layer), *codebooks):
+        if not bool(values.isfinite().all()):
+            raise CheckpointError(f"{name!r} has weights beyond the range of float32.")

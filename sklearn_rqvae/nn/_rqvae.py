@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sklearn_rqvae._files._archive import DAMAGE
 from sklearn_rqvae.exceptions import CheckpointError
-from sklearn_rqvae.nn._checkpoint import read_checkpoint, write_checkpoint
+from sklearn_rqvae.nn._checkpoint import check_state, read_checkpoint, write_checkpoint
 from sklearn_rqvae.nn._config import check_interactions, plain_config
 from sklearn_rqvae.nn._decoder import Decoder
 from sklearn_rqvae.nn._encoder import Encoder
@@ -653,11 +653,12 @@ class RqVae(nn.Module):
         Raises
         ------
         CheckpointError
-            If the file holds anything but tensors and plain values, or they don't make a module of
-            this class.
+            If the file holds anything but tensors and plain values, they don't make a module of
+            this class, or the file is damaged.
         """
         config, state = read_checkpoint(path)
         try:
+            check_state(config, state, None if cls is RqVae else cls)
             # Weights drawn here are overwritten: a generator of their own leaves the global one
             # alone.
             parts: dict[str, Any] = {} if decoder is None else {"decoder": decoder}

@@ -62,6 +62,7 @@ class Catalog:
     """
 
     collisions: str
+    fingerprint: str
     _rules: Rules
     _named: Named
 
@@ -498,12 +499,20 @@ class Catalog:
             - ``"flashrec"``: a catalog of ``"a,b,c"`` → items;
             - ``"npy"``: an integer array (n_items, width), as TIGER-style trainers read it, in the
               order of items;
-            - ``"parquet"``: columns ``item_id`` and ``semantic_id``, a list;
+            - ``"parquet"``: columns ``item_id`` and ``semantic_id``, a list; the file's metadata
+              hold the sizes of the levels and the `fingerprint` of the catalog;
             - ``"csv"``, ``"jsonl"``: the same as text.
         """
         self._check_fitted()
-        collisions = self._rules.collisions
-        _formats.export(path, format, self.ids_, self.item_ids_, self.level_sizes_, collisions)
+        _formats.export(
+            path,
+            format,
+            self.ids_,
+            self.item_ids_,
+            self.level_sizes_,
+            self._rules.collisions,
+            self.fingerprint,
+        )
 
     # Inside
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn_rqvae._files._arrays import load_array
 from sklearn_rqvae._files._replace import replace_file
 from sklearn_rqvae._files._tables import Table, open_text, read_table, write_table
+from sklearn_rqvae._versions import present_versions
 from sklearn_rqvae.semantic_id._tokens import check_widths, ids_to_tokens, tokens_to_ids
 
 __all__ = [
@@ -73,6 +74,7 @@ def export(
     item_ids: NDArray[Any],
     level_sizes: Sequence[int],
     collisions: str,
+    fingerprint: str,
 ) -> None:
     """Write IDs to a file; see `SemanticIDIndex.export`."""
     _check_format(format)
@@ -80,7 +82,14 @@ def export(
     if format in ("parquet", "jsonl"):
         if format == "parquet" and max(level_sizes) <= 2**31:
             ids = ids.astype(np.int32)
-        meaning = json.dumps({"level_sizes": list(level_sizes), "collisions": collisions})
+        meaning = json.dumps(
+            {
+                "level_sizes": list(level_sizes),
+                "collisions": collisions,
+                "fingerprint": fingerprint,
+                "versions": present_versions(),
+            }
+        )
         columns: dict[str, Any] = {"item_id": items, "semantic_id": ids}
         write_table(path, columns, kind=_TABLES[format], metadata={_METADATA: meaning.encode()})
     elif format == "csv":

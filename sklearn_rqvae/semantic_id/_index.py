@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from sklearn_rqvae._files._archive import damage_as_checkpoint_error
 from sklearn_rqvae._validation import check_codes
+from sklearn_rqvae._versions import Versioned
 from sklearn_rqvae.semantic_id import _formats, _tokens
 from sklearn_rqvae.semantic_id._catalog import Catalog
 from sklearn_rqvae.semantic_id._collisions._candidates import EstimatorCandidates, count_duplicates
@@ -26,12 +28,18 @@ from sklearn_rqvae.semantic_id._collisions._resolve import (
 )
 from sklearn_rqvae.semantic_id._item_ids import check_item_ids
 from sklearn_rqvae.semantic_id._level_sizes import check_codebooks, decide_sizes, grown_sizes
-from sklearn_rqvae.semantic_id._saved import read_catalog, write_catalog
+from sklearn_rqvae.semantic_id._saved import (
+    catalog_hash,
+    catalog_of,
+    plain_catalog,
+    read_catalog,
+    write_catalog,
+)
 
 __all__ = ["SemanticIDIndex"]
 
 
-class SemanticIDIndex(Catalog, BaseEstimator):
+class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
     r"""Name every item of a catalog by a semantic ID, and find items by it.
 
     A quantizer maps equal vectors to equal codes, and similar ones often too. A catalog needs
@@ -544,6 +552,16 @@ class SemanticIDIndex(Catalog, BaseEstimator):
         index._set(rules, named)
         return index
 
+    @property
+    def fingerprint(self) -> str:
+        """A name for the catalog: equal where IDs, item ids and the rules for new items are.
+
+        It is the SHA-256 of these, in hexadecimal digits: the same whatever the order of the rows,
+        after saving and loading, in every process and on every machine.
+        """
+        self._check_fitted()
+        return catalog_hash(self._rules, self._named, sizes_given=self._sizes_given)
+
     # Inside
 
     def _check_parameters(self) -> None:
@@ -576,12 +594,12 @@ class SemanticIDIndex(Catalog, BaseEstimator):
         self.__dict__.update(_rules=rules, _named=named)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Flat, of classes whose paths stand in pickles already.
-        state = dict(self.__dict__)
+        # Plain values and arrays of numbers, which every way of saving takes.
+        state = super().__getstate__()
         if self.__sklearn_is_fitted__():
             rules, named = state.pop("_rules"), state.pop("_named")
-            for part in (rules, named):
-                state.update({f"_{name}": value for name, value in part._asdict().items()})
+            plain = plain_catalog(rules, named, sizes_given=self._sizes_given)
+            state["_header"], state["_arrays"] = plain
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -595,7 +613,11 @@ class SemanticIDIndex(Catalog, BaseEstimator):
                 state = {k: v for k, v in state.items() if k not in ("n_levels_", "_sizes_given")}
             for name, kind in (("_rules", Rules), ("_named", Named)):
                 state[name] = kind(*(state.pop(f"_{field}") for field in kind._fields))
-        self.__dict__.update(state)
+        elif "_header" in state:
+            header, arrays = state.pop("_header"), state.pop("_arrays")
+            with damage_as_checkpoint_error("the pickle", "one of a SemanticIDIndex"):
+                state["_rules"], state["_named"], _ = catalog_of(header, arrays)
+        super().__setstate__(state)
 
 
 def _columns(codes: Any, n_levels: int | None = None) -> list[NDArray[Any]]:

@@ -37,6 +37,7 @@ class KeyLayout:
             self._bytes = [(b + 7) // 8 for b in bits]
             self.dtype = np.dtype(f"S{sum(self._bytes)}")
         self._bits = bits
+        self.n_bits = sum(bits)
 
     def pack(self, columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """Turn one array of codes per level, each of shape (n,), into keys of shape (n,)."""

@@ -1,28 +1,31 @@
-"""A catalog and its rules as a header and arrays in one file, and back."""
+"""A catalog and its rules as a header and arrays, in one file or in a pickle, and back."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_rqvae._files._archive import damage_as_checkpoint_error, open_archive, write_archive
+from sklearn_rqvae._files._archive import open_archive, write_archive
+from sklearn_rqvae._files._fingerprint import content_hash
 from sklearn_rqvae._files._header import check_header, file_header
-from sklearn_rqvae.exceptions import CheckpointError
 from sklearn_rqvae.semantic_id._collisions._resolve import Named, Rules, check_rules
 from sklearn_rqvae.semantic_id._item_ids import STRINGS
-from sklearn_rqvae.semantic_id._keys import KeyLayout
+from sklearn_rqvae.semantic_id._keys import MAX_CODEBOOK_SIZE, KeyLayout
 from sklearn_rqvae.semantic_id._level_sizes import check_codebooks
-from sklearn_rqvae.semantic_id._ordering import is_increasing
+from sklearn_rqvae.semantic_id._ordering import canonical_order, is_increasing
 from sklearn_rqvae.semantic_id._report import CollisionReport
 from sklearn_rqvae.semantic_id._store import IDStore
 
-__all__ = ["read_catalog", "write_catalog"]
+__all__ = ["catalog_hash", "catalog_of", "plain_catalog", "read_catalog", "write_catalog"]
 
 KIND = "SemanticIDIndex"
+_WHAT = "a saved SemanticIDIndex"
 FIELDS = {
     "collisions",
     "suffix_size",
@@ -35,6 +38,10 @@ FIELDS = {
     "n_codebooks",
     "strings",
 }
+# IDs unpacked at a time.
+_BLOCK_ROWS = 1 << 20
+# Arrays that every catalog has.
+_ARRAYS = {"keys", "order", "item_ids", "retired"}
 
 
 def write_catalog(
@@ -53,29 +60,8 @@ def write_catalog(
     sizes_given : bool
         Whether the sizes are fixed, and don't grow with the codes.
     """
-    store, codebooks = named.store, rules.codebooks or []
-    header = {
-        "collisions": rules.collisions,
-        "suffix_size": rules.suffix_size,
-        "n_candidates": rules.n_candidates,
-        "sizes": list(rules.sizes),
-        "sizes_given": sizes_given,
-        "fields": list(store.layout.sizes),
-        "report": {field.name: getattr(named.report, field.name) for field in fields(named.report)},
-        "n_suffixes": named.n_suffixes,
-        "n_codebooks": len(codebooks),
-    }
-    arrays = {
-        "keys": store.keys,
-        "order": store.order,
-        "item_ids": store.item_ids,
-        "retired": store.retired,
-    }
-    if store.item_order is not None:
-        arrays["item_order"] = store.item_order
-    for level, codebook in enumerate(codebooks):
-        arrays[f"codebook_{level}"] = codebook
-    _save(path, header, arrays)
+    header, arrays = plain_catalog(rules, named, sizes_given=sizes_given)
+    write_archive(path, {**file_header(KIND), **header}, arrays)
 
 
 def read_catalog(path: str | os.PathLike[str]) -> tuple[Rules, Named, bool]:
@@ -100,63 +86,25 @@ def read_catalog(path: str | os.PathLike[str]) -> tuple[Rules, Named, bool]:
     CheckpointError
         If the file isn't a catalog, is damaged, or has a later version.
     """
-    header, arrays = _load(path)
-    with damage_as_checkpoint_error(path, "a saved SemanticIDIndex"):
-        codebooks = [arrays[f"codebook_{level}"] for level in range(header["n_codebooks"])]
-        rules = Rules(
-            header["collisions"],
-            list(header["sizes"]),
-            header["suffix_size"],
-            header["n_candidates"],
-            check_codebooks(codebooks or None, len(header["sizes"])),
-        )
-        check_rules(rules.collisions, rules.suffix_size, rules.n_candidates)
-        store = IDStore(
-            KeyLayout(header["fields"]),
-            arrays["keys"],
-            arrays["order"],
-            arrays["item_ids"],
-            arrays.get("item_order"),
-            arrays["retired"],
-        )
-        report = CollisionReport(**header["report"])
-        return rules, Named(store, int(header["n_suffixes"]), report), bool(header["sizes_given"])
+    with open_archive(path, _WHAT) as archive:
+        check_header(archive.header, KIND, path)
+        arrays = {name: archive.read(name) for name in archive.names}
+        return catalog_of(archive.header, arrays)
 
 
-def _save(
-    path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, NDArray[Any]]
-) -> None:
-    """Write a header and arrays to one file.
+def plain_catalog(
+    rules: Rules, named: Named, *, sizes_given: bool
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return a catalog as plain values, and arrays of numbers and bytes.
 
     Parameters
     ----------
-    path : str or path-like
-        File to write.
-    header : dict
-        Plain values.
-    arrays : dict of str to ndarray
-        Numbers, bytes or variable-width strings.
-    """
-    strings = [name for name, array in arrays.items() if array.dtype.kind == "T"]
-    content = {**file_header(KIND), "strings": strings, **header}
-    members: dict[str, NDArray[Any]] = {}
-    for name, array in arrays.items():
-        if name in strings:
-            text = [item.encode() for item in array.tolist()]
-            members[f"{name}.ends"] = np.cumsum([len(item) for item in text], dtype=np.int64)
-            members[f"{name}.utf8"] = np.frombuffer(b"".join(text), dtype=np.uint8)
-        else:
-            members[name] = np.ascontiguousarray(array)
-    write_archive(path, content, members)
-
-
-def _load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Read what `_save` wrote.
-
-    Parameters
-    ----------
-    path : str or path-like
-        File to read.
+    rules : Rules
+        How items get their IDs.
+    named : Named
+        The catalog.
+    sizes_given : bool
+        Whether the sizes are fixed, and don't grow with the codes.
 
     Returns
     -------
@@ -164,56 +112,248 @@ def _load(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArr
         Plain values.
     arrays : dict of str to ndarray
         The arrays.
+    """
+    store, codebooks = named.store, rules.codebooks or []
+    arrays = {"keys": store.keys, "order": store.order, "retired": store.retired}
+    if store.item_order is not None:
+        arrays["item_order"] = store.item_order
+    strings = ["item_ids"] if store.item_ids.dtype.kind == "T" else []
+    if strings:
+        text = [item.encode() for item in store.item_ids.tolist()]
+        arrays["item_ids.ends"] = np.cumsum([len(item) for item in text], dtype=np.int64)
+        arrays["item_ids.utf8"] = np.frombuffer(b"".join(text), dtype=np.uint8)
+    else:
+        arrays["item_ids"] = store.item_ids
+    for level, codebook in enumerate(codebooks):
+        arrays[f"codebook_{level}"] = codebook
+    report = named.report
+    header = {
+        "strings": strings,
+        "collisions": rules.collisions,
+        "suffix_size": None if rules.suffix_size is None else int(rules.suffix_size),
+        "n_candidates": int(rules.n_candidates),
+        "sizes": [int(size) for size in rules.sizes],
+        "sizes_given": bool(sizes_given),
+        "fields": list(store.layout.sizes),
+        "report": {field.name: getattr(report, field.name) for field in fields(report)},
+        "n_suffixes": int(named.n_suffixes),
+        "n_codebooks": len(codebooks),
+        "codebook_shapes": [list(codebook.shape) for codebook in codebooks],
+    }
+    return header, {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def catalog_of(
+    header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> tuple[Rules, Named, bool]:
+    """Return the catalog that `plain_catalog` turned into a header and arrays.
+
+    Parameters
+    ----------
+    header : mapping
+        Plain values.
+    arrays : mapping of str to ndarray
+        The arrays.
+
+    Returns
+    -------
+    rules : Rules
+        How items get their IDs.
+    named : Named
+        The catalog.
+    sizes_given : bool
+        Whether the sizes are fixed.
 
     Raises
     ------
-    CheckpointError
-        If the file isn't an index, is damaged, or has a later version.
+    ValueError
+        If they don't fit together. Other errors say that values have other types, or are missing.
     """
-    with open_archive(path, "a saved SemanticIDIndex") as archive:
-        header = archive.header
-        check_header(header, KIND, path)
-        arrays = {name: archive.read(name) for name in archive.names}
-        if FIELDS - set(header):
-            missing = ", ".join(sorted(FIELDS - set(header)))
-            raise CheckpointError(f"{os.fspath(path)} is damaged: its header lacks {missing}.")
-        for name in header["strings"]:
-            text, ends = arrays.pop(f"{name}.utf8").tobytes(), arrays.pop(f"{name}.ends").tolist()
-            starts = [0, *ends[:-1]]
-            items = [text[start:end].decode() for start, end in zip(starts, ends, strict=False)]
-            arrays[name] = np.array(items, dtype=STRINGS)
-        _check(path, header, arrays)
-    return header, arrays
+    missing = sorted(FIELDS - set(header))
+    if missing:
+        raise ValueError(f"its header lacks {', '.join(missing)}")
+    rules, layout = _rules_of(header, arrays)
+    store = _store_of(header, arrays, layout)
+    _check_codes(rules, store)
+    n_suffixes = header["n_suffixes"]
+    if not _is_count(n_suffixes, 0, MAX_CODEBOOK_SIZE) or (
+        rules.collisions == "suffix" and _largest_codes(store)[-1] >= max(n_suffixes, 1)
+    ):
+        raise ValueError(f"it has n_suffixes={n_suffixes!r}, and a larger suffix")
+    if type(header["sizes_given"]) is not bool:
+        raise TypeError(f"sizes_given is {header['sizes_given']!r}")
+    return rules, Named(store, n_suffixes, _report_of(header["report"])), header["sizes_given"]
 
 
-def _check(
-    path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, NDArray[Any]]
-) -> None:
-    """Refuse arrays that don't fit together; the index relies on their order."""
-    missing = {"keys", "order", "item_ids", "retired"} - set(arrays)
-    problem = f"lacks {', '.join(sorted(missing))}" if missing else ""
-    if not problem:
-        keys, order, item_ids = arrays["keys"], arrays["order"], arrays["item_ids"]
-        by_item = arrays.get("item_order", np.arange(len(keys)))
-        if not len(keys) == len(order) == len(item_ids) == len(by_item):
-            problem = "has arrays of different lengths"
-        elif not (_is_permutation(order) and _is_permutation(by_item)):
-            problem = "has an order that is no permutation"
-        elif not keys.dtype == arrays["retired"].dtype == KeyLayout(header["fields"]).dtype:
-            problem = "has keys of the wrong type"
-        elif not is_increasing(arrays["retired"]):
-            problem = "has retired keys out of order"
-        elif (keys[order[1:]] < keys[order[:-1]]).any():
-            problem = "has keys out of order"
-        elif (item_ids[by_item[1:]] <= item_ids[by_item[:-1]]).any():
-            problem = "has item ids out of order"
-        elif header["collisions"] != "none" and (keys[order[1:]] == keys[order[:-1]]).any():
-            problem = "has an ID twice"
-    if problem:
-        raise CheckpointError(f"{os.fspath(path)} is damaged: it {problem}.")
+def catalog_hash(rules: Rules, named: Named, *, sizes_given: bool) -> str:
+    """Return a name for what a catalog says of its items, and would say of new ones.
+
+    The order of the rows has no part in it, and neither has how IDs are kept in memory.
+
+    Parameters
+    ----------
+    rules : Rules
+        How items get their IDs.
+    named : Named
+        The catalog.
+    sizes_given : bool
+        Whether the sizes are fixed.
+
+    Returns
+    -------
+    digest : str
+        64 hexadecimal digits.
+    """
+    store = named.store
+    order = canonical_order(store.keys, store.item_ids)
+    items = store.item_ids[order]
+    content: list[Any] = [
+        rules.collisions,
+        list(map(int, rules.sizes)),
+        bool(sizes_given),
+        store.layout.unpack(store.keys[order]),
+        items if items.dtype.kind == "T" else items.astype(np.int64),
+        store.layout.unpack(store.retired),
+        rules.codebooks,
+    ]
+    if rules.collisions == "suffix":
+        suffix_size = None if rules.suffix_size is None else int(rules.suffix_size)
+        content += [suffix_size, int(named.n_suffixes)]
+    elif rules.collisions == "reassign":
+        content.append(int(rules.n_candidates))
+    return content_hash(content)
+
+
+def _rules_of(
+    header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> tuple[Rules, KeyLayout]:
+    """Return the rules, and how keys are packed."""
+    collisions, sizes, places = header["collisions"], header["sizes"], header["fields"]
+    check_rules(collisions, header["suffix_size"], header["n_candidates"])
+    n_codes = len(sizes) + (collisions == "suffix")
+    for name, counts in (("sizes", sizes), ("fields", places)):
+        if not isinstance(counts, list | tuple) or not all(
+            _is_count(count, 1, MAX_CODEBOOK_SIZE) for count in counts
+        ):
+            raise ValueError(f"{name} are {counts!r}")
+    if not sizes or len(places) != n_codes or list(places[: len(sizes)]) != list(sizes):
+        raise ValueError(f"IDs are packed for {places}, but levels have the sizes {sizes}")
+    n_codebooks = header["n_codebooks"]
+    if n_codebooks not in (0, len(sizes)):
+        raise ValueError(f"it has {n_codebooks!r} codebooks for {len(sizes)} levels")
+    codebooks = [arrays[f"codebook_{level}"] for level in range(n_codebooks)]
+    shapes = [list(codebook.shape) for codebook in codebooks]
+    if header.get("codebook_shapes", shapes) != shapes or len({s[-1] for s in shapes}) > 1:
+        raise ValueError(f"it has codebooks of the shapes {shapes}")
+    for codebook in codebooks:
+        if codebook.dtype.kind not in "fiu" or not np.isfinite(codebook).all():
+            raise ValueError("its codebooks hold NaN, infinity or what is no number")
+    rules = Rules(
+        collisions,
+        list(sizes),
+        header["suffix_size"],
+        header["n_candidates"],
+        check_codebooks(codebooks or None, len(sizes)),
+    )
+    return rules, KeyLayout(places)
+
+
+def _store_of(
+    header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], layout: KeyLayout
+) -> IDStore:
+    """Return keys and items; the index relies on their order."""
+    if header["strings"] not in ([], ["item_ids"]):
+        raise ValueError(f"strings are {header['strings']!r}")
+    arrays = dict(arrays)
+    if header["strings"]:
+        arrays["item_ids"] = _strings(arrays.pop("item_ids.utf8"), arrays.pop("item_ids.ends"))
+    missing = sorted(_ARRAYS - set(arrays))
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    keys, order, item_ids, retired = (
+        arrays[name] for name in ("keys", "order", "item_ids", "retired")
+    )
+    item_order = arrays.get("item_order")
+    by_item = np.arange(len(keys)) if item_order is None else item_order
+    if {array.ndim for array in (keys, order, item_ids, retired, by_item)} != {1}:
+        raise ValueError("it has arrays that aren't 1-dimensional")
+    if not len(keys) == len(order) == len(item_ids) == len(by_item):
+        raise ValueError("it has arrays of different lengths")
+    if not keys.dtype == retired.dtype == layout.dtype:
+        raise ValueError("it has keys of the wrong type")
+    if item_ids.dtype.kind not in "iT":
+        raise ValueError(f"it has item ids of {item_ids.dtype}")
+    if not (_is_permutation(order) and _is_permutation(by_item)):
+        raise ValueError("it has an order that is no permutation")
+    if not is_increasing(retired):
+        raise ValueError("it has retired keys out of order")
+    if (keys[order[1:]] < keys[order[:-1]]).any():
+        raise ValueError("it has keys out of order")
+    if (item_ids[by_item[1:]] <= item_ids[by_item[:-1]]).any():
+        raise ValueError("it has item ids out of order")
+    if header["collisions"] != "none" and (keys[order[1:]] == keys[order[:-1]]).any():
+        raise ValueError("it has an ID twice")
+    return IDStore(layout, keys, order, item_ids, item_order, retired)
+
+
+def _check_codes(rules: Rules, store: IDStore) -> None:
+    """Refuse keys of codes that the catalog's levels don't have."""
+    layout = store.layout
+    for keys in (store.keys, store.retired):
+        if layout.as_integer and len(keys) and int(keys.max()) >> layout.n_bits:
+            raise ValueError(f"it has keys of more than {layout.n_bits} bits")
+    largest = _largest_codes(store)
+    for level, (code, size) in enumerate(zip(largest, layout.sizes, strict=True)):
+        known = size
+        if rules.codebooks is not None and level < len(rules.codebooks):
+            known = min(size, len(rules.codebooks[level]))
+        if code >= known:
+            raise ValueError(f"it has the code {code} at level {level}, beyond its {known} codes")
+
+
+def _largest_codes(store: IDStore) -> list[int]:
+    """Return the largest code at each place, among used and retired keys; -1 without any."""
+    largest = [-1] * len(store.layout.sizes)
+    for keys in (store.keys, store.retired):
+        for start in range(0, len(keys), _BLOCK_ROWS):
+            codes = store.layout.unpack(keys[start : start + _BLOCK_ROWS])
+            largest = np.maximum(largest, codes.max(0)).tolist()
+    return largest
+
+
+def _report_of(values: Any) -> CollisionReport:
+    """Return a report, of counts and errors."""
+    report = CollisionReport(**values)
+    for field in fields(report):
+        value = getattr(report, field.name)
+        if field.name.startswith("error_"):
+            good = value is None or (type(value) in (int, float) and value >= 0)
+        else:
+            good = _is_count(value, 0, 2**63) or (value is None and field.name == "n_duplicates")
+        if not good:
+            raise ValueError(f"its report has {field.name}={value!r}")
+    return report
+
+
+def _strings(utf8: NDArray[Any], ends: NDArray[Any]) -> NDArray[Any]:
+    """Return strings that lie one after the other."""
+    if utf8.dtype != np.uint8 or ends.dtype != np.int64 or utf8.ndim != 1 or ends.ndim != 1:
+        raise ValueError("its strings are no bytes, or have no places")
+    places = [0, *ends.tolist()]
+    if places[-1] != len(utf8) or (np.diff(places) < 0).any():
+        raise ValueError("its strings have places outside their bytes")
+    text = utf8.tobytes()
+    items = [text[start:end].decode() for start, end in pairwise(places)]
+    return np.array(items, dtype=STRINGS)
+
+
+def _is_count(value: Any, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most
 
 
 def _is_permutation(order: NDArray[Any]) -> bool:
+    if order.dtype.kind != "i":
+        return False
     if not len(order):
         return True
     if order.min() < 0 or order.max() >= len(order):

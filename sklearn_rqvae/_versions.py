@@ -1,0 +1,70 @@
+"""Which versions made an object: kept with it where it is saved, compared where it is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.exceptions import InconsistentVersionWarning as SklearnVersionWarning
+
+from sklearn_rqvae._guards import warn_caller
+from sklearn_rqvae._version import __version__
+from sklearn_rqvae.exceptions import InconsistentVersionWarning
+
+__all__ = ["Versioned", "present_versions", "warn_of_versions"]
+
+_OURS = "sklearn_rqvae"
+_KEY = "_versions"
+
+
+def present_versions() -> dict[str, str]:
+    """Return the versions at work, by package."""
+    return {_OURS: __version__, "sklearn": sklearn.__version__, "numpy": np.__version__}
+
+
+def warn_of_versions(kind: str, versions: dict[str, str]) -> None:
+    """Warn if this package or scikit-learn was of another version when something was saved.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the class, for the message.
+    versions : dict of str to str
+        The versions then; those that aren't known are taken for the present ones.
+    """
+    now = present_versions()
+    for package, warning in (
+        (_OURS, InconsistentVersionWarning),
+        ("sklearn", SklearnVersionWarning),
+    ):
+        then = versions.get(package, now[package])
+        if then != now[package]:
+            warn_caller(
+                warning(
+                    estimator_name=kind,
+                    current_sklearn_version=now[package],
+                    original_sklearn_version=then,
+                )
+            )
+
+
+class Versioned:
+    """Keep the versions in the pickles of an estimator, and warn where others read them.
+
+    It stands left of ``BaseEstimator``, which does the same for scikit-learn's own classes only.
+    """
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled."""
+        state: Any = super().__getstate__()
+        return {**state, _KEY: present_versions()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what was pickled."""
+        state = dict(state)
+        versions = state.pop(_KEY, {})
+        if isinstance(versions, dict):
+            warn_of_versions(type(self).__name__, versions)
+        restore: Any = super()
+        restore.__setstate__(state)
