@@ -24,6 +24,7 @@ from sklearn_rqvae._learning._collapse import warn_of_collapse
 from sklearn_rqvae._learning._learner import Learner, PassingLearner, warn_of_ignored
 from sklearn_rqvae._learning._rows import Rows, rows_of, training_rows
 from sklearn_rqvae._learning._tasks import FitTasks
+from sklearn_rqvae._onnx._write import PARTS
 from sklearn_rqvae._rows._reservoir import add_rows
 from sklearn_rqvae._rows._source import RowSource, blocks_of, validated_rows, validated_weight
 from sklearn_rqvae._validation import as_array, check_codes
@@ -390,6 +391,39 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
             check_array(kept["weight"], "their weight", np.float64, 1)
             if kept["rows"].shape != (len(kept["weight"]), n_features):
                 raise ValueError("the reservoir has rows of another length or number")
+
+    @single_precision()
+    def to_onnx(self, path: str | os.PathLike, part: str = "encode") -> None:
+        """Write `transform` or `inverse_transform` as an ONNX graph, for servers without Python.
+
+        Both take any number of rows; give some hundreds or thousands at a time, as memory grows
+        with them. The codes are those of `transform`, but for ties within the rounding of float32.
+        With `n_beams` = 1 the search is greedy.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write; it appears complete or not at all.
+        part : {"encode", "decode"}, default="encode"
+            "encode" has the input ``X``, float32 of shape (n_samples, n_features), and the output
+            ``codes``, int64 of shape (n_samples, n_layers); "decode" the input ``codes`` and the
+            output ``reconstruction``, for codes of all levels. Neither checks its input: NaN, and
+            codes that a level hasn't, are the caller's to refuse.
+
+        Raises
+        ------
+        ImportError
+            If onnx isn't installed.
+        TypeError
+            If `module` has an encoder, a decoder or methods of its own.
+        ValueError
+            If `part` is another one, or the model is larger than the 2 GB of an ONNX file.
+        """
+        check_is_fitted(self)
+        if part not in PARTS:
+            raise ValueError(f"part={part!r} should be one of {', '.join(map(repr, PARTS))}.")
+        about = {"kind": type(self).__name__, "fingerprint": self.fingerprint}
+        self._coder().write_onnx(path, part, about)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn_rqvae._compute._blocks import in_blocks
 from sklearn_rqvae._compute._device import exact_device, resolve_device
 from sklearn_rqvae._learning._module import restored_module
+from sklearn_rqvae._onnx._write import write_codebooks, write_module
 from sklearn_rqvae.nn._search import Search
 from sklearn_rqvae.quantize._beam import SearchTables, beam_search
 from sklearn_rqvae.quantize._rerank import by_error
@@ -42,6 +44,9 @@ class Coder(Protocol):
         self, X: NDArray[np.float32], n_candidates: int
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yield candidates of consecutive rows, and their errors, the best ones first."""
+
+    def write_onnx(self, path: str | os.PathLike[str], part: str, about: dict[str, str]) -> None:
+        """Write `encode` or `decode` to an ONNX file that says something about itself."""
 
 
 class ModuleHolder:
@@ -116,6 +121,10 @@ class ModuleCoder:
             codes, errors = self.search.candidates(chunk, n_candidates)
             yield codes.cpu().numpy(), errors.cpu().numpy()
 
+    def write_onnx(self, path: str | os.PathLike[str], part: str, about: dict[str, str]) -> None:
+        """Write `encode` or `decode` to an ONNX file that says something about itself."""
+        write_module(path, part, self.search, self.n_beams, about)
+
     def _chunks(self, X: NDArray[Any]) -> Iterator[torch.Tensor]:
         """Yield a few rows at a time, on the device; read-only ones are copied, as torch wants."""
         for start in range(0, len(X), _CHUNK_ROWS):
@@ -165,6 +174,10 @@ class CodebookCoder:
         for centered, found in self._search(X, n_candidates):
             codes, errors = by_error(centered, found, decode)
             yield codes.numpy(), errors.numpy()
+
+    def write_onnx(self, path: str | os.PathLike[str], part: str, about: dict[str, str]) -> None:
+        """Write `encode` or `decode` to an ONNX file that says something about itself."""
+        write_codebooks(path, part, self.mean, self.codebooks, self.n_beams, about)
 
     def _search(
         self, X: NDArray[np.float32], n_beams: int

@@ -20,7 +20,7 @@ FLOORS = [
     ["_compute", "_rows"],
     ["_files", "quantize", "embedding"],
     ["nn", "metrics", "semantic_id", "datasets"],
-    ["callbacks", "plotting"],
+    ["callbacks", "plotting", "_onnx"],
     ["_learning"],
     ["_coders"],
     ["_base"],

@@ -20,6 +20,7 @@ from sklearn_rqvae.semantic_id._generate import PrefixAllowedTokens, offset_toke
 from sklearn_rqvae.semantic_id._item_ids import hand_out
 from sklearn_rqvae.semantic_id._neighbors import decoded_neighbors, prefix_neighbors, sum_codewords
 from sklearn_rqvae.semantic_id._report import CollisionReport
+from sklearn_rqvae.semantic_id._saved import catalog_hash
 from sklearn_rqvae.semantic_id._store import IDStore
 from sklearn_rqvae.semantic_id._trie import SemanticIDTrie
 
@@ -62,7 +63,7 @@ class Catalog:
     """
 
     collisions: str
-    fingerprint: str
+    codebook_sizes: Any
     _rules: Rules
     _named: Named
 
@@ -85,6 +86,21 @@ class Catalog:
         """What the last `fit` or `append` met and did."""
         self._check_fitted()
         return self._named.report
+
+    @property
+    def fingerprint(self) -> str:
+        """A name for the catalog: equal where IDs, item ids and the rules for new items are.
+
+        It is the SHA-256 of these, in hexadecimal digits: the same whatever the order of the rows,
+        after saving and loading, in every process and on every machine.
+        """
+        self._check_fitted()
+        return catalog_hash(self._rules, self._named, sizes_given=self._sizes_given)
+
+    @property
+    def _sizes_given(self) -> bool:
+        """Whether the sizes are fixed, and don't grow with the codes."""
+        return self.codebook_sizes is not None or self._rules.codebooks is not None
 
     @property
     def _store(self) -> IDStore:

@@ -29,7 +29,6 @@ from sklearn_rqvae.semantic_id._collisions._resolve import (
 from sklearn_rqvae.semantic_id._item_ids import check_item_ids
 from sklearn_rqvae.semantic_id._level_sizes import check_codebooks, decide_sizes, grown_sizes
 from sklearn_rqvae.semantic_id._saved import (
-    catalog_hash,
     catalog_of,
     plain_catalog,
     read_catalog,
@@ -552,16 +551,6 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         index._set(rules, named)
         return index
 
-    @property
-    def fingerprint(self) -> str:
-        """A name for the catalog: equal where IDs, item ids and the rules for new items are.
-
-        It is the SHA-256 of these, in hexadecimal digits: the same whatever the order of the rows,
-        after saving and loading, in every process and on every machine.
-        """
-        self._check_fitted()
-        return catalog_hash(self._rules, self._named, sizes_given=self._sizes_given)
-
     # Inside
 
     def _check_parameters(self) -> None:
@@ -583,11 +572,6 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
 
     def _new_rules(self, sizes: list[int], codebooks: list[NDArray[Any]] | None) -> Rules:
         return Rules(self.collisions, sizes, self.suffix_size, self.n_candidates, codebooks)
-
-    @property
-    def _sizes_given(self) -> bool:
-        """Whether the sizes are fixed, and don't grow with the codes."""
-        return self.codebook_sizes is not None or self._rules.codebooks is not None
 
     def _set(self, rules: Rules, named: Named) -> None:
         """Take over a catalog, all at once: whatever fails before leaves the index as it was."""
