@@ -17,7 +17,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sklearn_rqvae._coders import Coder
 from sklearn_rqvae._compute._threads import in_threads
 from sklearn_rqvae._files._archive import damage_as_checkpoint_error
+from sklearn_rqvae._files._card import model_card
 from sklearn_rqvae._files._fingerprint import content_hash
+from sklearn_rqvae._files._pretrained import find_folder, read_folder, write_folder
 from sklearn_rqvae._files._state import check_array, check_attributes, read_state, write_state
 from sklearn_rqvae._guards import single_precision, warn_caller
 from sklearn_rqvae._learning._collapse import warn_of_collapse
@@ -391,6 +393,65 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
             check_array(kept["weight"], "their weight", np.float64, 1)
             if kept["rows"].shape != (len(kept["weight"]), n_features):
                 raise ValueError("the reservoir has rows of another length or number")
+
+    def save_pretrained(self, folder: str | os.PathLike) -> None:
+        """Write the fitted estimator to a folder of the Hugging Face Hub's layout.
+
+        The folder gets ``config.json`` with the parameters and other plain values,
+        ``model.safetensors`` with the arrays, and ``README.md``, a model card with the sizes and
+        the figures of the fit; a card that is there already stays. Upload it as it is, with
+        ``huggingface_hub.upload_folder``.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Folder to write to; it is created.
+
+        Raises
+        ------
+        ImportError
+            If safetensors isn't installed.
+        TypeError
+            If a parameter has a value that isn't plain; see `save`.
+        """
+        check_is_fitted(self)
+        card = model_card(self, self._learned_how())
+        write_folder(folder, type(self).__name__, self._plain_state(), card)
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike, *, revision: str | None = None) -> Any:
+        """Read a fitted estimator that `save_pretrained` wrote; no code in the files is run.
+
+        Parameters
+        ----------
+        name : str or path-like
+            The folder, or the id of a repository on the Hugging Face Hub, as in "user/model".
+        revision : str, optional
+            Branch, tag or commit of the repository; not used for a folder.
+
+        Returns
+        -------
+        estimator : object
+            The fitted estimator, of the class that this is called on.
+
+        Raises
+        ------
+        CheckpointError
+            If the files aren't of `save_pretrained`, hold another estimator, are damaged, or come
+            from a later version of the format.
+        FileNotFoundError
+            If there is no such folder, or a file is missing in it.
+        ImportError
+            If safetensors isn't installed, or huggingface_hub for a repository.
+        """
+        folder = find_folder(name, revision)
+        state = read_folder(folder, cls.__name__)
+        with damage_as_checkpoint_error(folder, "a folder that save_pretrained wrote"):
+            return cls._of_state(state)
+
+    def _learned_how(self) -> str:
+        """Say how the model was learned, for its card."""
+        return "in closed form"
 
     @single_precision()
     def to_onnx(self, path: str | os.PathLike, part: str = "encode") -> None:

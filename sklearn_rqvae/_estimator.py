@@ -402,6 +402,10 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
             state["codebook_mode"] = [mode.name for mode in modes]
         return state
 
+    def _learned_how(self) -> str:
+        modes = self.architecture_.get("codebook_mode")
+        return super()._learned_how() if modes is None else f"by gradients: {', '.join(modes)}"
+
     def _learner(self) -> Learner:
         return choose_learner(self)
 

@@ -165,6 +165,9 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         self._partial_fit(X, sample_weight)
         return self
 
+    def _learned_how(self) -> str:
+        return "by residual k-means and least squares"
+
     def _learner(self) -> Learner:
         return SummedCodewords.of(self)
 

@@ -2,7 +2,9 @@
 
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
+from inspect import signature
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from sklearn_rqvae.nn import (
     RqVae,
     convert_checkpoint,
 )
+from sklearn_rqvae.nn._config import plain_config
 
 
 def seeded(seed):
@@ -175,7 +178,7 @@ def test_any_damage_is_a_checkpoint_error_that_names_the_file(tmp_path, load, zi
             for part in ("encoder", "decoder")
             for name, shape in (("weight", (4, 4)), ("bias", (4,)))
         }
-        content = {**layers, "rq.vq_layers.0.embedding.weight": torch.ones(3, 4)}
+        content = {**layers, CODEWORDS: torch.ones(3, 4)}
     else:
         small_model().save_checkpoint(path)
         content = torch.load(path, weights_only=True)
@@ -283,3 +286,193 @@ def test_configuration_is_plain(tmp_path):
     for value in config.values():
         values = value if isinstance(value, list) else [value]
         assert all(entry is None or isinstance(entry, int | float | str) for entry in values)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A file, and what it holds."""
+    path = tmp_path / "checkpoint.pt"
+    model = small_model(linear_path=True)
+    model.set_interactions(torch.tensor([2, 40]), torch.ones(2, 3))
+    model.save_checkpoint(path)
+    return path, torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden_dims": [200_000, 200_000]},
+        {"hidden_dims": [6, 6]},
+        {"hidden_dims": []},
+        {"codebook_size": [30_000_000] * 3},
+        {"codebook_size": 10**12},
+        {"input_dim": 30_000_000},
+        {"embed_dim": 10**9},
+        {"n_layers": 10**12},
+        {"n_layers": 2},
+        {"codebook_sim_vq": True},
+        {"interactions": {"n_pairs": 10**12, "dim": 3}},
+        {"interactions": {"n_pairs": 2, "dim": 4}},
+        {"input_dim": True},
+        {"input_dim": 8.0},
+        {"n_cat_features": 10**12},
+        {"codebook_mode": "nonsense"},
+        {"codebook_weight": float("nan")},
+        {"gumbel_temperature": float("inf")},
+        {"decoder": None},
+        {"generator": 3},
+    ],
+    ids=str,
+)
+def test_a_configuration_that_does_not_fit_its_weights_builds_nothing(saved, monkeypatch, change):
+    # A file of some kilobytes once asked for gigabytes.
+    path, content = saved
+    torch.save({**content, "config": {**content["config"], **change}}, path)
+
+    def build(*args, **kwargs):
+        raise AssertionError("a module was built")
+
+    monkeypatch.setattr(RqVae, "__init__", build)
+    with pytest.raises(CheckpointError, match="doesn't fit RqVae"):
+        RqVae.load_from_checkpoint(path)
+
+
+WEIGHT = "quantizer.levels.0.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({WEIGHT: torch.full((5, 4), float("nan"))}, "NaN or infinity"),
+        ({"mean": torch.full((8,), float("inf"))}, "NaN or infinity"),
+        ({"scale": torch.zeros(8)}, "scale should be positive"),
+        ({"quantizer.temperature": torch.tensor(-1.0)}, "temperature should be positive"),
+        ({"mean": torch.zeros(1).expand(8)}, "more numbers than the file holds"),
+        ({"mean": torch.zeros(1).expand(10**9)}, "more numbers than the file holds"),
+        ({"mean": torch.zeros(8, dtype=torch.complex64)}, "complex"),
+        ({"mean": torch.zeros(8).to_sparse()}, "no plain tensor"),
+        ({"mean": torch.empty(8, device="meta")}, "no plain tensor"),
+        ({WEIGHT: torch.zeros(5, 3)}, "size mismatch"),
+        ({WEIGHT: torch.zeros(5)}, "size mismatch"),
+        ({"decoder.interactions.keys": torch.tensor([0, 2**40])}, r"numbers in \[0, 75\)"),
+        ({"decoder.interactions.keys": torch.tensor([-1, 3])}, r"numbers in \[0, 75\)"),
+        ({"decoder.interactions.keys": torch.tensor([4, 3])}, r"rising numbers"),
+        ({"decoder.interactions.keys": torch.tensor([2.0, 3.0])}, "float32, not in int64"),
+        ({"quantizer.levels.3.weight": torch.zeros(5, 4)}, "codewords of 4 levels"),
+    ],
+)
+def test_weights_that_no_module_has_are_refused(saved, change, message):
+    path, content = saved
+    torch.save({**content, "state": {**content["state"], **change}}, path)
+    with pytest.raises(CheckpointError, match=message):
+        RqVae.load_from_checkpoint(path)
+
+
+def damaged_copies(whole, n_copies):
+    """Yield copies of a file with a flipped bit, a block of zeros, or two blocks exchanged."""
+    places = torch.randint(len(whole) - 64, (n_copies, 2), generator=seeded(0)).tolist()
+    for number, (i, j) in enumerate(places):
+        copy = bytearray(whole)
+        if number % 3 == 0:
+            copy[i] ^= 1 << (j % 8)
+        elif number % 3 == 1:
+            copy[i : i + 64] = bytes(64)
+        else:
+            copy[i : i + 64], copy[j : j + 64] = copy[j : j + 64], copy[i : i + 64]
+        yield bytes(copy)
+
+
+CODEWORDS = "rq.vq_layers.0.embedding.weight"
+
+
+def lcrec_weights():
+    """Return weights in the layout of LC-Rec."""
+    layers = {
+        f"{part}.mlp_layers.{layer}.{name}": torch.randn(shape, generator=seeded(layer))
+        for part, layer in (("encoder", 1), ("decoder", 2))
+        for name, shape in (("weight", (8, 8)), ("bias", (8,)))
+    }
+    return {**layers, CODEWORDS: torch.randn(5, 8, generator=seeded(3))}
+
+
+@pytest.mark.parametrize("convert", [False, True])
+def test_what_is_damaged_never_loads_with_other_weights(tmp_path, x, convert):
+    # torch doesn't look at the checksums in its files.
+    path = tmp_path / "checkpoint.pt"
+    if convert:
+        torch.save(lcrec_weights(), path)
+    else:
+        small_model().save_checkpoint(path)
+    load = convert_checkpoint if convert else RqVae.load_from_checkpoint
+    whole, original = path.read_bytes(), load(path).state_dict()
+    n_refused = 0
+    for copy in damaged_copies(whole, 150):
+        path.write_bytes(copy)
+        try:
+            found = load(path).state_dict()
+        except CheckpointError:
+            n_refused += 1
+            continue
+        for name, tensor in original.items():
+            assert torch.equal(found[name], tensor), name
+    assert n_refused > 50
+
+
+def test_compressed_members_are_refused(saved):
+    path, _ = saved
+    with zipfile.ZipFile(path) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name, content in members.items():
+            new.writestr(name, content)
+    with pytest.raises(CheckpointError, match="is compressed"):
+        RqVae.load_from_checkpoint(path)
+
+
+class Wider(RqVae):
+    """A model with a layer of its own, and another encoder in the place of ours."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.gate = torch.nn.Linear(3, 3)
+        self.encoder = torch.nn.Sequential(torch.nn.Linear(8, 4))
+        self.encoder.components = None
+
+
+def test_a_subclass_may_have_layers_of_its_own(tmp_path, saved):
+    path = tmp_path / "wider.pt"
+    model = Wider(8, 4, [6], 5, generator=seeded(0))
+    model.save_checkpoint(path)
+    loaded = Wider.load_from_checkpoint(path)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+    content = torch.load(path, weights_only=True)
+    content["config"]["hidden_dims"] = [200_000, 200_000]
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match="missing, and would be large"):
+        Wider.load_from_checkpoint(path)
+
+
+def test_the_defaults_of_a_configuration_are_those_of_the_module():
+    ours = signature(RqVae).parameters
+    for name, parameter in signature(plain_config).parameters.items():
+        assert parameter.default == ours[name].default, name
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"encoder.mlp_layers.1.weight": torch.zeros(1, 1).expand(8, 8)}, "more numbers than"),
+        ({"encoder.mlp_layers.1.bias": torch.full((8,), float("nan"))}, "NaN or infinity"),
+        ({"encoder.mlp_layers.1.bias": torch.zeros(1)}, "doesn't fit RqVae"),
+        ({"encoder.mlp_layers.3.weight": torch.zeros(100_000, 1)}, "doesn't fit RqVae"),
+        ({CODEWORDS: torch.zeros(100_000, 1)}, "has the shape"),
+        ({CODEWORDS: torch.zeros(0, 8)}, "has the shape"),
+        ({CODEWORDS: torch.full((5, 8), 1e300, dtype=torch.float64)}, "range"),
+    ],
+)
+def test_foreign_weights_that_do_not_fit_are_refused(tmp_path, change, message):
+    path = tmp_path / "weights.pt"
+    torch.save({**lcrec_weights(), **change}, path)
+    with pytest.raises(CheckpointError, match=message):
+        convert_checkpoint(path)
