@@ -91,9 +91,7 @@ def measure(model: Any, X: np.ndarray, batch: int, repeats: int) -> dict[str, An
     codes = model.transform(X)
     ties, others = count_differences(model, X, codes, run(encode, X, batch))
     rows = model.inverse_transform(codes)
-    seconds = best_seconds(
-        [lambda: model.transform(X), lambda: run(encode, X, batch)], repeats
-    )
+    seconds = best_seconds([lambda: model.transform(X), lambda: run(encode, X, batch)], repeats)
     return {
         "ties": ties,
         "other codes": others,

@@ -106,9 +106,7 @@ class Graph:
 
     def columns(self, x: str, start: int, stop: int) -> str:
         """Return columns of a matrix."""
-        return self.op(
-            "Slice", x, self.integers(start), self.integers(stop), self.integers(1)
-        )
+        return self.op("Slice", x, self.integers(start), self.integers(stop), self.integers(1))
 
     def linear(
         self, x: str, weight: NDArray[np.float32], bias: NDArray[np.float32] | None = None

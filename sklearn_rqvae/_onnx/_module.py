@@ -193,9 +193,7 @@ def _pair_vectors(graph: Graph, interactions: Any, codes: list[str]) -> str:
     pair_keys, vectors = interactions.pair_keys, graph.constant(_array(interactions.vectors))
     place_of = _places(graph, interactions)
     total = ""
-    for start, (first, second) in zip(
-        pair_keys.starts[:-1], pair_keys.level_pairs, strict=True
-    ):
+    for start, (first, second) in zip(pair_keys.starts[:-1], pair_keys.level_pairs, strict=True):
         size = np.array(pair_keys.codebook_size[second], dtype=np.int64)
         key = graph.op("Add", graph.op("Mul", codes[first], size), codes[second])
         key = graph.op("Add", key, np.array(start, dtype=np.int64))

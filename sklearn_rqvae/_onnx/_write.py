@@ -96,14 +96,22 @@ def _by_level(graph: Graph, n_levels: int) -> list[str]:
 
 
 def _write_encoder(
-    graph: Graph, path: str | os.PathLike[str], codes: str, sizes: tuple[int, int], about: dict[str, str]
+    graph: Graph,
+    path: str | os.PathLike[str],
+    codes: str,
+    sizes: tuple[int, int],
+    about: dict[str, str],
 ) -> None:
     n_features, n_levels = sizes
     graph.write(path, ("X", np.float32, n_features), (codes, "codes", np.int64, n_levels), about)
 
 
 def _write_decoder(
-    graph: Graph, path: str | os.PathLike[str], rows: str, sizes: tuple[int, int], about: dict[str, str]
+    graph: Graph,
+    path: str | os.PathLike[str],
+    rows: str,
+    sizes: tuple[int, int],
+    about: dict[str, str],
 ) -> None:
     n_features, n_levels = sizes
     result = (rows, "reconstruction", np.float32, n_features)

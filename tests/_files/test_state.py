@@ -1,5 +1,6 @@
 """State written to a file comes back equal, and nothing else is read."""
 
+import copy
 import json
 import os
 import pickle
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer
+from sklearn_rqvae._files._archive import write_archive
 from sklearn_rqvae._files._header import FORMAT_VERSION
-from sklearn_rqvae._files._state import read_state, write_state
+from sklearn_rqvae._files._state import flat_state, read_state, write_state
 from sklearn_rqvae.exceptions import CheckpointError
 
 
@@ -113,3 +115,150 @@ def test_a_model_of_a_device_that_is_not_here_is_loaded(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="device='cuda' isn't available"):
         loaded.transform(X)
     np.testing.assert_array_equal(loaded.set_params(device="cpu").transform(X), codes)
+
+
+def stream_of(kind, rows):
+    return kind(n_layers=2, codebook_size=4, random_state=0).partial_fit(rows)
+
+
+X = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
+NAN, INFINITE = np.float32("nan"), np.float32("inf")
+
+
+def holed(array, value=NAN):
+    array = array.copy()
+    array.ravel()[0] = value
+    return array
+
+
+def change(name, make):
+    """Return a crafting of one entry of a state, or of one in a part of it."""
+
+    def craft(state):
+        *parts, last = name.split("/")
+        for part in parts:
+            state = state[int(part) if part.isdigit() else part]
+        state[int(last) if last.isdigit() else last] = make(
+            state.get(last) if isinstance(state, dict) else state[int(last)]
+        )
+
+    return pytest.param(craft, id=f"{name} {make.__code__.co_consts}")
+
+
+OF_BOTH = [
+    change("transform", lambda _: "x"),
+    change("__class__", lambda _: "x"),
+    change("fingerprint", lambda _: "x"),
+    change("_coder", lambda _: "x"),
+    change("not an attribute", lambda _: 1),
+    change("n_beams", lambda _: -1),
+    change("n_beams", lambda _: 0),
+    change("n_beams", lambda _: "2"),
+    change("n_beams", lambda _: 1.5),
+    change("n_features_in_", lambda _: 6.0),
+    change("n_features_in_", lambda _: True),
+    change("n_features_in_", lambda _: 7),
+    change("codebooks_", lambda _: []),
+    change("codebooks_", lambda books: books[:1]),
+    change("codebooks_", lambda _: "ab"),
+    change("codebooks_/0", lambda book: holed(book)),
+    change("codebooks_/1", lambda book: holed(book, INFINITE)),
+    change("codebooks_/0", lambda book: book.astype(np.float64)),
+    change("codebooks_/0", lambda book: book.astype(np.int32)),
+    change("codebooks_/0", lambda book: book[:, :3]),
+    change("codebooks_/0", lambda book: book[:2]),
+    change("codebooks_/0", lambda book: book[None]),
+    change("codebooks_/0", lambda book: book[:0]),
+    change("codebooks_/0", lambda book: book.tolist()),
+    change("code_usage_/0", lambda usage: holed(usage)),
+    change("code_usage_/0", lambda usage: -usage),
+    change("code_usage_/0", lambda usage: usage[:2]),
+    change("feature_names_in_", lambda _: ["a"] * 6),
+    change("feature_names_in_", lambda _: np.array(["a"] * 5, dtype=object)),
+    change("reservoir_/rows", lambda rows: rows[:3]),
+    change("reservoir_/rows", lambda rows: holed(rows)),
+    change("reservoir_/rows", lambda rows: rows.astype(np.float64)),
+    change("reservoir_/weight", lambda weight: holed(weight)),
+    change("reservoir_", lambda _: {}),
+    change("reservoir_", lambda _: 3),
+]
+OF_MEANS = [
+    change("mean_", lambda mean: holed(mean)),
+    change("mean_", lambda mean: mean.astype(np.float64)),
+    change("mean_", lambda mean: mean[:5]),
+    change("mean_", lambda mean: mean[None]),
+    change("mean_", lambda _: 3),
+]
+OF_MODULES = [
+    change("state_", lambda _: []),
+    change("state_/mean", lambda mean: holed(mean, INFINITE)),
+    change("state_/scale", lambda scale: 0 * scale),
+    change("state_/mean", lambda mean: mean.astype(np.float64)),
+    change("state_/quantizer.levels.0.weight", lambda weight: holed(weight)),
+    change("state_/quantizer.levels.0.weight", lambda weight: weight + 1),
+    change("state_/quantizer.levels.2.weight", lambda _: np.zeros((4, 6), np.float32)),
+    change("state_/decoder.interactions.keys", lambda keys: holed(keys, 2**40)),
+    change("state_/decoder.interactions.keys", lambda keys: holed(keys, -1)),
+    change("state_/decoder.interactions.keys", lambda keys: keys[::-1].copy()),
+    change("state_/decoder.interactions.keys", lambda keys: keys.astype(np.float32)),
+    change("state_/decoder.interactions.vectors", lambda vectors: holed(vectors)),
+    change("state_/decoder.interactions.vectors", lambda vectors: vectors[:, :1]),
+    change("state_/extra", lambda _: np.zeros(3, np.float32)),
+    change("architecture_", lambda _: 3),
+    change("architecture_/n_layers", lambda _: 10**12),
+    change("architecture_/codebook_size", lambda _: [4, 10**12]),
+    change("architecture_/hidden_dims", lambda _: [10**6, 10**6]),
+    change("architecture_/interactions", lambda _: {"n_pairs": 10**12, "dim": 1}),
+    change("architecture_/interactions", lambda _: None),
+    change("architecture_/unknown", lambda _: 1),
+    change("module", lambda _: "os.system"),
+]
+
+
+@pytest.fixture(scope="module", params=[RQVAETransformer, ResidualKMeans])
+def stream(request):
+    return stream_of(request.param, X)
+
+
+def refuse(model, craft, path):
+    state = model._plain_state()
+    write_state(path, type(model).__name__, copy.deepcopy(state))
+    state = read_state(path, type(model).__name__)
+    type(model)._of_state(copy.deepcopy(state))
+    craft(state)
+    write_state(path, type(model).__name__, state)
+    with pytest.raises(CheckpointError, match="damaged"):
+        type(model).load(path)
+
+
+@pytest.mark.parametrize("craft", OF_BOTH)
+def test_crafted_states_are_refused(stream, craft, tmp_path):
+    refuse(stream, craft, tmp_path / "model")
+
+
+@pytest.mark.parametrize("craft", OF_MEANS)
+def test_crafted_means_are_refused(craft, tmp_path):
+    refuse(stream_of(ResidualKMeans, X), craft, tmp_path / "model")
+
+
+@pytest.mark.parametrize("craft", OF_MODULES)
+def test_crafted_modules_are_refused(craft, tmp_path):
+    refuse(stream_of(RQVAETransformer, X), craft, tmp_path / "model")
+
+
+def test_an_array_is_read_once(stream, tmp_path):
+    # A header of a megabyte could ask for a large array a hundred thousand times.
+    path = tmp_path / "model"
+    header, arrays = flat_state(type(stream).__name__, stream._plain_state())
+    text = json.dumps(header).replace("state.codebooks_.1", "state.codebooks_.0")
+    write_archive(path, json.loads(text), arrays)
+    with pytest.raises(CheckpointError, match="is used twice"):
+        type(stream).load(path)
+
+
+def test_what_set_output_set_is_kept(tmp_path):
+    pytest.importorskip("pandas")
+    model = stream_of(ResidualKMeans, X).set_output(transform="pandas")
+    model.save(tmp_path / "model")
+    assert list(ResidualKMeans.load(tmp_path / "model").transform(X).shape) == [60, 2]
+    assert hasattr(ResidualKMeans.load(tmp_path / "model").transform(X), "columns")
