@@ -74,6 +74,6 @@ def _add_array(digest: Any, array: np.ndarray) -> None:
         _add(digest, list(array.shape))
         _add(digest, array.ravel().tolist())
         return
-    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    array = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
     digest.update(f"array {array.dtype.str} {array.shape}\n".encode())
     digest.update(array.reshape(-1).view(np.uint8))

@@ -117,9 +117,9 @@ def find_folder(name: str | os.PathLike[str], revision: str | None) -> Path:
     ImportError
         If huggingface_hub isn't installed.
     """
-    if Path(name).is_dir():
-        return Path(name)
     text = os.fspath(name)
+    if text and Path(text).is_dir():
+        return Path(text)
     parts = text.split("/")
     if not isinstance(name, str) or len(parts) != 2 or not all(parts) or parts[0] in (".", ".."):
         raise FileNotFoundError(
