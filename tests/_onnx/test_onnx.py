@@ -132,12 +132,13 @@ def test_without_onnx_the_extra_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["closed", "kmeans", "trained"])
-def test_codes_of_a_catalog_of_this_package_are_those_of_the_estimator(name, tmp_path):
-    from sklearn_rqvae import TextEmbedder
-    from sklearn_rqvae.datasets import load_api_docs
-
-    rows = TextEmbedder(random_state=0).fit_transform(load_api_docs().data).astype(np.float32)
-    model = MODELS[name]().set_params(codebook_size=256).fit(rows)
+@pytest.mark.parametrize("catalog", ["beauty", "scientific"])
+@pytest.mark.parametrize("model", [RQVAETransformer, ResidualKMeans])
+@pytest.mark.parametrize("n_beams", [1, 5])
+def test_codes_of_real_catalogs_are_those_of_the_estimator(
+    load_catalog, tmp_path, catalog, model, n_beams
+):
+    rows = load_catalog(catalog)
+    model = model(random_state=0).fit(rows).set_params(n_beams=n_beams)
     model.to_onnx(tmp_path / "model.onnx")
     assert_ties_only(model, rows, model.transform(rows), run(tmp_path / "model.onnx", rows))
