@@ -315,9 +315,14 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
         TypeError
             If a parameter has a value that is neither a number, a string, None, nor made of these,
             such as a ``RandomState``.
+        ValueError
+            If a parameter has a value that it may not have, or there is an attribute that isn't the
+            estimator's own.
         """
         check_is_fitted(self)
-        write_state(path, type(self).__name__, self._plain_state())
+        state = self._plain_state()
+        check_attributes(self, state)
+        write_state(path, type(self).__name__, state)
 
     @property
     def fingerprint(self) -> str:
@@ -413,10 +418,14 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
             If safetensors isn't installed.
         TypeError
             If a parameter has a value that isn't plain; see `save`.
+        ValueError
+            If a parameter has a value that it may not have, or there is an attribute that isn't the
+            estimator's own.
         """
         check_is_fitted(self)
-        card = model_card(self, self._learned_how())
-        write_folder(folder, type(self).__name__, self._plain_state(), card)
+        state = self._plain_state()
+        check_attributes(self, state)
+        write_folder(folder, type(self).__name__, state, model_card(self, self._learned_how()))
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, *, revision: str | None = None) -> Any:
@@ -497,6 +506,7 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
 
     def _plain_state(self) -> dict[str, Any]:
         """Return what `save` writes: parameters and fitted attributes as plain values."""
+        self._validate_params()  # what load refuses should not be saved
         state = self.__getstate__()
         del state["_versions"]  # the file's header has them
         return state

@@ -50,7 +50,7 @@ def warn_of_versions(kind: str, versions: dict[str, str]) -> None:
 
 
 class Versioned:
-    """Keep the versions in the pickles of an estimator, and warn where others read them.
+    """Keep the versions in the pickles of an object, and warn where others read them.
 
     It stands left of ``BaseEstimator``, which does the same for scikit-learn's own classes only.
     """
@@ -66,5 +66,5 @@ class Versioned:
         versions = state.pop(_KEY, {})
         if isinstance(versions, dict):
             warn_of_versions(type(self).__name__, versions)
-        restore: Any = super()
-        restore.__setstate__(state)
+        restore = getattr(super(), "__setstate__", self.__dict__.update)
+        restore(state)

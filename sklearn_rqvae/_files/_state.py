@@ -162,6 +162,8 @@ def restored_state(header: dict[str, Any], read: Callable[[str], np.ndarray]) ->
 def check_attributes(estimator: Any, state: dict[str, Any]) -> None:
     """Refuse a state with names that no fitted estimator has, such as those of its methods.
 
+    Call it before a state is written, too: what can't be read should not be saved.
+
     Parameters
     ----------
     estimator : estimator
@@ -178,7 +180,10 @@ def check_attributes(estimator: Any, state: dict[str, Any]) -> None:
     for name in state:
         fitted = name.isidentifier() and name.endswith("_") and not name.startswith("_")
         if name not in known and (not fitted or hasattr(type(estimator), name)):
-            raise ValueError(f"{name!r} is neither a parameter nor a fitted attribute")
+            raise ValueError(
+                f"{name!r} is neither a parameter nor a fitted attribute of "
+                f"{type(estimator).__name__}; delete that attribute, or keep it elsewhere"
+            )
 
 
 def check_array(array: Any, name: str, dtype: type, ndim: int) -> None:

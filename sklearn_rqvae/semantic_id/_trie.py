@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_rqvae._versions import Versioned
+
 __all__ = ["SemanticIDTrie"]
 
 
-class SemanticIDTrie:
+class SemanticIDTrie(Versioned):
     """Tell which codes may follow a prefix, for one prefix or a batch of beams.
 
     Nodes of a level lie in one array, sorted by prefix, so that the children of a node are a slice

@@ -262,3 +262,14 @@ def test_what_set_output_set_is_kept(tmp_path):
     model.save(tmp_path / "model")
     assert list(ResidualKMeans.load(tmp_path / "model").transform(X).shape) == [60, 2]
     assert hasattr(ResidualKMeans.load(tmp_path / "model").transform(X), "columns")
+
+
+def test_what_could_not_be_loaded_is_not_saved(stream, tmp_path):
+    bad = copy.deepcopy(stream)
+    bad.n_beams = -1
+    noted = copy.deepcopy(stream)
+    noted.note = "mine"
+    for model, message in ((bad, "'n_beams' parameter"), (noted, "'note' is neither a parameter")):
+        with pytest.raises(ValueError, match=message):
+            model.save(tmp_path / "model")
+    assert not os.listdir(tmp_path)

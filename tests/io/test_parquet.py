@@ -146,6 +146,13 @@ def test_the_same_model_goes_on_after_saving_and_changes_that_leave_codes_alone(
     assert transform_parquet(change(fitted, tmp_path), src, dst, **COLUMNS) == (0, 0, 3)
 
 
+def test_the_files_name_the_model_that_wrote_them(src, tmp_path):
+    dst = tmp_path / "dst"
+    transform_parquet(model, src, dst, **COLUMNS)
+    metadata = pq.read_schema(next(dst.rglob("*.parquet"))).metadata[b"sklearn_rqvae"]
+    assert json.loads(metadata)["model"] == model.fingerprint
+
+
 def test_a_model_with_other_codes_is_another_model(src, tmp_path, trained):
     greedy = copy.deepcopy(trained).set_params(n_beams=1)
     moved = copy.deepcopy(trained)

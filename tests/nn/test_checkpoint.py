@@ -476,3 +476,10 @@ def test_foreign_weights_that_do_not_fit_are_refused(tmp_path, change, message):
     torch.save({**lcrec_weights(), **change}, path)
     with pytest.raises(CheckpointError, match=message):
         convert_checkpoint(path)
+
+
+def test_saved_twice_the_bytes_are_equal(tmp_path):
+    model = small_model()
+    for name in ("one", "two"):
+        model.save_checkpoint(tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
