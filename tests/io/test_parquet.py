@@ -1,6 +1,7 @@
 """Directories of Parquet files: nothing lost, nothing doubled, whatever happens on the way."""
 
 import copy
+import json
 import os
 import signal
 import subprocess
