@@ -30,6 +30,10 @@ __all__ = ["TRUSTED_TYPES", "RQVAETransformer"]
 TRUSTED_TYPES = [
     "sklearn_rqvae._estimator.RQVAETransformer",
     "sklearn_rqvae._residual_kmeans.ResidualKMeans",
+    "sklearn_rqvae.embedding._fill.NeighborFill",
+    "sklearn_rqvae.embedding._fill.RidgeFill",
+    "sklearn_rqvae.embedding._fusion.ViewFusion",
+    "sklearn_rqvae.embedding._interactions.InteractionEmbedder",
     "sklearn_rqvae.embedding._ngrams.NgramEncoder",
     "sklearn_rqvae.embedding._sentence_model.SentenceModel",
     "sklearn_rqvae.embedding._text_embedder.TextEmbedder",

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import InconsistentVersionWarning as SklearnWarning
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer, SemanticIDIndex, TextEmbedder, _versions
+from sklearn_rqvae.embedding import ViewFusion
 from sklearn_rqvae.exceptions import InconsistentVersionWarning
 from sklearn_rqvae.nn import QuantizeForwardMode, RqVae
 from sklearn_rqvae.semantic_id import SemanticIDTrie
@@ -29,10 +30,11 @@ FITTED = {
     "trained": trained(),
     "kmeans": ResidualKMeans(codebook_size=4, random_state=0).fit(X),
     "catalog": SemanticIDIndex().fit(np.arange(6).reshape(3, 2), ["a", "b", "c"]),
+    "views": ViewFusion(views=[2, 4]).fit(X),
     "trie": SemanticIDTrie([[0, 1], [2, 1]]),
     "texts": TextEmbedder(n_components=2).fit(["red lamp", "blue lamp", "red cup"]),
 }
-SAVED = [name for name in FITTED if name not in ("texts", "trie")]
+SAVED = [name for name in FITTED if name not in ("texts", "trie", "views")]
 
 
 @pytest.fixture(params=FITTED)

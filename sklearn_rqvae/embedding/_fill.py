@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +86,13 @@ class RidgeFill:
             given, lacking = sides(views, pattern)
             unit = len(given) * sum(pattern) / given.shape[1]
             self.regressions[pattern] = RidgeCV(alphas=unit * STRENGTHS).fit(given, lacking)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Not every way of saving takes tuples for keys.
+        return {"regressions": list(self.regressions.items())}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.regressions = dict(state["regressions"])
 
     def fill(self, views: Views, pattern: Pattern) -> NDArray[np.float32]:
         """Return the missing views side by side, as `NeighborFill.fill` does.

@@ -11,13 +11,14 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_rqvae._compat import StrOptions, fit_context
+from sklearn_rqvae._versions import Versioned
 from sklearn_rqvae.embedding._fill import NeighborFill, RidgeFill
 from sklearn_rqvae.embedding._views import check_weights, find_columns, present_views
 
 __all__ = ["ViewFusion"]
 
 
-class ViewFusion(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class ViewFusion(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     r"""Join views of items to one vector each, with a weight for every view.
 
     A view is a group of columns that describe an item in one way: the vector of its text, or of how

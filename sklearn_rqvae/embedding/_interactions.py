@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_rqvae._compat import Interval, StrOptions, fit_context
 from sklearn_rqvae._guards import warn_caller
+from sklearn_rqvae._versions import Versioned
 from sklearn_rqvae.embedding._cooccurrence import cooccurrence_vectors
 from sklearn_rqvae.embedding._histories import COLUMNS, Histories
 from sklearn_rqvae.embedding._interaction_forms import item_keys
@@ -21,7 +22,9 @@ from sklearn_rqvae.embedding._interaction_forms import item_keys
 __all__ = ["InteractionEmbedder"]
 
 
-class InteractionEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class InteractionEmbedder(
+    Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Turn item ids into vectors of how users behave towards the items.
 
     Items that users touch soon after one another get similar vectors. They are the view of an item
