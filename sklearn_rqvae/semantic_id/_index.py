@@ -55,7 +55,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
           from 0, in the order of their item ids, as TIGER does [1]_. The codes stay what the
           quantizer says.
         - ``"reassign"``: IDs keep their length; items that collide spread over free IDs such that
-          the total reconstruction error is the least possible. Other items keep their IDs.
+          the total reconstruction error is the least possible over their candidates, or, where
+          thousands compete, near it (``report_.error_gap``). Other items keep their IDs.
         - ``"raise"``: raise an error.
         - ``"none"``: let items share an ID.
     codebook_sizes : int or sequence of int, optional
@@ -66,7 +67,11 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         if not given.
     n_candidates : int, default=32
         Candidates asked of the estimator for each colliding item. Items left without an ID get
-        four times as many, twice, among the IDs that are still free.
+        eight times as many, up to three times, among the IDs that are still free; those that
+        share an ID then share a search, for their mean.
+    verbose : int, default=0
+        Whether to show the progress of the search for candidates, the longest part of a
+        reassignment.
 
     Attributes
     ----------
@@ -117,11 +122,13 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         codebook_sizes: int | Sequence[int] | None = None,
         suffix_size: int | None = None,
         n_candidates: int = 32,
+        verbose: int = 0,
     ) -> None:
         self.collisions = collisions
         self.codebook_sizes = codebook_sizes
         self.suffix_size = suffix_size
         self.n_candidates = n_candidates
+        self.verbose = verbose
 
     # Building
 
@@ -183,6 +190,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         codebook_sizes: int | Sequence[int] | None = None,
         suffix_size: int | None = None,
         n_candidates: int = 32,
+        verbose: int = 0,
     ) -> SemanticIDIndex:
         """Encode vectors with a fitted estimator and index them.
 
@@ -204,6 +212,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             Number of codes reserved for the suffix.
         n_candidates : int, default=32
             Candidates asked of the estimator for each colliding item.
+        verbose : int, default=0
+            Whether to show the progress of a reassignment.
 
         Returns
         -------
@@ -220,6 +230,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             codebook_sizes=codebook_sizes,
             suffix_size=suffix_size,
             n_candidates=n_candidates,
+            verbose=verbose,
         )
         index._check_parameters()
         source = EstimatorCandidates(estimator, X) if collisions == "reassign" else None
@@ -571,7 +582,9 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         return self._store.layout.unpack(self._store.keys[n_before:])
 
     def _new_rules(self, sizes: list[int], codebooks: list[NDArray[Any]] | None) -> Rules:
-        return Rules(self.collisions, sizes, self.suffix_size, self.n_candidates, codebooks)
+        return Rules(
+            self.collisions, sizes, self.suffix_size, self.n_candidates, codebooks, self.verbose
+        )
 
     def _set(self, rules: Rules, named: Named) -> None:
         """Take over a catalog, all at once: whatever fails before leaves the index as it was."""

@@ -39,6 +39,9 @@ class CollisionReport:
         Squared reconstruction error, summed over items and features, with the original and with
         the final IDs. None without reassignment. Items whose final error is unknown (a fallback
         outside given candidates) are left out of both.
+    error_gap : float or None
+        What `error_after` exceeds the least possible over the candidates by, at most; 0.0 where the
+        assignment is exact. None without reassignment.
     """
 
     n_items: int
@@ -50,6 +53,7 @@ class CollisionReport:
     n_fallback: int = 0
     error_before: float | None = None
     error_after: float | None = None
+    error_gap: float | None = None
 
     @property
     def collision_rate(self) -> float:

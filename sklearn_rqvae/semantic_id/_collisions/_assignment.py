@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,23 +10,36 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 
-from sklearn_rqvae.semantic_id._ordering import is_among
+from sklearn_rqvae.semantic_id._collisions._auction import Assignment, auction
+from sklearn_rqvae.semantic_id._ordering import in_group, is_among
 
 __all__ = ["assign_free", "last_level_candidates"]
 
 # Below this many cells, a component of the graph is cheaper as a dense matrix than as a sparse one.
 DENSE_CELLS = 2**16
 
+# Items that compete with each other, directly or through others, up to which the optimum is found:
+# the time grows with the square of their number, and twice as many take a second.
+EXACT_ITEMS = 2048
+
+# What it costs to leave an item to the next round, in units of its dearest candidate.
+WAY_OUT = 2.0
+
+# Rows handled at a time where a temporary array per row would be as large as the candidates.
+CHUNK_ROWS = 2**16
+
 
 def assign_free(
     candidates: NDArray[Any], errors: NDArray[np.float64], taken: NDArray[Any]
-) -> NDArray[np.intp]:
+) -> Assignment:
     """Choose one candidate per item, none taken and none chosen twice, at the least total error.
 
     Items that compete for an ID, directly or through others, form a component of the bipartite
-    graph of items and candidates; the assignment problem of each component is solved exactly [1]_,
-    [2]_. Among the assignments that leave the fewest items without an ID, the result has the least
-    sum of errors.
+    graph of items and candidates. The assignment problem of a component of up to `EXACT_ITEMS`
+    items is solved exactly [1]_, [2]_: among the assignments that leave the fewest items without
+    an ID, the result has the least sum of errors. A larger one is solved by an auction, whose sum
+    is within 2 % of the least one, and where an item goes without an ID if one would cost all items
+    together `WAY_OUT` times as much as its dearest candidate does.
 
     Parameters
     ----------
@@ -40,8 +52,9 @@ def assign_free(
 
     Returns
     -------
-    choice : ndarray of int of shape (n_items,)
-        Column of the chosen candidate, -1 where an item's candidates ran out.
+    assignment : Assignment
+        Column of the chosen candidate, -1 where an item's candidates ran out, and the proven bound
+        on what the sum of errors exceeds the least possible by; 0.0 where all is exact.
 
     References
     ----------
@@ -50,52 +63,108 @@ def assign_free(
     .. [2] Jonker, R. and Volgenant, A. "A shortest augmenting path algorithm for dense and sparse
        linear assignment problems". Computing 38, 1987.
     """
-    n_items, n_candidates = candidates.shape
-    choice = np.full(n_items, -1, dtype=np.intp)
-    keys = candidates.ravel()
-    free = np.isfinite(errors.ravel()) & ~is_among(keys, taken)
-    edges = np.flatnonzero(free)
-    if not len(edges):
-        return choice
-    _, columns = np.unique(keys[edges], return_inverse=True)
-    rows = edges // n_candidates
-    # A candidate listed twice for an item counts once, with the smaller error.
-    by_pair = np.lexsort((errors.ravel()[edges], columns, rows))
-    edges, rows, columns = edges[by_pair], rows[by_pair], columns[by_pair]
-    first = np.ones(len(edges), dtype=bool)
-    first[1:] = (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1])
-    edges, rows, columns = edges[first], rows[first], columns[first]
-    cost = errors.ravel()[edges]
+    columns, costs = _offers(candidates, errors, taken)
+    part_of = _components(columns, costs)
+    by_part = np.argsort(part_of, kind="stable")
+    sizes = np.bincount(part_of)
+    stops = np.append(0, np.cumsum(sizes))
+    choice = np.full(len(columns), -1, dtype=np.intp)
+    for part in np.flatnonzero(sizes <= EXACT_ITEMS).tolist():
+        rows = by_part[stops[part] : stops[part + 1]]
+        choice[rows] = _exact(columns[rows], costs[rows])
+    rows, gap = np.flatnonzero(sizes[part_of] > EXACT_ITEMS), 0.0
+    if len(rows):
+        choice[rows], gap = _by_auction(columns[rows], costs[rows])
+    return Assignment(_twins_in_order(columns, errors, choice), gap)
 
-    n_columns = int(columns.max()) + 1
+
+def _offers(
+    candidates: NDArray[Any], errors: NDArray[np.float64], taken: NDArray[Any]
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Number the keys from 0, and give all that an item can't have an infinite cost."""
+    keys, columns = np.unique(candidates, return_inverse=True)
+    columns = columns.reshape(candidates.shape).astype(np.int32)
+    costs = np.where(is_among(keys, taken)[columns], np.inf, errors)
+    for start in range(0, len(columns), CHUNK_ROWS):
+        rows = slice(start, start + CHUNK_ROWS)
+        # A candidate listed twice for an item counts once, with the smaller error.
+        order = np.lexsort((costs[rows], columns[rows]), axis=1)
+        ordered = np.take_along_axis(columns[rows], order, axis=1)
+        row, place = np.nonzero(ordered[:, 1:] == ordered[:, :-1])
+        costs[rows][row, order[row, place + 1]] = np.inf
+    return columns, costs
+
+
+def _components(columns: NDArray[np.int32], costs: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Number the components of the graph of items and candidates; return that of each item."""
+    n_items = len(columns)
+    possible = np.isfinite(costs)
+    # What a single item could have connects nothing.
+    possible &= (np.bincount(columns[possible], minlength=1 + columns.max()) > 1)[columns]
+    rows, _ = np.nonzero(possible)
     graph = coo_array(
-        (np.ones(len(edges), dtype=np.int8), (rows, columns + n_items)),
-        shape=(n_items + n_columns,) * 2,
+        (np.ones(len(rows), dtype=np.int8), (rows, columns[possible] + n_items)),
+        shape=(n_items + int(columns.max()) + 1,) * 2,
     )
-    n_parts, part_of = connected_components(graph, directed=False)
-    part = part_of[rows]
-    by_part = np.argsort(part, kind="stable")
-    stops = np.searchsorted(part[by_part], np.arange(n_parts + 1))
-    for start, stop in pairwise(stops.tolist()):
-        if start < stop:
-            members = by_part[start:stop]
-            chosen = _solve(rows[members], columns[members], cost[members])
-            choice[rows[members[chosen]]] = edges[members[chosen]] % n_candidates
-    return _twins_in_order(candidates, errors, choice)
+    return connected_components(graph, directed=False)[1][:n_items]
+
+
+def _by_auction(columns: NDArray[np.int32], costs: NDArray[np.float64]) -> Assignment:
+    """Hold an auction among items, each of which can do without an ID for a price."""
+    spread = np.where(np.isfinite(costs), costs, -np.inf).max(axis=1)
+    least = costs.min(axis=1)
+    # Only differences within a row matter. A row without a candidate has none.
+    has_any = np.isfinite(least)
+    extra = costs - np.where(has_any, least, 0.0)[:, None]
+    spread = np.where(has_any, spread - least, 0.0)
+    # An item all of whose candidates cost the same doesn't leave for nothing.
+    way_out = WAY_OUT * spread + (0.01 * spread.mean() or 1.0)
+    return auction(columns, extra, way_out)
 
 
 def _twins_in_order(
-    candidates: NDArray[Any], errors: NDArray[np.float64], choice: NDArray[np.intp]
+    columns: NDArray[np.int32], errors: NDArray[np.float64], choice: NDArray[np.intp]
 ) -> NDArray[np.intp]:
     """Let the first of several items with the same candidates and errors have the best choice."""
+    rows = _possible_twins(columns, errors)
+    if not len(rows):
+        return choice
     content = np.concatenate(
-        [np.ascontiguousarray(a).view(np.uint8).reshape(len(a), -1) for a in (candidates, errors)],
+        [
+            np.ascontiguousarray(array[rows]).view(np.uint8).reshape(len(rows), -1)
+            for array in (columns, errors)
+        ],
         axis=1,
     )
     as_bytes = content.view(np.dtype((np.void, content.shape[1]))).ravel()
     twins = np.unique(as_bytes, return_inverse=True)[1]
-    cost = np.where(choice >= 0, errors[np.arange(len(errors)), choice], np.inf)
-    choice[np.argsort(twins, kind="stable")] = choice[np.lexsort((choice, cost, twins))]
+    chosen = choice[rows]
+    cost = np.where(chosen >= 0, errors[rows, chosen], np.inf)
+    choice[rows[np.argsort(twins, kind="stable")]] = chosen[np.lexsort((chosen, cost, twins))]
+    return choice
+
+
+def _possible_twins(columns: NDArray[np.int32], errors: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the rows whose candidates and errors have the same checksum as those of another."""
+    odd = np.random.default_rng(0).integers(2**63, size=(2, columns.shape[1]), dtype=np.uint64)
+    odd = 2 * odd + 1
+    checksum = np.empty(len(columns), dtype=np.uint64)
+    for start in range(0, len(columns), CHUNK_ROWS):
+        rows = slice(start, start + CHUNK_ROWS)
+        bits = np.ascontiguousarray(errors[rows], dtype=np.float64).view(np.uint64)
+        checksum[rows] = (bits * odd[0] + columns[rows].astype(np.uint64) * odd[1]).sum(axis=1)
+    return np.flatnonzero(in_group(checksum, np.argsort(checksum)))
+
+
+def _exact(columns: NDArray[np.int32], costs: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the place of each item's candidate in a cheapest assignment of a component."""
+    choice = np.full(len(columns), -1, dtype=np.intp)
+    rows, places = np.nonzero(np.isfinite(costs))
+    if len(columns) == 1:
+        return costs.argmin(axis=1) if len(rows) else choice
+    if len(rows):
+        chosen = _solve(rows, columns[rows, places], costs[rows, places])
+        choice[rows[chosen]] = places[chosen]
     return choice
 
 

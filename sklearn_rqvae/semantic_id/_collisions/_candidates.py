@@ -24,6 +24,11 @@ class CandidateSource(Protocol):
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return IDs (n_rows, n, n_layers) and errors (n_rows, n), n <= n_candidates."""
 
+    def shared_candidates(
+        self, rows: NDArray[np.intp], groups: NDArray[np.intp], n_candidates: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the same, at the cost of one search for each run of equal `groups`."""
+
     def errors_of(self, rows: NDArray[np.intp], codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the error of one ID per row, shape (n_rows,); NaN where it isn't known."""
 
@@ -72,6 +77,12 @@ class GivenCandidates:
         """Return what was given; `n_candidates` doesn't cut it."""
         return self._codes[rows].astype(np.int64), self._errors[rows]
 
+    def shared_candidates(
+        self, rows: NDArray[np.intp], groups: NDArray[np.intp], n_candidates: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return what was given for each row."""
+        return self.candidates(rows, n_candidates)
+
     def errors_of(self, rows: NDArray[np.intp], codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Look an ID up among the candidates of its row."""
         found = np.empty(len(rows))
@@ -115,6 +126,26 @@ class EstimatorCandidates:
             np.asarray(as_array(errors), dtype=np.float64),
         )
 
+    def shared_candidates(
+        self, rows: NDArray[np.intp], groups: NDArray[np.intp], n_candidates: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the beam of each group's mean, with the errors that it means for each row.
+
+        Items with the same codes are so near to each other that their beams hardly differ.
+        """
+        x = np.asarray(as_array(take_rows(self._X, rows)))
+        starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
+        sizes = np.diff(np.append(starts, len(rows)))
+        means = np.add.reduceat(x.astype(np.float64), starts, axis=0) / sizes[:, None]
+        found = self._estimator.candidate_codes(means.astype(x.dtype), n_candidates)[0]
+        codes = np.asarray(as_array(found), dtype=np.int64)
+        errors = np.empty((len(rows), codes.shape[1]))
+        for shared, start, size in zip(codes, starts.tolist(), sizes.tolist(), strict=True):
+            decoded = as_array(self._estimator.inverse_transform(shared))
+            group = slice(start, start + size)
+            errors[group] = _squared_distances(x[group], np.asarray(decoded))
+        return np.repeat(codes, sizes, axis=0), errors
+
     def errors_of(self, rows: NDArray[np.intp], codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Compare each row with the reconstruction of its ID, squared and summed over features."""
         errors = np.empty(len(rows))
@@ -125,6 +156,15 @@ class EstimatorCandidates:
             )
             errors[chunk] = ((x - decoded) ** 2).sum(axis=1)
         return errors
+
+
+def _squared_distances(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the squared distance of each row of `a` to each row of `b`."""
+    # Taken from a point in their middle, little is lost by expanding the square.
+    center = b.mean(axis=0, dtype=np.float64)
+    a, b = a - center, b - center
+    distances = (a**2).sum(axis=1)[:, None] - 2 * a @ b.T + (b**2).sum(axis=1)
+    return np.maximum(distances, 0.0)
 
 
 def chunks(n_rows: int) -> Iterator[slice]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from sklearn_rqvae.semantic_id._collisions._assignment import assign_free
 from sklearn_rqvae.semantic_id._collisions._candidates import CandidateSource
@@ -17,8 +19,19 @@ from sklearn_rqvae.semantic_id._ordering import in_group, is_among
 
 __all__ = ["reassign"]
 
-GROWTH = 4
-ROUNDS = 3
+GROWTH = 8
+ROUNDS = 4
+
+# Candidates that the items of a later round may have in all: crowds that compete for thousands of
+# IDs each would take longer than all else.
+MAX_CANDIDATES = 2**23
+
+# Candidates asked for at a time: an array of their codes takes 50 MB at three levels.
+CHUNK_CANDIDATES = 2**21
+
+# Share of colliding items above which the IDs are called too few, unless the items are few.
+CROWDED = 0.25
+MIN_CROWD = 1000
 
 
 def reassign(
@@ -31,8 +44,9 @@ def reassign(
     source: CandidateSource | None,
     codebooks: Sequence[NDArray[Any]] | None,
     n_candidates: int,
+    verbose: int = 0,
 ) -> tuple[NDArray[Any], dict[str, Any]]:
-    """Give items that collide free IDs at the least total error; all others keep theirs.
+    """Give items that collide free IDs at little total error; all others keep theirs.
 
     Letting the others move too was measured: on 12,101 vectors the added error falls from 1.259 %
     to 1.254 %, for ten times the time and at the price of moving items that nobody asked to move.
@@ -55,6 +69,8 @@ def reassign(
         Decide which free IDs are near once candidates run out.
     n_candidates : int
         Candidates per item in the first round.
+    verbose : int, default=0
+        Whether to show the progress of the search for candidates.
 
     Returns
     -------
@@ -68,47 +84,40 @@ def reassign(
     ValueError
         If there are more items than IDs, or collisions but no source of candidates.
     """
-    n_ids = prod(sizes)
-    if len(keys) + len(taken) > n_ids:
-        raise ValueError(
-            f"{len(keys)} items need an ID each, but {n_ids - len(taken)} of the {n_ids} IDs of "
-            f"{len(sizes)} levels "
-            f'with {tuple(sizes)} codes are free; use more levels or codes, or collisions="suffix".'
-        )
+    _check_room(keys, taken, sizes)
     contested = in_group(keys, order) | is_among(keys, taken)
-    outcome: dict[str, Any] = {"n_moved": 0, "n_fallback": 0}
     if source is None:
         if contested.any():
             raise ValueError(
                 f"{int(contested.sum())} items collide, and without vectors nothing tells which "
-                "free IDs are near "
-                "them; use from_estimator (or append_from_estimator), pass candidates=(codes, "
-                "errors), e.g. from "
-                'last_level_candidates, or use collisions="suffix".'
+                "free IDs are near them; use from_estimator (or append_from_estimator), pass "
+                "candidates=(codes, errors), e.g. from last_level_candidates, or use "
+                'collisions="suffix".'
             )
-        return keys, outcome
-    all_rows = np.arange(len(keys))
-    before = source.errors_of(all_rows, layout.unpack(keys))
-    if np.isnan(before).any():
-        row = int(np.flatnonzero(np.isnan(before))[0])
-        raise ValueError(
-            f"candidates of row {row} lack its own codes "
-            f"{tuple(layout.unpack(keys[row : row + 1])[0].tolist())} "
-            "or their error; list an item's own codes among its candidates."
-        )
+        return keys, {"n_moved": 0, "n_fallback": 0}
+    _warn_if_crowded(int(contested.sum()), keys, taken, sizes)
+    before = _own_errors(layout, source, keys)
     after = before.copy()
     final = keys.copy()
     rows = order[contested[order]]
     in_use = np.sort(np.concatenate([taken, keys[~contested]]))
+    gap = 0.0
     for attempt in range(ROUNDS):
         if not len(rows):
             break
-        candidates, errors = _candidate_keys(
-            layout, sizes, source, rows, min(n_candidates * GROWTH**attempt, n_ids)
-        )
+        n_wanted = min(n_candidates * GROWTH**attempt, prod(sizes))
+        with tqdm(
+            total=len(rows), desc=f"candidates, round {attempt + 1}", unit="item",
+            disable=not verbose, leave=False,
+        ) as progress:
+            groups = None if attempt == 0 else keys[rows]
+            candidates, errors = _candidate_keys(
+                layout, sizes, source, rows, groups, n_wanted, progress
+            )
         candidates = np.concatenate([keys[rows, None], candidates], axis=1)
         errors = np.concatenate([before[rows, None], errors], axis=1)
-        choice = assign_free(candidates, errors, in_use)
+        choice, missed = assign_free(candidates, errors, in_use)
+        gap += missed
         served = np.flatnonzero(choice >= 0)
         final[rows[served]] = candidates[served, choice[served]]
         after[rows[served]] = errors[served, choice[served]]
@@ -118,13 +127,57 @@ def reassign(
         final[rows] = _nearest_free(layout, keys[rows], in_use, sizes, codebooks)
         after[rows] = source.errors_of(rows, layout.unpack(final[rows]))
     known = ~np.isnan(after)
-    outcome.update(
-        n_moved=int((final != keys).sum()),
-        n_fallback=len(rows),
-        error_before=float(before[known].sum()),
-        error_after=float(after[known].sum()),
+    return final, {
+        "n_moved": int((final != keys).sum()),
+        "n_fallback": len(rows),
+        "error_before": float(before[known].sum()),
+        "error_after": float(after[known].sum()),
+        "error_gap": gap,
+    }
+
+
+def _check_room(keys: NDArray[Any], taken: NDArray[Any], sizes: Sequence[int]) -> None:
+    """Refuse more items than there are IDs."""
+    n_ids = prod(sizes)
+    if len(keys) + len(taken) > n_ids:
+        raise ValueError(
+            f"{len(keys)} items need an ID each, but {n_ids - len(taken)} of the {n_ids} IDs of "
+            f"{len(sizes)} levels with {tuple(sizes)} codes are free; use more levels or codes, or "
+            'collisions="suffix".'
+        )
+
+
+def _warn_if_crowded(
+    n_contested: int, keys: NDArray[Any], taken: NDArray[Any], sizes: Sequence[int]
+) -> None:
+    """Say that the IDs are too few for the items before a long search for free ones begins."""
+    if n_contested < MIN_CROWD or n_contested <= CROWDED * len(keys):
+        return
+    n_ids = prod(sizes)
+    warnings.warn(
+        f"{n_contested} of {len(keys)} items collide ({n_contested / len(keys):.0%}), and with "
+        f"them {(len(keys) + len(taken)) / n_ids:.2%} of the {n_ids} IDs of {len(sizes)} levels "
+        f"with {tuple(sizes)} codes are in use: many items will move far from their own ID. "
+        "Fit the quantizer with one more level (n_layers) or more codes (codebook_size), or use "
+        'collisions="suffix".',
+        UserWarning,
+        stacklevel=6,
     )
-    return final, outcome
+
+
+def _own_errors(
+    layout: KeyLayout, source: CandidateSource, keys: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Return the error of each item with its own codes."""
+    errors = source.errors_of(np.arange(len(keys)), layout.unpack(keys))
+    if np.isnan(errors).any():
+        row = int(np.flatnonzero(np.isnan(errors))[0])
+        raise ValueError(
+            f"candidates of row {row} lack its own codes "
+            f"{tuple(layout.unpack(keys[row : row + 1])[0].tolist())} or their error; list an "
+            "item's own codes among its candidates."
+        )
+    return errors
 
 
 def _candidate_keys(
@@ -132,22 +185,44 @@ def _candidate_keys(
     sizes: Sequence[int],
     source: CandidateSource,
     rows: NDArray[np.intp],
+    groups: NDArray[Any] | None,
     n_candidates: int,
+    progress: Any,
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Return the candidates of rows as keys of shape (n_rows, n), and their errors."""
-    codes, errors = source.candidates(rows, n_candidates)
+    keys, errors = [], []
+    n_rows = max(1, CHUNK_CANDIDATES // n_candidates)
+    for start in range(0, len(rows), n_rows):
+        chunk = slice(start, start + n_rows)
+        if groups is None:
+            codes, found = source.candidates(rows[chunk], n_candidates)
+        else:
+            codes, found = source.shared_candidates(rows[chunk], groups[chunk], n_candidates)
+        keys.append(_packed(layout, sizes, codes, found))
+        errors.append(found)
+        progress.update(len(found))
+    return np.concatenate(keys), np.concatenate(errors)
+
+
+def _packed(
+    layout: KeyLayout,
+    sizes: Sequence[int],
+    codes: NDArray[np.int64],
+    errors: NDArray[np.float64],
+) -> NDArray[Any]:
+    """Return codes of shape (n_rows, n, n_layers) as keys; entries that are none have key 0."""
     columns = []
     for level, size in enumerate(sizes):
         column = codes[:, :, level]
-        bad = ((column < 0) | (column >= size)) & np.isfinite(errors)
+        outside = (column < 0) | (column >= size)
+        bad = outside & np.isfinite(errors)
         if bad.any():
             raise ValueError(
-                f"candidates at level {level} should be in [0, {size}), got {column[bad][0]}; "
-                "give an entry that is "
-                "no candidate the error inf."
+                f"candidates at level {level} should be in [0, {size}), got {column[bad][0]}; give "
+                "an entry that is no candidate the error inf."
             )
-        columns.append(np.where((column < 0) | (column >= size), 0, column).ravel())
-    return layout.pack(columns).reshape(errors.shape), errors
+        columns.append(np.where(outside, 0, column).ravel())
+    return layout.pack(columns).reshape(errors.shape)
 
 
 def _nearest_free(
