@@ -22,9 +22,9 @@ __all__ = ["reassign"]
 GROWTH = 8
 ROUNDS = 4
 
-# Candidates that the items of a later round may have in all: crowds that compete for thousands of
-# IDs each would take longer than all else.
-MAX_CANDIDATES = 2**23
+# A later round has at most half as many candidates in all as the first, or this many: crowds that
+# compete for thousands of IDs each would take longer than all else.
+MIN_CANDIDATES = 2**20
 
 # Candidates asked for at a time: an array of their codes takes 50 MB at three levels.
 CHUNK_CANDIDATES = 2**21
@@ -101,14 +101,19 @@ def reassign(
     final = keys.copy()
     rows = order[contested[order]]
     in_use = np.sort(np.concatenate([taken, keys[~contested]]))
-    gap = 0.0
+    gap, limit = 0.0, max(MIN_CANDIDATES, len(rows) * n_candidates // 2)
     for attempt in range(ROUNDS):
         if not len(rows):
             break
         n_wanted = min(n_candidates * GROWTH**attempt, prod(sizes))
+        if attempt:
+            n_wanted = min(n_wanted, max(limit // len(rows), n_candidates))
         with tqdm(
-            total=len(rows), desc=f"candidates, round {attempt + 1}", unit="item",
-            disable=not verbose, leave=False,
+            total=len(rows),
+            desc=f"candidates, round {attempt + 1}",
+            unit="item",
+            disable=not verbose,
+            leave=False,
         ) as progress:
             groups = None if attempt == 0 else keys[rows]
             candidates, errors = _candidate_keys(
