@@ -80,11 +80,11 @@ def assign_free(
 
 def _offers(
     candidates: NDArray[Any], errors: NDArray[np.float64], taken: NDArray[Any]
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Number the keys from 0, and give all that an item can't have an infinite cost."""
     keys, columns = np.unique(candidates, return_inverse=True)
-    columns = columns.reshape(candidates.shape).astype(np.int32)
-    costs = np.where(is_among(keys, taken)[columns], np.inf, errors)
+    columns = np.asarray(columns.reshape(candidates.shape), dtype=np.int32)
+    costs: NDArray[np.float64] = np.where(is_among(keys, taken)[columns], np.inf, errors)
     for start in range(0, len(columns), CHUNK_ROWS):
         rows = slice(start, start + CHUNK_ROWS)
         # A candidate listed twice for an item counts once, with the smaller error.
@@ -169,7 +169,7 @@ def _exact(columns: NDArray[np.int32], costs: NDArray[np.float64]) -> NDArray[np
 
 
 def _solve(
-    rows: NDArray[np.intp], columns: NDArray[np.intp], cost: NDArray[np.float64]
+    rows: NDArray[np.intp], columns: NDArray[Any], cost: NDArray[np.float64]
 ) -> NDArray[np.intp]:
     """Return the edges of a cheapest assignment that serves as many items as possible."""
     row_names, row = np.unique(rows, return_inverse=True)

@@ -108,14 +108,8 @@ def reassign(
         n_wanted = min(n_candidates * GROWTH**attempt, prod(sizes))
         if attempt:
             n_wanted = min(n_wanted, max(limit // len(rows), n_candidates))
-        with tqdm(
-            total=len(rows),
-            desc=f"candidates, round {attempt + 1}",
-            unit="item",
-            disable=not verbose,
-            leave=False,
-        ) as progress:
-            groups = None if attempt == 0 else keys[rows]
+        groups = keys[rows] if attempt else None
+        with _bar(len(rows), attempt, verbose) as progress:
             candidates, errors = _candidate_keys(
                 layout, sizes, source, rows, groups, n_wanted, progress
             )
@@ -170,6 +164,12 @@ def _warn_if_crowded(
     )
 
 
+def _bar(n_items: int, attempt: int, verbose: int) -> Any:
+    """Return a progress bar of one round's search."""
+    desc = f"candidates, round {attempt + 1}"
+    return tqdm(total=n_items, desc=desc, unit="item", leave=False, disable=not verbose)
+
+
 def _own_errors(
     layout: KeyLayout, source: CandidateSource, keys: NDArray[Any]
 ) -> NDArray[np.float64]:
@@ -194,7 +194,10 @@ def _candidate_keys(
     n_candidates: int,
     progress: Any,
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return the candidates of rows as keys of shape (n_rows, n), and their errors."""
+    """Return the candidates of rows as keys of shape (n_rows, n), and their errors.
+
+    Rows of the same group, if `groups` are given, share a search.
+    """
     keys, errors = [], []
     n_rows = max(1, CHUNK_CANDIDATES // n_candidates)
     for start in range(0, len(rows), n_rows):
