@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from sklearn_rqvae import RQVAETransformer
-from sklearn_rqvae.semantic_id import SemanticIDIndex, _assignment
+from sklearn_rqvae.semantic_id import SemanticIDIndex
+from sklearn_rqvae.semantic_id._collisions import _assignment
 
 
 def draw_catalog(

@@ -69,9 +69,6 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         Candidates asked of the estimator for each colliding item. Items left without an ID get
         eight times as many, up to three times, among the IDs that are still free; those that
         share an ID then share a search, for their mean.
-    verbose : int, default=0
-        Whether to show the progress of the search for candidates, the longest part of a
-        reassignment.
 
     Attributes
     ----------
@@ -122,13 +119,11 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         codebook_sizes: int | Sequence[int] | None = None,
         suffix_size: int | None = None,
         n_candidates: int = 32,
-        verbose: int = 0,
     ) -> None:
         self.collisions = collisions
         self.codebook_sizes = codebook_sizes
         self.suffix_size = suffix_size
         self.n_candidates = n_candidates
-        self.verbose = verbose
 
     # Building
 
@@ -190,7 +185,6 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         codebook_sizes: int | Sequence[int] | None = None,
         suffix_size: int | None = None,
         n_candidates: int = 32,
-        verbose: int = 0,
     ) -> SemanticIDIndex:
         """Encode vectors with a fitted estimator and index them.
 
@@ -199,7 +193,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         estimator : object
             Fitted; has ``transform``, and for ``collisions="reassign"`` also ``candidate_codes(X,
             n_candidates)`` and ``inverse_transform``. Its ``codebooks_`` are used where it has
-            them.
+            them; where it is `verbose`, the search for candidates has a progress bar.
         X : array-like of shape (n_items, n_features)
             Vectors of the items.
         item_ids : array-like of int or str of shape (n_items,), optional
@@ -212,8 +206,6 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             Number of codes reserved for the suffix.
         n_candidates : int, default=32
             Candidates asked of the estimator for each colliding item.
-        verbose : int, default=0
-            Whether to show the progress of a reassignment.
 
         Returns
         -------
@@ -230,7 +222,6 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             codebook_sizes=codebook_sizes,
             suffix_size=suffix_size,
             n_candidates=n_candidates,
-            verbose=verbose,
         )
         index._check_parameters()
         source = EstimatorCandidates(estimator, X) if collisions == "reassign" else None
@@ -582,9 +573,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         return self._store.layout.unpack(self._store.keys[n_before:])
 
     def _new_rules(self, sizes: list[int], codebooks: list[NDArray[Any]] | None) -> Rules:
-        return Rules(
-            self.collisions, sizes, self.suffix_size, self.n_candidates, codebooks, self.verbose
-        )
+        return Rules(self.collisions, sizes, self.suffix_size, self.n_candidates, codebooks)
 
     def _set(self, rules: Rules, named: Named) -> None:
         """Take over a catalog, all at once: whatever fails before leaves the index as it was."""

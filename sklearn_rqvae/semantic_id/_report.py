@@ -40,8 +40,9 @@ class CollisionReport:
         the final IDs. None without reassignment. Items whose final error is unknown (a fallback
         outside given candidates) are left out of both.
     error_gap : float or None
-        What `error_after` exceeds the least possible over the candidates by, at most; 0.0 where the
-        assignment is exact. None without reassignment.
+        At most what `error_after` exceeds the least possible by, given the candidates of each round
+        of the search, and counting what it would take to leave an item to the next round. 0.0
+        where each round was solved exactly, None without reassignment.
     """
 
     n_items: int

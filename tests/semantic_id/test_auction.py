@@ -8,9 +8,11 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from sklearn_rqvae.semantic_id import SemanticIDIndex, _assignment
-from sklearn_rqvae.semantic_id._assignment import assign_free
-from sklearn_rqvae.semantic_id._auction import auction
+from sklearn_rqvae import ResidualKMeans
+from sklearn_rqvae.semantic_id import SemanticIDIndex
+from sklearn_rqvae.semantic_id._collisions import _assignment
+from sklearn_rqvae.semantic_id._collisions._assignment import assign_free
+from sklearn_rqvae.semantic_id._collisions._auction import auction
 
 
 def market(n_items, n_columns, n_candidates, seed):
@@ -167,14 +169,15 @@ def test_a_crowded_space_is_warned_about_with_numbers_and_ways_out():
     codes = np.zeros((1200, 2), dtype=int)
     candidates = codes[:, None], np.zeros((1200, 1))
     index = SemanticIDIndex("reassign", codebook_sizes=64)
-    with pytest.warns(UserWarning, match=r"1200 of 1200 items collide \(100%\).*n_layers"):
+    with pytest.warns(UserWarning, match=r"1200 of 1200 items collide \(100%\).*n_layers") as seen:
         index.fit(codes, candidates=candidates)
+    assert [warning.filename for warning in seen] == [__file__]
 
 
-def test_progress_is_shown_on_request(capsys):
-    codes, candidates = catalog(2, n_items=50)
-    for verbose in (0, 1):
-        SemanticIDIndex("reassign", codebook_sizes=1024, verbose=verbose).fit(
-            codes, candidates=candidates
-        )
-        assert ("candidates" in capsys.readouterr().err) == bool(verbose)
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_a_verbose_estimator_shows_the_progress_of_the_search(verbose, capsys):
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    model = ResidualKMeans(n_layers=2, codebook_size=8, random_state=0).fit(X)
+    model.verbose = verbose
+    SemanticIDIndex.from_estimator(model, X, collisions="reassign")
+    assert ("candidates, round 1" in capsys.readouterr().err) == bool(verbose)

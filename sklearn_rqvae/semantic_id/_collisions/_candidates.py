@@ -19,6 +19,10 @@ CHUNK_ROWS = 4096
 class CandidateSource(Protocol):
     """What reassignment asks of a source of candidates."""
 
+    @property
+    def verbose(self) -> bool:
+        """Whether to show the progress of a search."""
+
     def candidates(
         self, rows: NDArray[np.intp], n_candidates: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -45,6 +49,8 @@ class GivenCandidates:
     shape : tuple of (n_items, n_layers)
         What the codes of the items have.
     """
+
+    verbose = False  # looking up what was given takes no time
 
     def __init__(self, codes: Any, errors: Any, shape: tuple[int, int]) -> None:
         self._codes = np.asarray(as_array(codes))
@@ -99,7 +105,8 @@ class EstimatorCandidates:
     Parameters
     ----------
     estimator : object
-        Has ``candidate_codes(X, n_candidates)`` and ``inverse_transform(codes)``.
+        Has ``candidate_codes(X, n_candidates)`` and ``inverse_transform(codes)``. Progress is
+        shown where it has a `verbose` that isn't 0.
     X : array-like of shape (n_items, n_features)
         Vectors of the items.
     """
@@ -113,6 +120,7 @@ class EstimatorCandidates:
                     "item_ids, "
                     "candidates=(codes, errors)) with candidates of your own."
                 )
+        self.verbose = bool(getattr(estimator, "verbose", False))
         self._estimator = estimator
         self._X = X
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from sklearn_rqvae._guards import warn_caller
 from sklearn_rqvae.semantic_id._collisions._assignment import assign_free
 from sklearn_rqvae.semantic_id._collisions._candidates import CandidateSource
 from sklearn_rqvae.semantic_id._collisions._free_ids import FreeIDs
@@ -44,7 +44,6 @@ def reassign(
     source: CandidateSource | None,
     codebooks: Sequence[NDArray[Any]] | None,
     n_candidates: int,
-    verbose: int = 0,
 ) -> tuple[NDArray[Any], dict[str, Any]]:
     """Give items that collide free IDs at little total error; all others keep theirs.
 
@@ -69,8 +68,6 @@ def reassign(
         Decide which free IDs are near once candidates run out.
     n_candidates : int
         Candidates per item in the first round.
-    verbose : int, default=0
-        Whether to show the progress of the search for candidates.
 
     Returns
     -------
@@ -109,7 +106,7 @@ def reassign(
         if attempt:
             n_wanted = min(n_wanted, max(limit // len(rows), n_candidates))
         groups = keys[rows] if attempt else None
-        with _bar(len(rows), attempt, verbose) as progress:
+        with _bar(len(rows), attempt, source.verbose) as progress:
             candidates, errors = _candidate_keys(
                 layout, sizes, source, rows, groups, n_wanted, progress
             )
@@ -153,14 +150,12 @@ def _warn_if_crowded(
     if n_contested < MIN_CROWD or n_contested <= CROWDED * len(keys):
         return
     n_ids = prod(sizes)
-    warnings.warn(
+    warn_caller(
         f"{n_contested} of {len(keys)} items collide ({n_contested / len(keys):.0%}), and with "
         f"them {(len(keys) + len(taken)) / n_ids:.2%} of the {n_ids} IDs of {len(sizes)} levels "
         f"with {tuple(sizes)} codes are in use: many items will move far from their own ID. "
         "Fit the quantizer with one more level (n_layers) or more codes (codebook_size), or use "
-        'collisions="suffix".',
-        UserWarning,
-        stacklevel=6,
+        'collisions="suffix".'
     )
 
 

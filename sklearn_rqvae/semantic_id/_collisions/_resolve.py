@@ -50,7 +50,6 @@ class Rules(NamedTuple):
     suffix_size: int | None
     n_candidates: int
     codebooks: list[NDArray[Any]] | None
-    verbose: int = 0
 
     def layout(self, largest_suffix: int) -> KeyLayout:
         """Return how IDs are packed."""
@@ -279,6 +278,5 @@ def _reassigned(
         source=items.source,
         codebooks=rules.codebooks,
         n_candidates=rules.n_candidates,
-        verbose=rules.verbose,
     )
     return keys, replace(report, **outcome)
