@@ -13,6 +13,8 @@ from sklearn_rqvae.semantic_id import SemanticIDIndex
 from sklearn_rqvae.semantic_id._collisions import _assignment
 from sklearn_rqvae.semantic_id._collisions._assignment import assign_free
 from sklearn_rqvae.semantic_id._collisions._auction import auction
+from sklearn_rqvae.semantic_id._collisions._candidates import EstimatorCandidates
+from sklearn_rqvae.semantic_id._collisions._reassign import _search
 
 
 def market(n_items, n_columns, n_candidates, seed):
@@ -181,3 +183,91 @@ def test_a_verbose_estimator_shows_the_progress_of_the_search(verbose, capsys):
     model.verbose = verbose
     SemanticIDIndex.from_estimator(model, X, collisions="reassign")
     assert ("candidates, round 1" in capsys.readouterr().err) == bool(verbose)
+
+
+class Recorded:
+    """An estimator that counts the rows for which candidates are asked."""
+
+    def __init__(self, model):
+        self.model, self.asked = model, []
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def candidate_codes(self, X, n_candidates):
+        self.asked.append(len(X))
+        return self.model.candidate_codes(X, n_candidates)
+
+
+class Plane:
+    """A quantizer whose IDs are the unit squares of a plane, by row and column."""
+
+    def __init__(self, side):
+        self.side = side
+
+    def transform(self, X):
+        return X.astype(np.int64)
+
+    def candidate_codes(self, X, n_candidates):
+        squares = np.stack(np.meshgrid(*2 * [np.arange(self.side)], indexing="ij"), -1)
+        squares = squares.reshape(-1, 2)
+        errors = ((X[:, None] - squares - 0.5) ** 2).sum(-1)
+        nearest = np.argsort(errors, axis=1)[:, :n_candidates]
+        return squares[nearest], np.take_along_axis(errors, nearest, axis=1)
+
+    def inverse_transform(self, codes):
+        return np.asarray(codes) + 0.5
+
+
+def crowds():
+    """Draw a crowd of near twins, a few of another kind, and rows that stand alone."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 4))
+    model = ResidualKMeans(n_layers=3, codebook_size=16, random_state=0).fit(X)
+    near = X[[0] * 30 + [1] * 5] + rng.normal(size=(35, 4), scale=1e-4)
+    return model, np.concatenate([near, X[2:60]])
+
+
+def test_a_crowd_shares_its_search_and_few_search_alone():
+    model, X = crowds()
+    recorded = Recorded(model)
+    index = SemanticIDIndex.from_estimator(recorded, X, collisions="reassign")
+    n_colliding, n_crowd = index.report_.n_colliding, index.report_.largest_group
+    assert n_crowd >= 30
+    assert recorded.asked[:2] == [n_colliding - n_crowd, 1]
+    assert len(np.unique(index.ids_, axis=0)) == len(X)
+
+
+def test_shared_searches_know_nothing_of_the_order_of_rows():
+    model, X = crowds()
+    index = SemanticIDIndex.from_estimator(model, X, collisions="reassign")
+    order = np.random.default_rng(1).permutation(len(X))
+    permuted = SemanticIDIndex.from_estimator(model, X[order], order, "reassign")
+    np.testing.assert_array_equal(permuted.ids_of(np.arange(len(X))), index.ids_)
+
+
+def test_shared_and_lone_searches_stay_with_their_rows():
+    # Every candidate's error is that of its row: the squared distance to its reconstruction.
+    model, X = crowds()
+    source = EstimatorCandidates(model, X)
+    groups = np.repeat([3, 1, 2], [30, 5, 58])
+    shared = np.repeat([True, False, True], [30, 5, 58])
+    codes, errors = _search(source, np.arange(93), groups, shared, 8)
+    for place in range(8):
+        expected = ((X - model.inverse_transform(codes[:, place])) ** 2).sum(axis=1)
+        np.testing.assert_allclose(errors[:, place], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_rounds_together_cost_hardly_more_than_the_exact_solver(monkeypatch):
+    # Items in a crowded part of a plane: whoever is left to the next round has to go far.
+    rng = np.random.default_rng(0)
+    model = Plane(64)
+    X = np.concatenate([rng.normal(32, 7, size=(900, 2)), rng.uniform(0, 64, size=(600, 2))])
+    X = X.clip(0, 63.9)
+    added = {}
+    for size in (2**62, 1):
+        monkeypatch.setattr(_assignment, "EXACT_ITEMS", size)
+        report = SemanticIDIndex.from_estimator(model, X, collisions="reassign").report_
+        assert report.n_fallback == 0
+        added[size] = report.error_after - report.error_before
+    assert added[1] <= 1.1 * added[2**62]

@@ -22,8 +22,10 @@ DENSE_CELLS = 2**16
 # the time grows with the square of their number, and twice as many take a second.
 EXACT_ITEMS = 2048
 
-# What it costs to leave an item to the next round, in units of its dearest candidate.
-WAY_OUT = 2.0
+# What it costs to leave an item to the next round, in units of its dearest candidate. By then the
+# IDs around it are taken: with 2 the rounds together add 1.28 times the exact error on 100,000
+# items in a plane, with 8 as much as the exact solver's, with 16 1 % less, for half more time.
+WAY_OUT = 8.0
 
 # Rows handled at a time where a temporary array per row would be as large as the candidates.
 CHUNK_ROWS = 2**16
