@@ -262,7 +262,7 @@ def test_rounds_together_cost_hardly_more_than_the_exact_solver(monkeypatch):
     # Items in a crowded part of a plane: whoever is left to the next round has to go far.
     rng = np.random.default_rng(0)
     model = Plane(64)
-    X = np.concatenate([rng.normal(32, 7, size=(900, 2)), rng.uniform(0, 64, size=(600, 2))])
+    X = np.concatenate([rng.normal(32, 9, size=(750, 2)), rng.uniform(0, 64, size=(400, 2))])
     X = X.clip(0, 63.9)
     added = {}
     for size in (2**62, 1):
