@@ -2,9 +2,13 @@
 
 import os
 import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from sklearn_rqvae._files import _replace
 from sklearn_rqvae._files._replace import check_place, replace_file
 from sklearn_rqvae._files._state import write_state
 from sklearn_rqvae.nn._checkpoint import write_checkpoint
@@ -69,3 +73,151 @@ def test_places_that_cannot_be_written_are_named(tmp_path, monkeypatch):
     with pytest.raises(PermissionError, match="read-only for you"):
         check_place(tmp_path / "model")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_link_names_is_replaced_not_the_link(tmp_path):
+    (tmp_path / "shelf").mkdir()
+    real, link = tmp_path / "shelf" / "a", tmp_path / "a"
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    with replace_file(link) as file:
+        file.write(b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+    assert os.listdir(tmp_path / "shelf") == ["a"]
+
+
+def test_devices_and_pipes_stay_what_they_are(tmp_path):
+    # A rename would put a file in the place of /dev/null.
+    os.mkfifo(tmp_path / "pipe")
+    for place in ("/dev/null", tmp_path / "pipe"):
+        with pytest.raises(OSError, match="it is a device or a pipe"), replace_file(place):
+            pass
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_a_name_of_any_length_has_a_draft(tmp_path):
+    for name in ("x" * 255, "ü" * 127, "\udcff"):
+        with replace_file(tmp_path / name) as file:
+            file.write(b"new")
+        assert os.listdir(tmp_path) == [name]
+        os.unlink(tmp_path / name)
+
+
+KILLED = """
+import os, signal, sys
+from sklearn_rqvae._files._replace import replace_file
+with replace_file(sys.argv[1]) as file:
+    file.write(b"half")
+    file.flush()
+    print("written", flush=True)
+    sys.stdin.read()
+"""
+
+
+def writer(path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    process.stdout.readline()
+    return process
+
+
+def test_the_next_save_removes_the_drafts_of_killed_ones_only(tmp_path):
+    path, other = tmp_path / "a", tmp_path / "a.b"
+    dead, living, neighbor = writer(path), writer(path), writer(other)
+    unlike = [".a.part", ".a.0123456789abcde", ".a.0123456789abcdef0", ".a.b.0123456789abcdeg"]
+    for name in unlike:
+        (tmp_path / name).touch()
+    for process in (dead, neighbor):
+        process.kill()
+        process.wait()
+    assert len(os.listdir(tmp_path)) == 3 + len(unlike)
+    with replace_file(path) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+    left = set(os.listdir(tmp_path)) - set(unlike)
+    assert len(left) == 3  # the file, the draft of the living one, and that of another file
+    living.communicate()
+    assert living.returncode == 0
+    assert path.read_bytes() == b"half"  # its last word
+    with replace_file(other) as file:
+        file.write(b"new")
+    assert set(os.listdir(tmp_path)) == {"a", "a.b", *unlike}
+
+
+def test_writers_of_one_name_at_once_do_not_take_each_others_drafts(tmp_path):
+    def save(number):
+        with replace_file(tmp_path / "a") as file:
+            file.write(b"%04d" % number * 1000)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(save, range(400)))
+    content = (tmp_path / "a").read_bytes()
+    assert content == content[:4] * 1000
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_draft_that_was_taken_for_stale_is_made_anew(tmp_path, monkeypatch):
+    # Another process looks between the opening of a draft and its lock.
+    lock, taken = _replace._lock, []
+
+    def late(descriptor, wait):
+        if not taken:
+            taken.extend(tmp_path.iterdir())
+            taken[0].unlink()
+        return lock(descriptor, wait)
+
+    monkeypatch.setattr(_replace, "_lock", late)
+    with replace_file(tmp_path / "a") as file:
+        file.write(b"new")
+    assert taken
+    assert os.listdir(tmp_path) == ["a"]
+
+
+FULL = """
+import os, resource, signal, sys
+import numpy as np
+from sklearn_rqvae import SemanticIDIndex, ResidualKMeans
+from sklearn_rqvae._cli import main
+from sklearn_rqvae._files._tables import write_table
+from sklearn_rqvae.nn import RqVae
+X = np.random.default_rng(0).normal(size=(20_000, 8)).astype(np.float32)
+index = SemanticIDIndex().fit(np.abs(X).astype(int), [f"item {i}" for i in range(len(X))])
+module = RqVae(input_dim=8, embed_dim=8, hidden_dims=[99], codebook_size=99, n_layers=3,
+               n_cat_features=0)
+quantizer = ResidualKMeans(2, 512, random_state=0).fit(X[:2000])
+writes = {
+    "model": quantizer.save,
+    "catalog": index.save,
+    "module": module.save_checkpoint,
+    "codes": lambda path: index.export(path, "npy"),
+    **{kind: lambda path, kind=kind: index.export(path, kind)
+       for kind in ("index.json", "flashrec", "csv", "jsonl", "parquet")},
+    **{"a." + kind: lambda path: write_table(path, {"a": X}) for kind in ("csv.gz", "tsv")},
+}
+resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, resource.RLIM_INFINITY))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for name, write in writes.items():
+    try:
+        write(name)
+    except OSError as error:
+        assert name in str(error), (name, error)
+    else:
+        raise AssertionError(name)
+    assert open(name, "rb").read() == b"old", name
+assert sorted(os.listdir()) == sorted(writes), os.listdir()
+print("all", len(writes))
+"""
+
+
+def test_no_room_on_the_disk_leaves_the_old_file_and_names_it(tmp_path):
+    # A limit on the size of files fails the writes as a full disk does.
+    pytest.importorskip("pyarrow")
+    names = ["model", "catalog", "module", "codes", "index.json", "flashrec", "csv", "jsonl"]
+    for name in [*names, "parquet", "a.csv.gz", "a.tsv"]:
+        (tmp_path / name).write_bytes(b"old")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "all 11\n", done.stderr
