@@ -17,11 +17,99 @@ __all__ = [
 
 
 def as_array(X: Any) -> Any:
-    """Return a torch tensor's values as a numpy array, and anything else as it is."""
+    """Return values in numpy's form where numpy wouldn't find it, and anything else as it is.
+
+    Parameters
+    ----------
+    X : object
+        A torch tensor; a column of vectors, as a series, an Arrow array or a frame without another
+        column holds them; or anything else.
+
+    Returns
+    -------
+    X : ndarray, or the object itself
+        The values.
+
+    Raises
+    ------
+    ValueError
+        If the vectors of a column differ in length, one is missing, or there are other columns.
+    """
     if hasattr(X, "detach") and hasattr(X, "cpu"):
         X = X.detach().cpu()
         return X.float().numpy() if X.is_floating_point() else X.numpy()
+    if isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype != object):
+        return X
+    if type(X).__module__.startswith("pyarrow"):
+        return _arrow_vectors(X)
+    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+        return _frame_vectors(X)
+    if isinstance(X, np.ndarray) or (hasattr(X, "to_numpy") and hasattr(X, "dtype")):
+        return _stacked(X if isinstance(X, np.ndarray) else X.to_numpy(), X)
     return X
+
+
+def _arrow_vectors(X: Any) -> Any:
+    """Return an Arrow column of lists or tensors as a matrix, also from a table of this column."""
+    column = X
+    if getattr(X, "num_columns", None) == 1:
+        column = X.column(0)
+    if not hasattr(column, "type"):
+        return X
+    if hasattr(column, "combine_chunks"):
+        column = column.combine_chunks()
+    column = getattr(column, "storage", column)  # of tensors of one shape
+    if not hasattr(column, "flatten") or not hasattr(column.type, "value_type"):
+        return X
+    return _stacked(column.to_numpy(zero_copy_only=False), X)
+
+
+def _frame_vectors(X: Any) -> Any:
+    """Return the column of vectors of a data frame as a matrix, if there is one and no other."""
+    kinds = ("object", "list", "fixed_size_list", "List", "Array")
+    for name, dtype in zip(X.columns, X.dtypes, strict=False):
+        if not str(dtype).startswith(kinds):
+            continue
+        values = X[name].to_numpy() if hasattr(X[name], "to_numpy") else np.empty(0)
+        matrix = _stacked(values, X)
+        if matrix is X:
+            continue
+        if len(X.columns) > 1:
+            raise ValueError(
+                f"column {name!r} of X holds vectors, but there are {len(X.columns) - 1} other "
+                f"columns; give X[[{name!r}]] alone, or numbers in columns of their own."
+            )
+        return matrix
+    return X
+
+
+def _stacked(values: NDArray[Any], X: Any) -> Any:
+    """Return a column of vectors as a matrix; `X` if it holds something else."""
+    if values.dtype != object:
+        return values if values.ndim == 2 else X
+    column = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    # What is missing stands as None or NaN.
+    there = (value for value in column if value is not None and not isinstance(value, float))
+    first = next(there, None)
+    if column.ndim != 1 or not isinstance(first, (list, tuple, np.ndarray)):
+        return X
+    for row, value in enumerate(column):
+        if not isinstance(value, (list, tuple, np.ndarray)) or len(value) != len(first):
+            found = f"one of length {len(value)}" if hasattr(value, "__len__") else repr(value)
+            raise ValueError(
+                f"X should hold vectors of one length, but has {found} in row {row} and one of "
+                f"length {len(first)} elsewhere; fill or drop such rows first."
+            )
+    try:
+        matrix = np.array([np.asarray(value) for value in column])
+    except ValueError:  # lists of lists
+        matrix = np.empty(0)
+    if matrix.ndim != 2 or matrix.dtype.kind not in "fiub":
+        raise ValueError(
+            "X holds lists, but not of numbers alone: a number is missing, or there are texts or "
+            "lists in them; fill or drop such rows first."
+        )
+    return matrix
 
 
 def check_codebook_size(codebook_size: int | Sequence[int], n_layers: int) -> list[int]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from sklearn_rqvae._cli._fit import fit_quantizer
-from sklearn_rqvae._cli._items import add_seed, in_batches, say
+from sklearn_rqvae._cli._items import HelpFormatter, add_seed, in_batches, say
 from sklearn_rqvae._cli._quality import quality_of, summary_of
 
 __all__ = ["add_demo_command", "show_items"]
@@ -23,13 +23,22 @@ _DEFAULT_ITEMS = (
     "torch.nn.Conv2d",
     "numpy.linalg.svd",
 )
+_EXAMPLE = """\
+example:
+  sklearn-rqvae demo --items numpy.linalg.svd scipy.signal.butter
+"""
 _N_SHOWN = 5
 _WIDTH = 78
 
 
 def add_demo_command(subparsers: Any) -> None:
     """Add the command ``demo``."""
-    demo = subparsers.add_parser("demo", help="learn IDs for a catalog that needs no download")
+    demo = subparsers.add_parser(
+        "demo",
+        help="learn IDs for a catalog that needs no download",
+        formatter_class=HelpFormatter,
+        epilog=_EXAMPLE,
+    )
     demo.add_argument("--items", nargs="+", default=[], metavar="NAME", help="items to show")
     add_seed(demo)
     demo.set_defaults(run=_demo)
@@ -59,12 +68,7 @@ def show_items(docs: Any, codes: NDArray[np.int64], names: Sequence[str], seed: 
     ValueError
         If the catalog has no item of such a name.
     """
-    unknown = [name for name in names if name not in docs.names]
-    if unknown:
-        raise ValueError(
-            f"the catalog has no item {unknown[0]!r}; give full names such as "
-            f"{_DEFAULT_ITEMS[0]!r}."
-        )
+    _check_names(docs, names)
     shown = names or [name for name in _DEFAULT_ITEMS if name in docs.names]
     rng = check_random_state(seed)
     lines: list[str] = []
@@ -85,6 +89,15 @@ def show_items(docs: Any, codes: NDArray[np.int64], names: Sequence[str], seed: 
             lines += [f"    {_shortened(docs.names[i], docs.data[i], 4)}" for i in picked]
     lines += ["", *_agreement(docs.target, codes, rng)]
     return "\n".join(lines)
+
+
+def _check_names(docs: Any, names: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in docs.names]
+    if unknown:
+        raise ValueError(
+            f"the catalog has no item {unknown[0]!r}; give full names such as "
+            f"{_DEFAULT_ITEMS[0]!r}."
+        )
 
 
 def _agreement(
@@ -127,6 +140,7 @@ def _demo(args: argparse.Namespace) -> None:
     started = time.monotonic()
     say("reading the documentation of numpy, scipy, scikit-learn and torch")
     docs = load_api_docs()
+    _check_names(docs, args.items)
     say(f"embedding {len(docs.data)} texts")
     vectors = TextEmbedder(n_components=128, random_state=args.seed).fit_transform(docs.data)
     quantizer = RQVAETransformer(n_layers=4, codebook_size=64, random_state=args.seed)

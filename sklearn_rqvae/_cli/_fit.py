@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +12,79 @@ from numpy.typing import NDArray
 
 from sklearn_rqvae._cli._items import (
     BATCH_ROWS,
+    HelpFormatter,
     add_input,
     add_seed,
+    check_places,
+    count,
     in_batches,
+    is_array,
+    note_row_numbers,
     read_items,
     say,
+    warn,
     write_rows,
 )
 from sklearn_rqvae._cli._model import save_model
 from sklearn_rqvae._cli._quality import quality_of, summary_of
-from sklearn_rqvae._files._ids import check_table, writable_ids
-from sklearn_rqvae._files._replace import check_place
+from sklearn_rqvae._files._ids import check_ids, check_table, writable_ids
 
 __all__ = ["add_fit_command", "fit_quantizer"]
 
 
+# With fewer items for each codeword the codes follow the items, not what they have in common.
+_ITEMS_PER_CODEWORD = 10
+_EXAMPLE = """\
+example:
+  sklearn-rqvae fit items.csv --text title brand --id sku --out model.joblib --ids ids.csv
+"""
 _MODES = ("STE", "ROTATION_TRICK", "GUMBEL_SOFTMAX", "SINKHORN")
 
 
 def add_fit_command(subparsers: Any) -> None:
     """Add the command ``fit``."""
-    fit = subparsers.add_parser("fit", help="learn IDs for a table of items")
+    fit = subparsers.add_parser(
+        "fit",
+        help="learn IDs for a table of items",
+        formatter_class=HelpFormatter,
+        epilog=_EXAMPLE,
+    )
     add_input(fit)
     fit.add_argument("--out", required=True, metavar="MODEL", help="where to save the model")
     fit.add_argument("--ids", metavar="FILE", help="write the items' IDs too")
-    fit.add_argument("--text-model", default="tfidf", metavar="NAME", help="what encodes the texts")
-    fit.add_argument("--n-components", type=int, default=256, help="length of the n-gram vectors")
-    fit.add_argument("--method", choices=("rqvae", "kmeans"), default="rqvae")
-    fit.add_argument("--n-layers", type=int, default=3, help="codes in an ID")
-    fit.add_argument("--codebook-size", type=int, nargs="+", default=[256], metavar="K")
-    fit.add_argument("--mode", choices=_MODES, help="how gradients pass the codebooks")
-    fit.add_argument("--max-epochs", type=int, help="epochs of training")
+    fit.add_argument(
+        "--text-model",
+        default="tfidf",
+        metavar="NAME",
+        help="what encodes the texts: tfidf and hashing by character n-grams, which know spelling, "
+        "not meaning; or the name or folder of a language model",
+    )
+    fit.add_argument(
+        "--n-components",
+        type=count,
+        default=256,
+        metavar="N",
+        help="length of the n-gram vectors",
+    )
+    fit.add_argument(
+        "--method", choices=("rqvae", "kmeans"), default="rqvae", help="kmeans has no network"
+    )
+    fit.add_argument("--n-layers", type=count, default=3, metavar="N", help="codes in an ID")
+    fit.add_argument(
+        "--codebook-size",
+        type=count,
+        nargs="+",
+        default=[256],
+        metavar="K",
+        help="codes at each level: one number, or one for each level",
+    )
+    fit.add_argument(
+        "--mode",
+        choices=_MODES,
+        help="train by gradients, which pass the codebooks in this way; else a closed form is "
+        "fitted",
+    )
+    fit.add_argument("--max-epochs", type=count, metavar="N", help="epochs of training")
     add_seed(fit)
     fit.set_defaults(run=_fit)
 
@@ -50,11 +93,12 @@ def _fit(args: argparse.Namespace) -> None:
     from sklearn.pipeline import Pipeline
 
     started = time.monotonic()
-    if Path(args.input).suffix != ".npy" and bool(args.text) == bool(args.vector):
+    is_dir = Path(args.input).is_dir()
+    if not is_array(args.input) and bool(args.text) == bool(args.vector):
         raise ValueError("name the columns of the items with either --text or --vector.")
     quantizer = _quantizer(args)
-    check_place(args.out)
-    if Path(args.input).is_dir():
+    check_places([args.input], {"--out": args.out, "--ids": None if is_dir else args.ids})
+    if is_dir:
         from sklearn_rqvae._cli._directory import fit_directory
 
         print(fit_directory(args, quantizer, save_model))
@@ -62,9 +106,12 @@ def _fit(args: argparse.Namespace) -> None:
     if args.ids:
         check_table(args.ids)
     items, ids = read_items(args, args.text, args.vector, args.id)
+    if args.id:
+        check_ids(ids, args.input, args.id)
     if args.ids:
-        ids = writable_ids(args.ids, ids)
+        ids = _ids_to_write(args, ids)
     _check_different(items, args.input)
+    _warn_of_few(len(items), args.codebook_size)
     if args.text:
         from sklearn_rqvae.embedding import TextEmbedder
 
@@ -83,9 +130,27 @@ def _fit(args: argparse.Namespace) -> None:
     if args.ids:
         write_rows(args.ids, ids, "semantic_id", codes)
     print(
-        f"Fitted {len(codes)} items in {time.monotonic() - started:.0f} s and saved {args.out}: "
-        f"{summary_of(quality)}."
+        f"Fitted {len(codes)} items in {time.monotonic() - started:.0f} s and saved {args.out}. "
+        f"For these items: {summary_of(quality)}."
     )
+
+
+def _ids_to_write(args: argparse.Namespace, ids: Sequence[Any]) -> Sequence[Any]:
+    """Return ids for the file ``--ids``, which a catalog is to be built from."""
+    if not is_array(args.ids):
+        note_row_numbers(ids, args.input)
+        if not args.id:
+            check_ids(ids, args.input, "item_id or id")
+    return writable_ids(args.ids, ids)
+
+
+def _warn_of_few(n_items: int, sizes: Sequence[int]) -> None:
+    if n_items < _ITEMS_PER_CODEWORD * max(sizes):
+        warn(
+            f"{n_items} items for {max(sizes)} codes at a level: with fewer than "
+            f"{_ITEMS_PER_CODEWORD} for each, codes learn these items by heart; see report for new "
+            "ones, or lower --codebook-size."
+        )
 
 
 def _check_different(items: Any, path: str) -> None:
@@ -103,6 +168,11 @@ def _check_different(items: Any, path: str) -> None:
 def _quantizer(args: argparse.Namespace) -> Any:
     """Return the unfitted estimator that the arguments describe."""
     sizes = args.codebook_size[0] if len(args.codebook_size) == 1 else args.codebook_size
+    if len(args.codebook_size) not in (1, args.n_layers):
+        raise ValueError(
+            f"--codebook-size has {len(args.codebook_size)} numbers, but --n-layers is "
+            f"{args.n_layers}; give one number for all levels, or one for each level."
+        )
     params = {"n_layers": args.n_layers, "codebook_size": sizes, "random_state": args.seed}
     if args.method == "kmeans":
         from sklearn_rqvae import ResidualKMeans

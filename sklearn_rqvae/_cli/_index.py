@@ -4,19 +4,54 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from sklearn_rqvae._files._arrays import load_array
+from sklearn_rqvae._cli._catalog_items import EncodedItems, add_items, encoded_items
+from sklearn_rqvae._cli._items import HelpFormatter, check_places, count, warn
+from sklearn_rqvae._files._arrays import load_array, load_arrays
 from sklearn_rqvae._files._replace import replace_file
+from sklearn_rqvae._files._tables import open_text, write_table
 from sklearn_rqvae.semantic_id import SemanticIDIndex
-from sklearn_rqvae.semantic_id._formats import FORMATS, read_codes, typed_items
+from sklearn_rqvae.semantic_id._collisions._candidates import CandidatesNeeded
+from sklearn_rqvae.semantic_id._formats import FORMATS, errors_naming, read_codes, typed_items
 
 __all__ = ["add_index_commands"]
 
 _CODES = ".npy, .npz, .parquet, .csv or .jsonl, or a directory of these tables"
+# Formats by the names that their files have elsewhere.
+_SUFFIXES = {
+    "index.json": (".json",), "flashrec": (".json",), "npy": (".npy",), "token_ids": (".npy",),
+    "parquet": (".parquet",), "csv": (".csv",), "jsonl": (".jsonl", ".ndjson"),
+}  # fmt: skip
+_BUILD_EXAMPLE = """\
+examples:
+  sklearn-rqvae index build ids.csv --out catalog.sid
+  sklearn-rqvae index build --model model.joblib --items items.csv --id sku \\
+      --collisions reassign --out catalog.sid
+"""
+_APPEND_EXAMPLE = """\
+examples:
+  sklearn-rqvae index append catalog.sid new_ids.csv
+  sklearn-rqvae index append catalog.sid --model model.joblib --items new_items.csv
+"""
+_LOOKUP_EXAMPLE = """\
+examples:
+  sklearn-rqvae index lookup catalog.sid --item sku-17
+  sklearn-rqvae index lookup catalog.sid --prefix 12,5 --limit 20
+"""
+_EXPORT_EXAMPLE = """\
+example:
+  sklearn-rqvae index export catalog.sid --format index.json --out items.index.json
+"""
+_DRIFT_EXAMPLE = """\
+example:
+  sklearn-rqvae index drift old.sid catalog.sid
+"""
 
 
 class _Input(NamedTuple):
@@ -41,46 +76,63 @@ def add_index_commands(subparsers: Any) -> None:
     index = subparsers.add_parser("index", help="keep a catalog of unique, stable IDs")
     commands = index.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    build = commands.add_parser("build", help="build a catalog from codes")
+    def add(name: str, what: str, example: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=what, formatter_class=HelpFormatter, epilog=example)
+
+    build = add("build", "build a catalog from codes, or from a model and items", _BUILD_EXAMPLE)
     _add_codes(build)
+    add_items(build)
     build.add_argument("--out", required=True, metavar="CATALOG", help="where to save the catalog")
     build.add_argument(
         "--collisions",
         choices=("suffix", "reassign", "raise", "none"),
         default="suffix",
-        help="what to do about equal codes; reassign needs candidates and errors (.npz)",
+        help="what to do about equal codes; reassign moves items to free IDs near them, and needs "
+        "--model and --items (or an .npz file with codes, candidates and errors)",
     )
     build.add_argument(
-        "--codebook-sizes", type=int, nargs="+", metavar="K", help="codes of each level"
+        "--codebook-sizes",
+        type=count,
+        nargs="+",
+        metavar="K",
+        help="codes of each level; else those of the model, or the largest seen",
     )
-    build.add_argument("--suffix-size", type=int, help="codes reserved for the suffix")
+    build.add_argument(
+        "--suffix-size", type=count, metavar="N", help="codes reserved for the suffix"
+    )
     build.add_argument("--json", action="store_true", help="print one JSON object")
     build.set_defaults(run=_build)
 
-    append = commands.add_parser("append", help="add items; all others keep their IDs")
+    append = add("append", "add items; all others keep their IDs", _APPEND_EXAMPLE)
     append.add_argument("catalog", metavar="CATALOG")
     _add_codes(append)
+    add_items(append)
     append.add_argument("--out", metavar="CATALOG", help="save here instead of in place")
     append.add_argument("--json", action="store_true", help="print one JSON object")
     append.set_defaults(run=_append)
 
-    lookup = commands.add_parser("lookup", help="print items and their IDs as JSON lines")
+    lookup = add("lookup", "print items and their IDs as JSON lines", _LOOKUP_EXAMPLE)
     lookup.add_argument("catalog", metavar="CATALOG")
     query = lookup.add_mutually_exclusive_group(required=True)
     query.add_argument("--item", nargs="+", metavar="ITEM", help="item ids")
     query.add_argument("--prefix", metavar="CODES", help="first codes of an ID, or all: 12,5")
     query.add_argument("--near", metavar="ITEM", help="items that share the longest prefix")
-    lookup.add_argument("--limit", type=int, default=100, help="most items to print")
+    lookup.add_argument("--limit", type=count, default=100, metavar="N", help="most items to print")
     lookup.set_defaults(run=_lookup)
 
-    export = commands.add_parser("export", help="write the IDs in a format that others read")
+    export = add("export", "write the IDs in a format that others read", _EXPORT_EXAMPLE)
     export.add_argument("catalog", metavar="CATALOG")
-    export.add_argument("--format", required=True, choices=(*FORMATS, "token_ids"))
+    export.add_argument(
+        "--format",
+        required=True,
+        choices=(*FORMATS, "token_ids"),
+        help="npy and token_ids are arrays of NumPy, without item ids",
+    )
     export.add_argument("--out", required=True, metavar="FILE")
     export.add_argument("--offset", type=int, default=0, help="first token id (token_ids)")
     export.set_defaults(run=_export)
 
-    drift = commands.add_parser("drift", help="compare two catalogs of the same items")
+    drift = add("drift", "compare two catalogs of the same items", _DRIFT_EXAMPLE)
     drift.add_argument("old", metavar="OLD")
     drift.add_argument("new", metavar="NEW")
     drift.add_argument("--json", action="store_true", help="print one JSON object")
@@ -88,7 +140,12 @@ def add_index_commands(subparsers: Any) -> None:
 
 
 def _add_codes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("codes", metavar="CODES", help=f"codes of items: {_CODES}")
+    parser.add_argument(
+        "codes",
+        nargs="?",
+        metavar="CODES",
+        help=f"codes of items: {_CODES}; not needed with --model and --items",
+    )
     parser.add_argument(
         "--item-ids", metavar="FILE", help="ids for codes without: .npy, or text with one per line"
     )
@@ -102,23 +159,13 @@ def _add_codes(parser: argparse.ArgumentParser) -> None:
 
 def _read_input(args: argparse.Namespace) -> _Input:
     """Read codes, item ids and, from an .npz file, candidates."""
-    path = Path(args.codes)
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            if "codes" not in arrays:
-                raise ValueError(f"{path} has the arrays {arrays.files}, but no codes.")
-            if ("candidates" in arrays) != ("errors" in arrays):
-                raise ValueError(f"{path} should have both candidates and errors, or neither.")
-            candidates = None
-            if "candidates" in arrays:
-                candidates = arrays["candidates"], arrays["errors"]
-            content = _Input(
-                arrays["codes"], arrays.get("item_ids"), candidates, arrays.get("vectors")
-            )
-    elif path.suffix == ".npy":
+    path, suffix = Path(args.codes), Path(args.codes).suffix.lower()
+    if suffix == ".npz":
+        content = _archive_content(path)
+    elif suffix == ".npy":
         content = _Input(np.array(load_array(path)), None)
     else:
-        table = read_codes(path, args.item_type, args.id)
+        table = read_codes(path, args.item_type, args.id if args.items is None else None)
         content = _Input(table.ids, table.item_ids)
     if args.item_ids is None:
         return content
@@ -127,43 +174,143 @@ def _read_input(args: argparse.Namespace) -> _Input:
     return content._replace(item_ids=_read_item_ids(Path(args.item_ids), args.item_type))
 
 
+def _archive_content(path: Path) -> _Input:
+    arrays = load_arrays(path)
+    if "codes" not in arrays:
+        raise ValueError(f"{path} has the arrays {list(arrays)}, but no codes.")
+    if ("candidates" in arrays) != ("errors" in arrays):
+        raise ValueError(f"{path} should have both candidates and errors, or neither.")
+    candidates = None
+    if "candidates" in arrays:
+        candidates = arrays["candidates"], arrays["errors"]
+    return _Input(arrays["codes"], arrays.get("item_ids"), candidates, arrays.get("vectors"))
+
+
 def _read_item_ids(path: Path, item_type: str | None) -> Any:
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         return np.array(load_array(path))
-    names = path.read_text(encoding="utf-8-sig").split("\n")
+    with open_text(path) as file:
+        names = file.read().replace("\r\n", "\n").split("\n")
     if names[-1] == "":
         # The line break at the end of the file, not an empty id.
         names.pop()
     return typed_items(names, item_type)
 
 
+def _sources(args: argparse.Namespace) -> tuple[_Input | None, EncodedItems | None]:
+    """Read codes, or encode items, or both: then the codes say which items there are."""
+    content = None if args.codes is None else _read_input(args)
+    items = encoded_items(args, content) if args.items or args.model else None
+    if content is None and items is None:
+        raise ValueError("give CODES, or --model MODEL and --items ITEMS.")
+    return content, items
+
+
+def _inputs(args: argparse.Namespace) -> list[str | None]:
+    return [args.codes, args.item_ids, args.model, args.items]
+
+
 def _build(args: argparse.Namespace) -> None:
-    content = _read_input(args)
+    check_places(_inputs(args), {"--out": args.out})
+    content, items = _sources(args)
     sizes = args.codebook_sizes
-    index = SemanticIDIndex(
-        args.collisions,
-        codebook_sizes=sizes[0] if sizes is not None and len(sizes) == 1 else sizes,
-        suffix_size=args.suffix_size,
-    )
-    index.fit(
-        content.codes, content.item_ids, vectors=content.vectors, candidates=content.candidates
-    )
+    settings: dict[str, Any] = {
+        "codebook_sizes": sizes[0] if sizes is not None and len(sizes) == 1 else sizes,
+        "suffix_size": args.suffix_size,
+    }
+    with errors_naming(args.codes or args.items), _options_named():
+        if items is not None:
+            index = SemanticIDIndex.from_estimator(
+                items.quantizer, items.vectors, items.item_ids, args.collisions, **settings
+            )
+        else:
+            assert content is not None
+            index = SemanticIDIndex(args.collisions, **settings)
+            index.fit(
+                content.codes,
+                content.item_ids,
+                vectors=content.vectors,
+                candidates=content.candidates,
+            )
     index.save(args.out)
     _print_report(index, args)
 
 
 def _append(args: argparse.Namespace) -> None:
+    check_places(_inputs(args), {"--out": args.out or args.catalog})
     index = SemanticIDIndex.load(args.catalog)
-    content = _read_input(args)
-    item_ids = content.item_ids
-    if item_ids is not None:
-        # A text file doesn't tell "7" from 7; the catalog does.
-        items = np.asarray(item_ids).tolist()
-        is_integer = index.item_ids_.dtype.kind == "i"
-        item_ids = typed_items(items, "int") if is_integer else [str(item) for item in items]
-    index.append(content.codes, item_ids, vectors=content.vectors, candidates=content.candidates)
+    sizes = index.level_sizes_
+    content, items = _sources(args)
+    with errors_naming(args.codes or args.items), _options_named():
+        if items is not None:
+            item_ids = _as_in_catalog(index, items.item_ids)
+            index.append_from_estimator(items.quantizer, items.vectors, item_ids)
+        else:
+            assert content is not None
+            index.append(
+                content.codes,
+                _as_in_catalog(index, content.item_ids),
+                vectors=content.vectors,
+                candidates=content.candidates,
+            )
     index.save(args.out or args.catalog)
+    _warn_of_growth(sizes, index)
     _print_report(index, args)
+
+
+def _as_in_catalog(index: SemanticIDIndex, item_ids: Any) -> Any:
+    """Return item ids of the catalog's type: a text file doesn't tell "7" from 7."""
+    if item_ids is None:
+        raise ValueError(
+            "the new items have no ids, and numbers from 0 may be other items' in the catalog; "
+            "name their column with --id, or give --item-ids FILE."
+        )
+    items = np.asarray(item_ids, dtype=object).tolist()
+    if index.item_ids_.dtype.kind != "i":
+        return [str(item) for item in items]
+    try:
+        return typed_items(items, "int")
+    except ValueError as error:
+        bad = next(item for item in items if not _is_integer(item))
+        raise ValueError(
+            f"the ids in the catalog are integers, but {bad!r} is none; build the catalog with "
+            "--item-type str to have ids of any kind."
+        ) from error
+
+
+def _is_integer(item: Any) -> bool:
+    try:
+        typed_items([item], "int")
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def _options_named() -> Iterator[None]:
+    """Name options where the error of the index names functions of Python."""
+    try:
+        yield
+    except CandidatesNeeded as error:
+        raise ValueError(
+            f"{str(error).partition(',')[0]}, and reassign moves them to free IDs near them: give "
+            "--model MODEL and --items ITEMS, or an .npz file with codes, candidates and errors; "
+            "or build with --collisions suffix.\nIn Python: SemanticIDIndex.from_estimator."
+        ) from error
+
+
+def _warn_of_growth(before: Sequence[int], index: SemanticIDIndex) -> None:
+    after = index.level_sizes_
+    grown = [
+        level for level, sizes in enumerate(zip(before, after, strict=True)) if sizes[0] < sizes[1]
+    ]
+    if grown:
+        last = index.collisions == "suffix" and grown[-1] == len(after) - 1
+        option = "--suffix-size" if last and len(grown) == 1 else "--codebook-sizes"
+        warn(
+            f"the codes by level grew from {tuple(before)} to {tuple(after)}: a generator trained "
+            f"on the old ones lacks the new; index build takes {option} to reserve some."
+        )
 
 
 def _print_report(index: SemanticIDIndex, args: argparse.Namespace) -> None:
@@ -182,10 +329,8 @@ def _lookup(args: argparse.Namespace) -> None:
         items = index.prefix_neighbors(_as_item(index, args.near), args.limit)[0].tolist()
     else:
         items = [_as_item(index, item) for item in args.item]
-    if not items:
-        return
-    for item, semantic_id in zip(items, index.ids_of(items).tolist(), strict=True):
-        print(json.dumps({"item_id": item, "semantic_id": semantic_id}, ensure_ascii=False))
+    if items:
+        write_table("-", {"item_id": items, "semantic_id": index.ids_of(items)})
 
 
 def _parse_codes(text: str) -> tuple[int, ...]:
@@ -204,6 +349,8 @@ def _as_item(index: SemanticIDIndex, text: str) -> int | str:
 
 
 def _export(args: argparse.Namespace) -> None:
+    check_places([args.catalog], {"--out": args.out})
+    _check_suffix(args)
     index = SemanticIDIndex.load(args.catalog)
     if args.format == "token_ids":
         with replace_file(args.out) as file:
@@ -211,6 +358,17 @@ def _export(args: argparse.Namespace) -> None:
     else:
         index.export(args.out, args.format)
     print(f"Wrote the IDs of {len(index)} items to {args.out}.")
+
+
+def _check_suffix(args: argparse.Namespace) -> None:
+    """Refuse a name that says another format than the one to be written."""
+    suffix = Path(args.out).suffix.lower()
+    known = {suffix for suffixes in _SUFFIXES.values() for suffix in suffixes}
+    if suffix in known and suffix not in _SUFFIXES[args.format]:
+        raise ValueError(
+            f"--out {args.out} ends in {suffix}, but --format {args.format} writes another format; "
+            f"let it end in {_SUFFIXES[args.format][0]}."
+        )
 
 
 def _drift(args: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,22 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._files._arrays import read_matrix
-from sklearn_rqvae._files._replace import replace_file
-from sklearn_rqvae._files._tables import FORMATS, file_kind, read_table, write_table
+from sklearn_rqvae._files._replace import check_place, replace_file
+from sklearn_rqvae._files._tables import FORMATS, Table, file_kind, read_table, write_table
 from sklearn_rqvae._files._vectors import matrix_of
 
 __all__ = [
+    "HelpFormatter",
+    "add_columns",
     "add_input",
     "add_seed",
-    "as_text",
+    "check_places",
+    "count",
     "in_batches",
+    "is_array",
+    "note_row_numbers",
     "read_items",
     "read_model_items",
     "say",
+    "texts_of",
+    "warn",
     "write_rows",
 ]
 
 
+# Columns of ids that need no option.
+ITEM_COLUMNS = ("item_id", "id")
 # Rows between two steps of a progress bar.
 BATCH_ROWS = 1024
 
@@ -35,8 +45,8 @@ BATCH_ROWS = 1024
 def read_items(
     args: argparse.Namespace, text: Sequence[str] | None, vector: str | None, id_column: str | None
 ) -> tuple[Any, Sequence[Any]]:
-    """Return texts or vectors, and ids."""
-    if Path(args.input).suffix == ".npy":
+    """Return texts or vectors, and ids; these are a range where no column holds them."""
+    if is_array(args.input):
         if text or vector:
             raise ValueError(
                 f"{args.input} holds an array: --text and --vector name columns of tables."
@@ -44,30 +54,75 @@ def read_items(
         vectors = read_matrix(args.input, None)
         return vectors, range(len(vectors))
     table = read_table(args.input, [*(text or ()), *([id_column] if id_column else ())])
+    if id_column is None:
+        known = (name for name in ITEM_COLUMNS if name in table)
+        id_column = next((name for name in known if name not in (*(text or ()), vector)), None)
     ids = table.column(id_column) if id_column else range(table.n_rows)
     if not text:
         return matrix_of(table, str(vector), args.input), ids
-    fields = [[as_text(value) for value in table.column(column)] for column in text]
+    fields = [texts_of(table, column, args.input) for column in text]
     return [" ".join(part for part in row if part) for row in zip(*fields, strict=True)], ids
 
 
 def read_model_items(args: argparse.Namespace, model: dict[str, Any]) -> tuple[Any, Sequence[Any]]:
     """Read the columns named in the arguments, or else those that the model was fitted on."""
     text, vector = args.text or model["text"], args.vector or model["vector"]
-    if Path(args.input).suffix == ".npy":
+    if is_array(args.input):
         text, vector = args.text, args.vector
     if bool(text) != bool(model["text"]):
         kind = "texts" if model["text"] else "vectors"
         raise ValueError(f"the model was fitted on {kind}; give it {kind}.")
-    if not text and not vector and Path(args.input).suffix != ".npy":
+    if not text and not vector and not is_array(args.input):
         raise ValueError(f"name the column of {args.input} that holds the vectors with --vector.")
     return read_items(args, text, None if text else vector, args.id or model["id"])
 
 
-def as_text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(as_text(part) for part in value)
-    return "" if value is None else str(value)
+def is_array(path: str) -> bool:
+    """Whether a file's name says that it holds an array, which has no columns."""
+    return Path(path).suffix.lower() == ".npy"
+
+
+def texts_of(table: Table, column: str, path: str) -> list[str]:
+    """Return the fields of a column as text, by the rule that every command has for them."""
+    from sklearn_rqvae.embedding._texts import field_text
+
+    name = f"column {column!r} of {path}"
+    return [field_text(value, name, row) for row, value in enumerate(table.column(column))]
+
+
+def check_places(inputs: Sequence[str | None], outputs: dict[str, str | None]) -> None:
+    """Look at where a command would write, before the work that is done for it.
+
+    Parameters
+    ----------
+    inputs : sequence of str or None
+        Files that the command reads, None for those that aren't given.
+    outputs : dict of str to str or None
+        Files that it writes, by their options.
+
+    Raises
+    ------
+    OSError, ValueError
+        If a file can't be written there, or would take the place of one that is read or of another
+        output.
+    """
+    taken = {os.path.realpath(path): "which is read" for path in inputs if path is not None}
+    for option, path in outputs.items():
+        if path is None or path == "-":
+            continue
+        place = os.path.realpath(path)
+        if place in taken:
+            raise ValueError(
+                f"{option} {path} would overwrite the file {taken[place]}; give another name."
+            )
+        taken[place] = f"of {option}"
+        check_place(path)
+
+
+def note_row_numbers(ids: Sequence[Any], path: str) -> None:
+    """Say that a table's rows are numbered, if they are: it may have a column of ids."""
+    if isinstance(ids, range) and not is_array(path):
+        warn(f"the ids are row numbers of {path}: no column item_id or id; name one with --id.")
 
 
 def in_batches(function: Any, rows: Any, what: str) -> NDArray[Any]:
@@ -88,21 +143,60 @@ def say(what: str) -> None:
     print(f"{what} ...", file=sys.stderr, flush=True)
 
 
+def warn(what: str) -> None:
+    """Say on the standard error what may be otherwise than meant."""
+    print(f"sklearn-rqvae: warning: {what}", file=sys.stderr, flush=True)
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Name the defaults that there are, and leave examples as they stand."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        plain = action.default is None or isinstance(action.default, bool)
+        if plain or not action.option_strings or action.default == argparse.SUPPRESS:
+            return action.help
+        default = action.default
+        if isinstance(default, list):
+            default = " ".join(map(str, default))
+        return f"{action.help or ''} (default: {default})".lstrip().replace("%", "%%")
+
+
+def count(text: str) -> int:
+    """Return an argument that should be an integer of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} should be at least 1")
+    return number
+
+
+def _seed(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} should be between 0 and {2**32 - 1}")
+    return number
+
+
 def add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input", metavar="ITEMS", help=f"{FORMATS}; fit and encode: or a directory of .parquet"
     )
+    add_columns(parser)
+
+
+def add_columns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--text", nargs="+", metavar="COLUMN", help="columns joined to the item's text"
     )
     parser.add_argument("--vector", metavar="COLUMN", help="column of the item's vector")
     parser.add_argument(
-        "--id", metavar="COLUMN", help="column of the item's id; else its row number"
+        "--id",
+        metavar="COLUMN",
+        help="column of the item's id; else item_id or id, else the row number",
     )
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=0, help="random state")
+    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="random state")
 
 
 def write_rows(path: str, ids: Sequence[Any], column: str, matrix: NDArray[Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import re
 import struct
 import zlib
 from typing import Any
@@ -24,6 +25,10 @@ _DAMAGE = (
     *(EOFError, pickle.UnpicklingError, struct.error, zlib.error),
 )
 _ZIP_MAGIC = b"PK\x03\x04"
+# How joblib's files begin: a pickle, an old one too, or what one is packed into.
+_BEGIN = re.compile(
+    rb"PK\x03\x04|\x80|c[\w.]+\n|\x1f\x8b|\x78[\x01\x5e\x9c\xda]|BZ|\xfd7zXZ|\x5d\x00|\x04\x22\x4d\x18"
+)
 _SAVED = ("RQVAETransformer", "ResidualKMeans")
 
 
@@ -63,8 +68,12 @@ def load_model(path: str) -> dict[str, Any]:
     import joblib
 
     with open(path, "rb") as file:
-        plain = file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC
-    if plain:
+        begin = file.read(80)
+    if begin and not _BEGIN.match(begin):  # a pickle would read a table as instructions
+        raise ValueError(
+            f"{path} is no model of sklearn-rqvae fit; the model comes before the items."
+        )
+    if begin.startswith(_ZIP_MAGIC):
         return {"pipeline": _load_plain(path), "text": None, "vector": None, "id": None}
     try:
         model = joblib.load(path)

@@ -5,28 +5,40 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from sklearn_rqvae._cli._items import (
+    HelpFormatter,
     add_input,
     add_seed,
-    as_text,
+    check_places,
     in_batches,
+    is_array,
     read_model_items,
     say,
+    texts_of,
 )
 from sklearn_rqvae._cli._model import MODEL_HELP, load_model, quantizer_of
 from sklearn_rqvae._cli._quality import quality_of, summary_of
-from sklearn_rqvae._files._replace import check_place, replace_file
+from sklearn_rqvae._files._replace import replace_file
 from sklearn_rqvae._files._tables import read_table
 
 __all__ = ["add_report_command"]
 
+_EXAMPLE = """\
+example:
+  sklearn-rqvae report model.joblib items.csv --html report.html --label category
+"""
+
 
 def add_report_command(subparsers: Any) -> None:
     """Add the command ``report``."""
-    report = subparsers.add_parser("report", help="tell how good a model's IDs are for items")
+    report = subparsers.add_parser(
+        "report",
+        help="tell how good a model's IDs are for items",
+        formatter_class=HelpFormatter,
+        epilog=_EXAMPLE,
+    )
     report.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     add_input(report)
     report.add_argument("--json", action="store_true", help="print one JSON object")
@@ -43,17 +55,18 @@ def add_report_command(subparsers: Any) -> None:
 
 def _report(args: argparse.Namespace) -> None:
     if args.html:
-        check_place(args.html)
+        check_places([args.model, args.input], {"--html": args.html})
     elif not args.full and (args.name or args.label or args.no_compare):
         raise ValueError("--name, --label and --no-compare belong to --full or --html.")
     model = load_model(args.model)
     items, ids = read_model_items(args, model)
+    names, labels = _read_report_columns(args, ids, bool(model["text"]))
     texts = items if model["text"] else None
     if texts is not None:
         items = in_batches(model["pipeline"].named_steps["emb"].transform, items, "embedding")
     quantizer = quantizer_of(model)
     if args.full or args.html:
-        _full_report(args, quantizer, items, texts, ids)
+        _full_report(args, quantizer, items, texts, names, labels)
         return
     codes = in_batches(quantizer.transform, items, "encoding")
     quality = quality_of(quantizer, items, codes)
@@ -74,12 +87,12 @@ def _full_report(
     quantizer: Any,
     vectors: Any,
     texts: Sequence[str] | None,
-    ids: Sequence[Any],
+    names: Sequence[str] | None,
+    labels: Sequence[str] | None,
 ) -> None:
     """Write the page, and print the text or JSON, or the verdict if there is a page."""
     from sklearn_rqvae.report import report
 
-    names, labels = _read_report_columns(args, ids, texts)
     if not args.no_compare:
         say("fitting rivals, and the model again, on a part of the items")
     judged = report(
@@ -103,17 +116,17 @@ def _full_report(
 
 
 def _read_report_columns(
-    args: argparse.Namespace, ids: Sequence[Any], texts: Sequence[str] | None
+    args: argparse.Namespace, ids: Sequence[Any], has_texts: bool
 ) -> tuple[Sequence[str] | None, Sequence[str] | None]:
     """Return names and labels of the items; ids are names where nothing says more."""
     asked = [column for column in (args.name, args.label) if column]
-    if asked and Path(args.input).suffix == ".npy":
+    if asked and is_array(args.input):
         raise ValueError(f"{args.input} holds an array: --name and --label name columns of tables.")
     columns = {}
     if asked:
         table = read_table(args.input, asked)
-        columns = {name: [as_text(value) for value in table.column(name)] for name in asked}
+        columns = {name: texts_of(table, name, args.input) for name in asked}
     names, labels = columns.get(args.name), columns.get(args.label)
-    if names is None and texts is None and args.id:
-        names = [as_text(value) for value in ids]
+    if names is None and not has_texts and args.id:
+        names = [str(value) for value in ids]
     return names, labels

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import struct
+import tokenize
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,14 @@ from numpy.typing import NDArray
 from sklearn_rqvae._files._tables import file_kind, read_table
 from sklearn_rqvae._files._vectors import check_finite, matrix_of
 
-__all__ = ["load_array", "read_matrix"]
+__all__ = ["load_array", "load_arrays", "read_matrix"]
+
+# Damaged headers are parsed as Python literals, which fail in ways of their own.
+_DAMAGE = (
+    *(ValueError, EOFError, SyntaxError, TypeError, LookupError, OverflowError, MemoryError),
+    *(AttributeError, RecursionError, tokenize.TokenError),
+)
+_ARCHIVE_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError)
 
 
 def load_array(path: str | os.PathLike[str]) -> NDArray[Any]:
@@ -34,12 +45,46 @@ def load_array(path: str | os.PathLike[str]) -> NDArray[Any]:
         If it isn't such a file.
     """
     try:
+        with open(path, "rb") as file:
+            magic = file.read(len(np.lib.format.MAGIC_PREFIX))
+        if magic != np.lib.format.MAGIC_PREFIX:  # numpy would open an archive, or unpickle
+            raise ValueError("it begins otherwise")
         return np.load(path, allow_pickle=False, mmap_mode="r")
-    # Damaged headers are parsed as Python literals, which fail in ways of their own.
-    except (ValueError, EOFError, SyntaxError, TypeError, KeyError) as error:
+    except _DAMAGE as error:
         raise ValueError(
             f"{path} is no array of numbers that numpy.save wrote, or it is damaged ({error})."
         ) from error
+
+
+def load_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """Read a file of numpy.savez, and say which one it is if that fails.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+        Its arrays by name, of no Python objects.
+
+    Raises
+    ------
+    ValueError
+        If it isn't such a file.
+    """
+    with open(path, "rb") as file:  # that it can't be opened is no damage
+        try:
+            if file.read(2) != b"PK":  # numpy would read an array, or unpickle
+                raise ValueError("it is no archive")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except (*_DAMAGE, *_ARCHIVE_DAMAGE) as error:
+            raise ValueError(
+                f"{path} holds no arrays that numpy.savez wrote, or it is damaged ({error})."
+            ) from error
 
 
 def read_matrix(path: str | os.PathLike[str], column: str | None) -> NDArray[Any]:
@@ -63,7 +108,7 @@ def read_matrix(path: str | os.PathLike[str], column: str | None) -> NDArray[Any
         If the numbers don't form a matrix, or aren't finite.
     """
     path = Path(path)
-    if file_kind(path) != ".npy":
+    if file_kind(path, reading=True) != ".npy":
         if column is None:
             raise ValueError(f"{path} is a table; name its column of vectors with --vector.")
         return matrix_of(read_table(path), column, path)

@@ -6,14 +6,13 @@ import json
 import os
 from collections.abc import Sequence
 from datetime import date, time
-from pathlib import Path
 from typing import Any
 
 from sklearn_rqvae._compat import import_pyarrow
 from sklearn_rqvae._files._replace import check_place
 from sklearn_rqvae._files._tables import file_kind
 
-__all__ = ["check_table", "writable_ids"]
+__all__ = ["check_ids", "check_table", "missing_row", "repeated_row", "writable_ids"]
 
 
 def check_table(path: str | os.PathLike[str]) -> None:
@@ -52,12 +51,13 @@ def writable_ids(path: str | os.PathLike[str], ids: Sequence[Any]) -> Sequence[A
     ValueError
         If the file can't hold such ids.
     """
-    kind = ".jsonl" if path == "-" else file_kind(Path(path))
+    kind = ".jsonl" if path == "-" else file_kind(path)
     if kind == ".npy" or isinstance(ids, range):
         return ids
     place = "JSON" if path == "-" else path
     if kind == ".parquet":
         pyarrow = import_pyarrow()
+        _check_unicode(ids, place)
         try:
             pyarrow.array(ids)
         except (pyarrow.ArrowException, OverflowError) as error:
@@ -72,13 +72,88 @@ def writable_ids(path: str | os.PathLike[str], ids: Sequence[Any]) -> Sequence[A
         raise ValueError(
             f"{place} can't hold these ids ({error}); make them text or integers."
         ) from error
+    _check_kinds(ids, place)
+    _check_unicode(ids, place)
+    return ids
+
+
+def check_ids(ids: Sequence[Any], source: str | os.PathLike[str], column: str) -> None:
+    """Refuse ids that are missing or repeated: an item needs one of its own.
+
+    Parameters
+    ----------
+    ids : sequence
+        Identifiers.
+    source : str or path-like
+        The file that they are from, for messages.
+    column : str
+        Their column, for messages.
+
+    Raises
+    ------
+    ValueError
+        If an id is missing or repeats an earlier one.
+    """
+    row = missing_row(ids)
+    if row is not None:
+        raise ValueError(
+            f"row {row} (from 0) of {source} has no id in column {column!r}; fill it in, or name "
+            "another column with --id."
+        )
+    row, n_repeated = repeated_row(ids)
+    if row is not None:
+        raise ValueError(
+            f"column {column!r} of {source} has {n_repeated} ids that repeat an earlier one, such "
+            f"as {ids[row]!r} in row {row} (from 0); an item needs an id of its own: drop these "
+            "rows, or name another column with --id."
+        )
+
+
+def missing_row(ids: Sequence[Any]) -> int | None:
+    """Return the first row without an id: None, NaN or an empty text; None if there is none."""
+    if isinstance(ids, range):
+        return None
+    return next((row for row, id_ in enumerate(ids) if _is_missing(id_)), None)
+
+
+def repeated_row(ids: Sequence[Any]) -> tuple[int | None, int]:
+    """Return the first row whose id is an earlier row's, if there is one, and their number."""
+    if isinstance(ids, range):
+        return None, 0
+    seen: set[Any] = set()
+    first, n_repeated = None, 0
+    for row, id_ in enumerate(ids):
+        key = json.dumps(id_, default=repr) if isinstance(id_, list | dict) else id_
+        if key in seen:
+            first = row if first is None else first
+            n_repeated += 1
+        seen.add(key)
+    return first, n_repeated
+
+
+def _is_missing(id_: Any) -> bool:
+    return id_ is None or (isinstance(id_, float) and id_ != id_) or id_ in ("", b"")
+
+
+def _check_kinds(ids: Sequence[Any], place: object) -> None:
+    """Refuse what no catalog takes as ids: neither text nor integers, or both."""
+    for row, value in enumerate(ids):
+        kind = type(value)
+        if not issubclass(kind, str | int) or kind is bool or kind is not type(ids[0]):
+            found = repr(value) if len(repr(value)) < 40 else kind.__name__
+            raise ValueError(
+                f"{place} can't hold the id {found} of row {row} (from 0) beside {ids[0]!r}: ids "
+                "are all text or all integers; convert them first."
+            )
+
+
+def _check_unicode(ids: Sequence[Any], place: object) -> None:
     for row, value in enumerate(ids):
         if isinstance(value, str) and not _is_unicode(value):
             raise ValueError(
                 f"{place} can't hold the id {value!r} of row {row} (from 0): half of a character "
                 "is no text in UTF-8; mend it first."
             )
-    return ids
 
 
 def _is_unicode(text: str) -> bool:

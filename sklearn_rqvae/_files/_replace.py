@@ -152,11 +152,6 @@ class _Draft(io.BufferedWriter):
         except OSError as error:
             raise _naming(error, path, always=True) from error
 
-    @property
-    def name(self) -> Any:
-        """Where the file lies."""
-        return self.raw.name
-
     def write(self, data: Any) -> int:
         """Write bytes."""
         with self._remembered():

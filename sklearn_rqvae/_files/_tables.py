@@ -9,23 +9,36 @@ import json
 import os
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from sklearn_rqvae._compat import import_pyarrow
-from sklearn_rqvae._files._parquet import opened_parquet, part_files
+from sklearn_rqvae._files._parquet import opened_parquet
 from sklearn_rqvae._files._replace import replace_file
 from sklearn_rqvae._files._vectors import list_column
 
-__all__ = ["FORMATS", "Table", "file_kind", "open_text", "read_table", "write_table"]
+__all__ = [
+    "FORMATS",
+    "Table",
+    "file_kind",
+    "json_value",
+    "listed",
+    "open_text",
+    "read_table",
+    "write_table",
+]
 
 FORMATS = ".jsonl, .csv, .tsv, .parquet or .npy (.jsonl, .csv and .tsv also with .gz)"
 _TEXT_KINDS = (".jsonl", ".csv", ".tsv")
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
+# How the texts begin that this package writes for items.
+_OWN_HEADER = '"item_id"'
+# Names of columns that a message lists.
+_N_LISTED = 20
 
 
 class Table(dict[str, Any]):
@@ -64,9 +77,7 @@ class Table(dict[str, Any]):
         """Raise an error that names the columns that there are, unless it has these."""
         missing = [name for name in names if name not in self]
         if missing:
-            raise ValueError(
-                f"{self.path} has no column {missing[0]!r}; it has {', '.join(map(repr, self))}."
-            )
+            raise ValueError(f"{self.path} has no column {missing[0]!r}; it has {listed(self)}.")
 
     def column(self, name: str) -> list[Any]:
         """Return a column as Python values; what is missing is None."""
@@ -75,13 +86,23 @@ class Table(dict[str, Any]):
         return values if isinstance(values, list) else values.to_pylist()
 
 
-def file_kind(path: str | os.PathLike[str]) -> str:
+def listed(names: Iterable[Any]) -> str:
+    """Return names as a message shows them: all, or the first ones and how many more."""
+    names = list(names)
+    more = f" and {len(names) - _N_LISTED} more" if len(names) > _N_LISTED else ""
+    return ", ".join(map(repr, names[:_N_LISTED])) + more
+
+
+def file_kind(path: str | os.PathLike[str], *, reading: bool = False) -> str:
     """Return the format that a file's name says, as its plain suffix.
 
     Parameters
     ----------
     path : str or path-like
         The file.
+    reading : bool, default=False
+        Whether the file is there already: many keep JSON lines, or a list of records, in files that
+        end in ``.json``.
 
     Returns
     -------
@@ -96,7 +117,7 @@ def file_kind(path: str | os.PathLike[str]) -> str:
     name = Path(path).name.lower()
     plain = name.removesuffix(".gz")
     suffix = Path(plain).suffix
-    kind = {".ndjson": ".jsonl"}.get(suffix, suffix)
+    kind = {".ndjson": ".jsonl", ".json": ".jsonl" if reading else suffix}.get(suffix, suffix)
     if kind in _TEXT_KINDS or (kind in (".parquet", ".npy") and plain == name):
         return kind
     raise ValueError(f"the format of {path} is unknown; the name should end in {FORMATS}.")
@@ -111,7 +132,8 @@ def read_table(
     ----------
     path : str or path-like
         A file in JSON lines, CSV with a header, tab-separated values with a header, or Parquet; or
-        a directory of such files, which are read in the order of their names.
+        a directory of such files, which are read in the order of their names: those that begin with
+        a point or an underscore aside.
     columns : sequence of str, default=()
         Columns that the table must have; all columns are read.
     kind : str, optional
@@ -130,16 +152,17 @@ def read_table(
         If a file can't be read.
     ValueError
         If the format is unknown, a file is damaged or no text in UTF-8, records have too few or too
-        many fields, the table is empty or a column is missing.
+        many fields, the table is empty or a column is missing; if a CSV file of this package is
+        cut, as its last line shows.
     """
     path = Path(path)
     if path.is_dir():
         table = _read_parts(path, kind)
     else:
-        kind = file_kind(path) if kind is None else kind
+        kind = file_kind(path, reading=True) if kind is None else kind
         if kind == ".npy":
             raise ValueError(f"{path} holds an array and has no columns; give a table.")
-        table = _read_parquet(path) if kind == ".parquet" else _read_text(path, kind)
+        table = _read_file(path, kind)
     if not table.n_rows:
         raise ValueError(f"{path} holds no rows.")
     table.check_columns(columns)
@@ -173,14 +196,18 @@ def write_table(
     OSError
         If the file can't be written.
     ValueError
-        If the format is unknown.
+        If the format is unknown, or a text isn't valid Unicode.
     """
     if path == "-":
-        sys.stdout.writelines(_json_lines(columns))
+        # Escaped where the terminal or pipe isn't in UTF-8: JSON all the same.
+        if sys.stdout is None:
+            raise BrokenPipeError("the standard output is closed")
+        utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+        sys.stdout.writelines(_json_lines(columns, escaped=not utf8))
         return
     path = Path(path)
     kind = file_kind(path) if kind is None else kind
-    with replace_file(path) as file:
+    with _unicode_errors(path), replace_file(path) as file:
         if kind == ".parquet":
             _write_parquet(file, columns, metadata)
             return
@@ -223,34 +250,69 @@ def open_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
         raise ValueError(f"{path} is no text in UTF-8, or is damaged ({error}).") from error
 
 
+@contextmanager
+def _unicode_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"can't write {path}: {error.object[:40]!r} holds half of a character, which is no "
+            "text in UTF-8; mend it first."
+        ) from error
+
+
+def _read_file(path: Path, kind: str) -> Table:
+    return _read_parquet(path) if kind == ".parquet" else _read_text(path, kind)
+
+
 def _read_parts(path: Path, kind: str | None) -> Table:
-    """Read the files of a directory, all of one kind and with the same columns."""
-    if kind is None:
-        found = [k for k in (".parquet", *_TEXT_KINDS) if any(path.rglob(f"*{k}"))]
-        if len(found) != 1:
-            what = "none" if not found else ", ".join(found)
+    """Read the files of a directory, all of one kind."""
+    files = _part_files(path)
+    kinds = sorted(set(files.values())) if kind is None else [kind]
+    names = [name for name, found in files.items() if found == kinds[0]] if kinds else []
+    if len(kinds) != 1 or not names:
+        raise ValueError(
+            f"{path} is a directory; it should hold files of one kind among .parquet, .jsonl, .csv "
+            f"and .tsv, but holds {', '.join(sorted(set(files.values()))) or 'none'}."
+        )
+    read = [_read_file(name, kinds[0]) for name in names]
+    # Engines write empty parts, some of them without a header.
+    parts = [part for part in read if part.n_rows] or read[:1]
+    columns = dict.fromkeys(name for part in parts for name in part)
+    for part in parts:
+        if set(part) != set(columns) and kinds[0] != ".jsonl":  # records may lack fields
+            other = next(p for p in parts if set(p) != set(part))
             raise ValueError(
-                f"{path} is a directory; it should hold files of one kind among .parquet, .jsonl, "
-                f".csv and .tsv, but holds {what}."
+                f"{part.path} has the columns {listed(part)}, but {other.path} has "
+                f"{listed(other)}; parts of one table need the same columns."
             )
-        kind = found[0]
-    parts = [read_table(part, kind=kind) for part, _ in part_files(path, kind)]
-    first = parts[0]
-    for part in parts[1:]:
-        if set(part) != set(first):
-            raise ValueError(
-                f"{part.path} has the columns {list(part)}, but {first.path} has {list(first)}; "
-                "parts of one table need the same columns."
+    numeric = [name for name in columns if all(name in part.numeric for part in parts)]
+    metadata = parts[0].metadata if all(p.metadata == parts[0].metadata for p in parts) else None
+    return Table({name: _joined(parts, name) for name in columns}, path, numeric, metadata)
+
+
+def _part_files(path: Path) -> dict[Path, str]:
+    """Return the tables in a directory, in the order of their names, and their formats."""
+    files = {}
+    for file in sorted(path.rglob("*")):
+        hidden = any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
+        if hidden or not file.is_file():
+            continue
+        with suppress(ValueError):
+            files[file] = file_kind(file, reading=True)
+    return {file: kind for file, kind in files.items() if kind != ".npy"}
+
+
+def _joined(parts: Sequence[Table], name: str) -> Any:
+    """Return the column of all parts: Arrow's where all have one type, else Python values."""
+    columns = [part.get(name, [None] * part.n_rows) for part in parts]
+    if not any(isinstance(column, list) for column in columns):
+        if len({column.type for column in columns}) == 1:
+            return import_pyarrow().chunked_array(
+                [chunk for column in columns for chunk in column.chunks], columns[0].type
             )
-    if kind == ".parquet":
-        pa = import_pyarrow()
-        whole = {
-            name: pa.chunked_array([chunk for part in parts for chunk in part[name].chunks])
-            for name in first
-        }
-    else:
-        whole = {name: [value for part in parts for value in part[name]] for name in first}
-    return Table(whole, path, tuple(first.numeric), first.metadata)
+        columns = [column.to_pylist() for column in columns]
+    return [value for column in columns for value in column]
 
 
 def _read_parquet(path: Path) -> Table:
@@ -258,26 +320,32 @@ def _read_parquet(path: Path) -> Table:
         table = file.read(use_threads=False)
     names = table.column_names
     if len(set(names)) < len(names):
-        raise ValueError(f"{path} has two columns of one name among {names}; rename one.")
+        raise ValueError(f"{path} has two columns of one name among {listed(names)}; rename one.")
     columns = {name: table.column(place) for place, name in enumerate(names)}
     return Table(columns, path, metadata=table.schema.metadata)
 
 
 def _read_text(path: Path, kind: str) -> Table:
     with open_text(path) as file:
-        if kind == ".jsonl":
-            return _columns_of_records(file, path)
-        return _columns_of_csv(file, path, _DELIMITERS[kind])
+        if kind != ".jsonl":
+            return _columns_of_csv(file, path, _DELIMITERS[kind])
+        if Path(path.name.lower().removesuffix(".gz")).suffix == ".json":
+            text = file.read()
+            if text.lstrip()[:1] == "[":
+                return _columns_of_records(_records_of_list(text, path), path)
+            file.seek(0)
+        return _columns_of_records(_records_of_lines(file, path), path)
 
 
 def _columns_of_csv(file: IO[str], path: Path, delimiter: str) -> Table:
     with _long_fields():
-        rows = csv.reader(file, delimiter=delimiter)
-        header = next(rows, [])
-        if len(set(header)) < len(header):
-            raise ValueError(f"{path} has two columns of one name among {header}; rename one.")
+        lines = _Lines(file)
+        # Strict: a quote in the middle of a field, or at the end of the file, is no lost quote.
+        rows = csv.reader(lines, delimiter=delimiter, strict=True)
+        records = _checked_rows(rows, path)
+        header, _ = next(records, ([], 0))
         columns: list[list[str]] = [[] for _ in header]
-        for row in rows:
+        for row, number in records:
             if not row:
                 continue  # an empty line
             if len(row) > len(header) and not any(row[len(header) :]):
@@ -285,13 +353,70 @@ def _columns_of_csv(file: IO[str], path: Path, delimiter: str) -> Table:
             if len(row) != len(header):
                 hint = f"put values that hold a {delimiter!r} in quotes"
                 raise ValueError(
-                    f"line {rows.line_num} of {path} has {len(row)} fields, but the header has "
+                    f"line {number} of {path} has {len(row)} fields, but the header has "
                     f"{len(header)}; {hint if len(row) > len(header) else 'the record is cut'}."
                 )
             for column, value in zip(columns, row, strict=True):
                 column.append(value)
+        _drop_padding(header, columns)
+        if len(set(header)) < len(header):
+            names = listed(header)
+            raise ValueError(f"{path} has two columns of one name among {names}; rename one.")
         numeric = _unquoted(file, header, delimiter)
+    if numeric and lines.first.startswith(_OWN_HEADER) and not lines.last.endswith("\n"):
+        raise ValueError(
+            f"{path} is cut: files that sklearn-rqvae writes end in a line break, but its last "
+            f"line is {lines.last[-40:]!r}; write it again."
+        )
     return Table(dict(zip(header, columns, strict=True)), path, numeric)
+
+
+class _Lines:
+    """The lines of a file, of which it remembers the first and the last."""
+
+    def __init__(self, file: IO[str]):
+        self._file = file
+        self.first = self.last = ""
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._file:
+            self.first = self.first or line
+            self.last = line
+            yield line
+
+
+def _checked_rows(rows: Any, path: Path) -> Iterator[tuple[list[str], int]]:
+    """Yield the records of a file and the numbers of their last lines."""
+    n_columns, empty = 0, 0
+    while True:
+        first = rows.line_num + 1
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            raise ValueError(
+                f"the record that begins in line {first} of {path} is damaged ({error}): a value "
+                "that begins with a quote ends with one, and has two for each inside."
+            ) from error
+        if row is None:
+            return
+        n_columns = n_columns or len(row)
+        if row and empty and n_columns == 1:
+            raise ValueError(
+                f'line {empty} of {path} is empty; write "" for an item whose only value is '
+                "missing, or remove the line."
+            )
+        empty = 0 if row else rows.line_num
+        yield row, rows.line_num
+
+
+def _drop_padding(header: list[str], columns: list[list[str]]) -> None:
+    """Drop columns without names and values that a spreadsheet has added at the end."""
+    names = len(header)
+    while names and header[names - 1] == "":
+        names -= 1
+    # One column without a name may be somebody's.
+    if len(header) - names > 1 and not any(any(column) for column in columns[names:]):
+        del header[names:], columns[names:]
 
 
 def _unquoted(file: IO[str], header: list[str], delimiter: str) -> list[str]:
@@ -316,20 +441,68 @@ def _long_fields() -> Iterator[None]:
         csv.field_size_limit(limit)
 
 
-def _columns_of_records(file: IO[str], path: Path) -> Table:
-    records: list[dict[str, Any]] = []
+def _records_of_lines(file: IO[str], path: Path) -> Iterator[Any]:
     for number, line in enumerate(file, start=1):
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except ValueError as error:  # no JSON, or an integer of thousands of digits
+            record = json_value(line)
+        except (ValueError, RecursionError) as error:  # no JSON, or thousands of digits or levels
             raise ValueError(f"line {number} of {path} is not JSON: {error}.") from error
         if not isinstance(record, dict):
             raise ValueError(f"line {number} of {path} is JSON but no object with named fields.")
-        records.append(record)
+        yield record
+
+
+def _records_of_list(text: str, path: Path) -> list[Any]:
+    try:
+        records = json_value(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}.") from error
+    for number, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise ValueError(
+                f"record {number} (from 0) of {path} is JSON but no object with named fields."
+            )
+    return records
+
+
+def _columns_of_records(lines: Iterable[dict[str, Any]], path: Path) -> Table:
+    records = list(lines)
     names = dict.fromkeys(name for record in records for name in record)
     return Table({name: [record.get(name) for record in records] for name in names}, path)
+
+
+def json_value(text: str) -> Any:
+    """Return what a JSON text says; an object that names a field twice is an error.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+
+    Returns
+    -------
+    value : object
+        Plain values.
+
+    Raises
+    ------
+    RecursionError
+        If it nests too deeply.
+    ValueError
+        If it isn't JSON.
+    """
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"an object has two fields {twice!r}")
+    return found
 
 
 def _write_parquet(
@@ -358,13 +531,13 @@ def _write_csv(text: IO[str], delimiter: str, columns: Mapping[str, Any]) -> Non
     writer.writerows(zip(*flat.values(), strict=True))
 
 
-def _json_lines(columns: Mapping[str, Any]) -> Iterator[str]:
+def _json_lines(columns: Mapping[str, Any], escaped: bool = False) -> Iterator[str]:
     lists = (
         v.tolist() if isinstance(v, np.ndarray) and v.ndim == 1 else v for v in columns.values()
     )
     for row in zip(*lists, strict=True):
         values = (value.tolist() if isinstance(value, np.ndarray) else value for value in row)
-        yield json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False) + "\n"
+        yield json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=escaped) + "\n"
 
 
 def _is_matrix(values: Any) -> bool:

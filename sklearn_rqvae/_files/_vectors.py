@@ -216,13 +216,17 @@ def matrix_of(table: Mapping[str, Any], column: str, path: object) -> NDArray[An
         If the column isn't there, or doesn't hold finite numbers in lists of one length.
     """
     names = vector_columns(list(table), column, path)
-    if not isinstance(table[names[0]], list):
+    if not any(isinstance(table[name], list) for name in names):
         pa = import_pyarrow()
         return batch_vectors(pa.table({name: table[name] for name in names}), column, str(path))
+    values = [table[name] for name in names]
+    parts = [
+        _parsed(value if isinstance(value, list) else value.to_pylist(), name, path)
+        for name, value in zip(names, values, strict=True)
+    ]
     if names == [column]:
-        rows = _parsed(table[column], column, path)
+        rows = parts[0]
     else:
-        parts = [_parsed(table[name], name, path) for name in names]
         rows = [list(row) for row in zip(*parts, strict=True)]
     for number, row in enumerate(rows):
         if not isinstance(row, list) or not row or len(row) != len(rows[0]):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-__all__ = ["collect_texts", "text_column_names"]
+__all__ = ["collect_texts", "field_text", "is_missing", "text_column_names"]
 
 
 def text_column_names(X: Any, text_columns: Sequence[Any] | None) -> list[Any] | None:
@@ -119,12 +119,75 @@ def _as_text(value: Any, name: str, row: int) -> str:
     """Return a string subclass as str and a missing value as the empty string."""
     if isinstance(value, str):
         return str(value)
-    if value is None or (isinstance(value, (float, np.floating)) and np.isnan(value)):
-        return ""
-    pandas = sys.modules.get("pandas")  # a value can be pandas.NA only after pandas was imported
-    if pandas is not None and (value is pandas.NA or value is pandas.NaT):
+    if is_missing(value):
         return ""
     raise TypeError(
         f"{name} should hold str, got {type(value).__name__} {value!r} in row {row}; "
         "convert it to text, or choose the text columns with text_columns."
     )
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value says that there is none: None, NaN, NaT, pandas.NA, a masked entry.
+
+    An empty text is one already.
+    """
+    if value is None or value is np.ma.masked:
+        return True
+    pandas = sys.modules.get("pandas")  # a value can be pandas.NA only after pandas was imported
+    if pandas is not None and value is pandas.NA:
+        return True
+    try:
+        return bool(value != value)  # NaN and NaT of any library
+    except (TypeError, ValueError):  # arrays
+        return False
+
+
+def field_text(value: Any, name: str, row: int) -> str:
+    """Return what a field of a file says as text; what is missing is empty, as in `collect_texts`.
+
+    Files hold more than text: numbers are written out, lists joined by commas, and bytes are UTF-8,
+    as in columns of Parquet files that aren't marked as text.
+
+    Parameters
+    ----------
+    value : object
+        The field.
+    name : str
+        Column and file, for messages.
+    row : int
+        Its row, for messages.
+
+    Returns
+    -------
+    text : str
+        The text.
+
+    Raises
+    ------
+    TypeError
+        If the field has fields of its own.
+    ValueError
+        If it holds bytes that are no text in UTF-8.
+    """
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, (list, tuple, np.ndarray)):
+        parts = (field_text(part, name, row) for part in value)
+        return ", ".join(part for part in parts if part)
+    if is_missing(value):
+        return ""
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{name} holds bytes that are no text in UTF-8 in row {row} (from 0): {error}; "
+                "decode them first."
+            ) from error
+    if isinstance(value, Mapping):
+        raise TypeError(
+            f"{name} holds fields of its own, {', '.join(map(repr, value))}, in row {row} (from "
+            "0); it should hold text: write these fields to columns."
+        )
+    return str(value)

@@ -16,15 +16,25 @@ from numpy.typing import NDArray
 
 from sklearn_rqvae._files._arrays import load_array
 from sklearn_rqvae._files._replace import replace_file
-from sklearn_rqvae._files._tables import Table, open_text, read_table, write_table
+from sklearn_rqvae._files._tables import (
+    Table,
+    json_value,
+    listed,
+    open_text,
+    read_table,
+    write_table,
+)
 from sklearn_rqvae._versions import present_versions
 from sklearn_rqvae.semantic_id._tokens import check_widths, ids_to_tokens, tokens_to_ids
 
 __all__ = [
     "FORMATS",
     "FileContent",
+    "codes_of",
+    "errors_naming",
     "export",
     "frame_content",
+    "item_column",
     "read",
     "read_codes",
     "to_frame",
@@ -37,6 +47,7 @@ FORMATS = ("index.json", "flashrec", "npy", "parquet", "csv", "jsonl")
 _TABLES = {"parquet": ".parquet", "csv": ".csv", "jsonl": ".jsonl"}
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_CODE = re.compile(r"\s*-?[0-9]{1,18}\s*", re.ASCII)
 _METADATA = b"sklearn_rqvae"
 
 
@@ -124,7 +135,7 @@ def read(
         return _table_content(read_table(path, kind=_TABLES[format]), item_type, id_column)
     with open_text(path) as file, _json_errors(path):
         if format == "flashrec":
-            return _read_flashrec(json.load(file), path)
+            return _read_flashrec(json_value(file.read()), path)
         # Pairs instead of a dict: a repeated item must not vanish.
         pairs = json.load(file, object_pairs_hook=list)
     _check_pairs(pairs, path)
@@ -136,44 +147,79 @@ def read_codes(
     path: str | os.PathLike[str], item_type: str | None, id_column: str | None
 ) -> FileContent:
     """Read codes from a table, or a directory of tables, whose name says the format."""
-    return _table_content(read_table(path), item_type, id_column)
+    table = read_table(path)
+    with errors_naming(path):
+        return _table_content(table, item_type, id_column)
+
+
+def codes_of(table: Table) -> NDArray[np.int64]:
+    """Return the codes in a table, without a suffix."""
+    with errors_naming(table.path):
+        content = _content(table, table.path, None, items=False)
+        collisions = _meaning(table).get("collisions") or content.collisions
+        return content.ids[:, :-1] if collisions == "suffix" else content.ids
+
+
+@contextmanager
+def errors_naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what is wrong with the content of a file into a ValueError that names the file."""
+    try:
+        yield
+    except (ValueError, TypeError, OverflowError, MemoryError) as error:
+        if isinstance(error, ValueError) and os.fspath(path) in str(error):
+            raise
+        raise ValueError(f"{os.fspath(path)}: {error}") from error
 
 
 @contextmanager
 def _json_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
-    except (json.JSONDecodeError, RecursionError) as error:
+    except UnicodeDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
+        if os.fspath(path) in str(error):
+            raise
         raise ValueError(f"{os.fspath(path)} is not valid JSON: {error}.") from error
 
 
 def _table_content(table: Table, item_type: str | None, id_column: str | None) -> FileContent:
     """Take IDs and item ids from a table, and what a Parquet file of `export` says of them."""
     content = _content(table, table.path, id_column)
-    item_column = _item_column(table, table.path, id_column)
-    if item_column is not None:
-        from_text = table.numeric and item_column in table.numeric and item_type is None
+    column = item_column(table, table.path, id_column)
+    if column is not None:
+        from_text = table.numeric and column in table.numeric and item_type is None
         if isinstance(content.item_ids, list):
             items = typed_items(content.item_ids, "int" if from_text else item_type)
             content = content._replace(item_ids=items)
-    if _METADATA in table.metadata:
-        meaning = json.loads(table.metadata[_METADATA])
+    meaning = _meaning(table)
+    if meaning:
         content = content._replace(
             level_sizes=meaning.get("level_sizes"), collisions=meaning.get("collisions")
         )
     return content
 
 
-def _content(columns: Mapping[str, Any], path: object, id_column: str | None) -> FileContent:
+def _meaning(table: Table) -> dict[str, Any]:
+    """Return what a Parquet file of `export` says of its IDs."""
+    meaning = json.loads(table.metadata.get(_METADATA, b"{}"))
+    if not isinstance(meaning, dict):
+        raise ValueError(f"{table.path} is damaged: it says {meaning!r} of itself.")
+    return meaning
+
+
+def _content(
+    columns: Mapping[str, Any], path: object, id_column: str | None, items: bool = True
+) -> FileContent:
     """Take IDs and item ids from columns."""
     lists = next((name for name in ID_COLUMNS if name in columns), None)
-    item_column = _item_column(columns, path, id_column)
-    items = None if item_column is None else _plain(columns[item_column])
+    column = item_column(columns, path, id_column) if items else None
+    found = None if column is None else _decoded(_plain(columns[column]), column, path)
     if lists is not None:
-        return FileContent(_whole_lists(columns[lists], lists, path), items)
+        return FileContent(_whole_lists(columns[lists], lists, path), found)
     names = _code_columns(list(columns), path)
     ids = np.stack([_whole(columns[name], name, path) for name in names], axis=1)
-    return FileContent(ids, items, None, "suffix" if names[-1] == "suffix" else None)
+    return FileContent(ids, found, None, "suffix" if names[-1] == "suffix" else None)
 
 
 def _whole_lists(values: Sequence[Any], name: str, path: object) -> NDArray[np.int64]:
@@ -196,12 +242,13 @@ def _whole_lists(values: Sequence[Any], name: str, path: object) -> NDArray[np.i
 def _whole(values: Any, name: str, path: object) -> NDArray[Any]:
     """Return a column of codes; text files hold them as text."""
     if len(values) and isinstance(values[0] if isinstance(values, list) else None, str):
-        try:
-            return np.array([int(value) for value in values], dtype=np.int64)
-        except (ValueError, OverflowError) as error:
-            raise ValueError(
-                f"{path} has a row without whole codes in {name!r}: {error}."
-            ) from error
+        for row, value in enumerate(values):
+            if not (isinstance(value, str) and _CODE.fullmatch(value)):
+                raise ValueError(
+                    f"{path} has a row without whole codes in {name!r}: {value!r} in record "
+                    f"{row + 1}."
+                )
+        return np.array([int(value) for value in values], dtype=np.int64)
     codes = np.asarray(_plain(values))
     if codes.dtype.kind == "O":
         raise ValueError(f"{path} has a row without a code in {name!r}.")
@@ -211,6 +258,12 @@ def _whole(values: Any, name: str, path: object) -> NDArray[Any]:
 def _arrow_lists(column: Any, name: str, path: object) -> NDArray[Any]:
     """Return an Arrow column of lists of codes as an array."""
     column = column.combine_chunks()
+    column = getattr(column, "storage", column)  # of tensors of one shape
+    if hasattr(column.type, "list_size"):  # of one length
+        width = column.type.list_size
+        if column.null_count:
+            raise ValueError(f"{path} has {column.null_count} items without an ID.")
+        return column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), width)
     if not hasattr(column, "value_lengths"):
         raise ValueError(
             f"{path} holds {column.type} in its column {name!r}; expected lists of codes."
@@ -225,6 +278,19 @@ def _plain(column: Any) -> Any:
     """Return a column of a table as an array or a list; data frames' columns as they are."""
     is_arrow = hasattr(column, "combine_chunks")
     return column.to_numpy(zero_copy_only=False) if is_arrow else column
+
+
+def _decoded(items: Any, name: str, path: object) -> Any:
+    """Return ids that a file holds as bytes as text."""
+    if not any(isinstance(item, bytes) for item in items):
+        return items
+    try:
+        return [item.decode() if isinstance(item, bytes) else item for item in items]
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"column {name!r} of {path} holds bytes that are no text in UTF-8 ({error}); make the "
+            "ids text or integers."
+        ) from error
 
 
 def _check_format(format: str) -> None:
@@ -247,19 +313,17 @@ def _code_columns(names: Sequence[str], path: object) -> list[str]:
         if codes:
             return [*codes, "suffix"] if "suffix" in names else codes
     raise ValueError(
-        f"{path} has no codes among its columns {list(names)}; name them code_0, code_1, …, and "
-        "suffix."
+        f"{path} has no codes among its columns {listed(names)}; name them code_0, code_1, …, "
+        "and suffix."
     )
 
 
-def _item_column(names: Iterable[str], path: object, id_column: str | None) -> str | None:
+def item_column(names: Iterable[str], path: object, id_column: str | None) -> str | None:
     """Find the column of item ids; None where there is nothing but codes."""
     names = list(names)
     if id_column is not None:
         if id_column not in names:
-            raise ValueError(
-                f"{path} has no column {id_column!r}; it has {', '.join(map(repr, names))}."
-            )
+            raise ValueError(f"{path} has no column {id_column!r}; it has {listed(names)}.")
         return id_column
     known = next((name for name in ITEM_COLUMNS if name in names), None)
     if known is not None:
@@ -269,7 +333,7 @@ def _item_column(names: Iterable[str], path: object, id_column: str | None) -> s
     others = [name for name in names if name not in codes]
     if others:
         raise ValueError(
-            f"{path} has no column item_id, but {', '.join(map(repr, others))}; say which one "
+            f"{path} has no column item_id, but {listed(others)}; say which one "
             f"holds the items' ids: id_column={others[0]!r}, say (--id on the command line)."
         )
     return None
@@ -317,15 +381,14 @@ def _write_flashrec(text: IO[str], ids: NDArray[np.int64], items: list[Any]) -> 
 
 
 def _read_flashrec(content: Any, path: str | os.PathLike[str]) -> FileContent:
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not content:
         raise ValueError(f'{os.fspath(path)} should hold an object with keys such as "12,5,7".')
     ids: list[list[int]] = []
     items: list[Any] = []
     for key, value in content.items():
-        try:
-            codes = [int(part) for part in key.split(",")]
-        except ValueError as error:
-            raise ValueError(f'{key!r} is not an ID such as "12,5,7".') from error
+        if not all(map(_CODE.fullmatch, key.split(","))):
+            raise ValueError(f'{key!r} is not an ID such as "12,5,7".')
+        codes = [int(part) for part in key.split(",")]
         if len(codes) < 2:
             raise ValueError(
                 f"{key!r} has no comma, which stands for a packed number; unpack it into an ID "

@@ -418,8 +418,10 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             If the file isn't in this format, IDs differ in length, or are shared and `collisions`
             isn't ``"none"``; if there is no column of item ids, but others that may hold them.
         """
-        content = _formats.read(path, format, item_type, id_column)
-        return cls._from_content(content, collisions, codebook_sizes, suffix_size, item_ids)
+        cls(collisions or "raise", suffix_size=suffix_size)._check_parameters()
+        with _formats.errors_naming(path):
+            content = _formats.read(path, format, item_type, id_column)
+            return cls._from_content(content, collisions, codebook_sizes, suffix_size, item_ids)
 
     @classmethod
     def from_frame(

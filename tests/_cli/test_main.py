@@ -391,7 +391,7 @@ def dated(tmp_path, vectors):
     """A Parquet file of items that are named by times, days and bytes."""
     pyarrow = pytest.importorskip("pyarrow")
     start = datetime.datetime(2024, 1, 31, 23, 30)
-    times = [start + datetime.timedelta(hours=i) for i in range(len(vectors))]
+    times = [start + datetime.timedelta(days=i) for i in range(len(vectors))]
     columns = {
         "time": times,
         "day": [time.date() for time in times],

@@ -11,9 +11,19 @@ from numpy.typing import NDArray
 from sklearn_rqvae._rows._hashing import duplicate_groups
 from sklearn_rqvae._validation import as_array
 
-__all__ = ["CandidateSource", "EstimatorCandidates", "GivenCandidates", "count_duplicates"]
+__all__ = [
+    "CandidateSource",
+    "CandidatesNeeded",
+    "EstimatorCandidates",
+    "GivenCandidates",
+    "count_duplicates",
+]
 
 CHUNK_ROWS = 4096
+
+
+class CandidatesNeeded(ValueError):
+    """Items collide, and nothing is there to say which free IDs are near them."""
 
 
 class CandidateSource(Protocol):

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from sklearn_rqvae._guards import warn_caller
 from sklearn_rqvae.semantic_id._collisions._assignment import assign_free
-from sklearn_rqvae.semantic_id._collisions._candidates import CandidateSource
+from sklearn_rqvae.semantic_id._collisions._candidates import CandidatesNeeded, CandidateSource
 from sklearn_rqvae.semantic_id._collisions._free_ids import FreeIDs
 from sklearn_rqvae.semantic_id._keys import KeyLayout
 from sklearn_rqvae.semantic_id._ordering import in_group, is_among
@@ -90,7 +90,7 @@ def reassign(
     contested = in_group(keys, order) | is_among(keys, taken)
     if source is None:
         if contested.any():
-            raise ValueError(
+            raise CandidatesNeeded(
                 f"{int(contested.sum())} items collide, and without vectors nothing tells which "
                 "free IDs are near them; use from_estimator (or append_from_estimator), pass "
                 "candidates=(codes, errors), e.g. from last_level_candidates, or use "
