@@ -106,16 +106,14 @@ def check_places(inputs: Sequence[str | None], outputs: dict[str, str | None]) -
         If a file can't be written there, or would take the place of one that is read or of another
         output.
     """
-    taken = {os.path.realpath(path): "which is read" for path in inputs if path is not None}
+    taken = {os.path.realpath(path): "a file that is read" for path in inputs if path is not None}
     for option, path in outputs.items():
         if path is None or path == "-":
             continue
         place = os.path.realpath(path)
         if place in taken:
-            raise ValueError(
-                f"{option} {path} would overwrite the file {taken[place]}; give another name."
-            )
-        taken[place] = f"of {option}"
+            raise ValueError(f"{option} {path} would overwrite {taken[place]}; give another name.")
+        taken[place] = f"the file of {option}"
         check_place(path)
 
 

@@ -203,7 +203,12 @@ def write_table(
         if sys.stdout is None:
             raise BrokenPipeError("the standard output is closed")
         utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-        sys.stdout.writelines(_json_lines(columns, escaped=not utf8))
+        try:
+            sys.stdout.writelines(_json_lines(columns, escaped=not utf8))
+        except OSError as error:
+            raise OSError(
+                error.errno, f"can't write the standard output: {error.strerror}"
+            ) from error
         return
     path = Path(path)
     kind = file_kind(path) if kind is None else kind

@@ -141,7 +141,7 @@ def vectors_of(column: Any, name: str, where: str, first_row: int = 0) -> NDArra
     types = pa.types
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
-    if isinstance(column.type, pa.ExtensionType):  # tensors of one shape
+    if isinstance(column.type, pa.BaseExtensionType):  # tensors of one shape
         column = column.storage
     kind = column.type
     is_list = (
