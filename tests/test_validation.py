@@ -89,3 +89,90 @@ def test_rows_whose_squares_underflow_are_refused(estimator):
     small = estimator(codebook_size=4, random_state=0).fit(X * 1e-14)
     large = estimator(codebook_size=4, random_state=0).fit(X)
     assert small.score(X * 1e-14) * 1e28 == pytest.approx(large.score(X), rel=0.05)
+
+
+VECTORS = np.arange(12.0).reshape(4, 3)
+
+
+def columns_of_vectors():
+    """Ways in which frames and Arrow hold a column of vectors."""
+    pd = pytest.importorskip("pandas")
+    pl = pytest.importorskip("polars")
+    pa = pytest.importorskip("pyarrow")
+    lists, arrays = VECTORS.tolist(), list(VECTORS)
+    fixed = pl.Array(pl.Float64, 3)
+    arrow = pd.ArrowDtype(pa.list_(pa.float64()))
+    yield pd.Series(arrays, index=[5, 5, 1, 2])
+    yield pd.Series([tuple(row) for row in lists])
+    yield pd.DataFrame({"emb": lists})
+    yield pd.DataFrame({"emb": arrays}).to_numpy()
+    yield pd.DataFrame({"emb": pd.Series(lists, dtype=arrow)})
+    yield pl.Series(lists)
+    yield pl.DataFrame({"emb": pl.Series(lists, dtype=fixed)})
+    yield pl.DataFrame({"emb": lists})
+    yield pa.array(lists)
+    yield pa.array(lists, pa.list_(pa.float64(), 3))
+    yield pa.chunked_array([lists[:1], lists[1:]])
+    yield pa.table({"emb": lists})
+    yield pa.FixedShapeTensorArray.from_numpy_ndarray(VECTORS)
+
+
+def test_a_column_of_vectors_is_a_matrix():
+    for column in columns_of_vectors():
+        np.testing.assert_array_equal(as_array(column), VECTORS, err_msg=repr(column))
+
+
+def test_estimators_and_indexes_take_columns_of_vectors():
+    from sklearn_rqvae import ResidualKMeans, SemanticIDIndex
+
+    pd = pytest.importorskip("pandas")
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    model = ResidualKMeans(2, 4, random_state=0).fit(X)
+    frame = pd.DataFrame({"emb": list(X)}, index=range(7, 47))
+    other = ResidualKMeans(2, 4, random_state=0).fit(frame)
+    np.testing.assert_array_equal(other.transform(frame["emb"]), model.transform(X))
+    assert other.n_features_in_ == 3
+    assert other.score(frame) == model.score(X)
+    np.testing.assert_array_equal(
+        other.candidate_codes(frame, 2)[0], model.candidate_codes(X, 2)[0]
+    )
+    codes = pd.Series(model.transform(X).tolist())
+    assert SemanticIDIndex().fit(codes).codes_.tolist() == codes.tolist()
+    assert other.set_output(transform="pandas").transform(frame).index.tolist() == [*range(7, 47)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([[1.0, 2.0], None], "has None in row 1 and one of length 2"),
+        ([float("nan"), [1.0]], "has nan in row 0 and one of length 1"),
+        ([[1.0], [1.0, 2.0]], "has one of length 2 in row 1 and one of length 1"),
+        ([[1.0, None], [1.0, 2.0]], "not of numbers alone"),
+        ([["a"], ["b"]], "not of numbers alone"),
+        ([[[1.0]], [[2.0]]], "not of numbers alone"),
+    ],
+)
+def test_columns_of_other_lists_are_refused(rows, message):
+    pd = pytest.importorskip("pandas")
+    for column in (pd.Series(rows), pd.DataFrame({"emb": rows})):
+        with pytest.raises(ValueError, match=message):
+            as_array(column)
+
+
+def test_vectors_beside_other_columns_are_refused_with_the_way_out():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"price": [1.0, 2.0], "emb": [[1.0], [2.0]]})
+    with pytest.raises(
+        ValueError, match=r"column 'emb' of X holds vectors, .* X\[\['emb'\]\] alone"
+    ):
+        as_array(frame)
+
+
+def test_all_else_stays_what_it_is():
+    pd = pytest.importorskip("pandas")
+    for X in (
+        [[1, 2]], None, "ab", np.eye(2), pd.DataFrame({"a": [1.0]}),
+        pd.DataFrame({"a": ["x", None]}),
+        pd.Series(["a", "b"]), np.array([["a"]], dtype=object), np.array([], dtype=object),
+    ):  # fmt: skip
+        assert as_array(X) is X

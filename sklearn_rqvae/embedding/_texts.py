@@ -134,12 +134,14 @@ def is_missing(value: Any) -> bool:
     """
     if value is None or value is np.ma.masked:
         return True
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return False
     pandas = sys.modules.get("pandas")  # a value can be pandas.NA only after pandas was imported
     if pandas is not None and value is pandas.NA:
         return True
     try:
         return bool(value != value)  # NaN and NaT of any library
-    except (TypeError, ValueError):  # arrays
+    except (TypeError, ValueError):  # that has no truth
         return False
 
 
@@ -172,11 +174,11 @@ def field_text(value: Any, name: str, row: int) -> str:
     """
     if isinstance(value, str):
         return str(value)
+    if is_missing(value):
+        return ""
     if isinstance(value, (list, tuple, np.ndarray)):
         parts = (field_text(part, name, row) for part in value)
         return ", ".join(part for part in parts if part)
-    if is_missing(value):
-        return ""
     if isinstance(value, bytes):
         try:
             return value.decode()

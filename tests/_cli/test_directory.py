@@ -80,3 +80,15 @@ def test_what_a_directory_needs_is_asked_for(src, tmp_path, capsys):
     run("fit", tmp_path / "x.npy", "--out", model, *SMALL)
     message = fails(capsys, "encode", model, src, "--id", "sku", "--out", "x")
     assert "with --vector" in message
+
+
+def test_the_files_of_a_directory_become_a_catalog(src, tmp_path):
+    from sklearn_rqvae import SemanticIDIndex
+
+    dst, catalog = tmp_path / "ids", tmp_path / "catalog"
+    run("fit", src, *COLUMNS, "--out", tmp_path / "m", "--ids", dst, *SMALL)
+    run("index", "build", dst, "--id", "sku", "--out", catalog)
+    index = SemanticIDIndex.load(catalog)
+    assert sorted(index.item_ids_.tolist()) == list(range(60))
+    codes = ResidualKMeans(2, 4, random_state=0).fit(X).transform(X)
+    assert all(index[item][:2] == tuple(codes[item]) for item in range(60))

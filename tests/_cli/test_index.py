@@ -132,9 +132,73 @@ def test_reassign_takes_candidates_from_the_archive(inputs, capsys):
     report = json.loads(capsys.readouterr().out)
     assert (report["n_moved"], report["error_after"], report["n_duplicates"]) == (1, 0.5, 0)
     assert SemanticIDIndex.load(inputs / "catalog").ids_.tolist() == [[0], [1]]
-    with pytest.raises(ValueError, match="from_estimator"):
+    with pytest.raises(ValueError, match=r"give --model MODEL and --items ITEMS, or an .npz"):
         run("build", inputs / "codes.npy", "--out", inputs / "other", "--collisions", "reassign")
     assert not (inputs / "other").exists()
+
+
+def test_new_items_are_asked_for_ids_of_the_kind_in_the_catalog(inputs):
+    catalog = inputs / "catalog"
+    run("build", inputs / "codes.npy", "--out", catalog)
+    with pytest.raises(ValueError, match=r"have no ids, .* with --id, or give --item-ids"):
+        run("append", catalog, inputs / "codes.npy")
+    with pytest.raises(ValueError, match=r"integers, but 'tea' is none; .*--item-type str"):
+        run("append", catalog, inputs / "codes.csv")
+    run("build", inputs / "codes.csv", "--out", catalog)
+    with pytest.raises(ValueError, match=r"codes.csv: .*'tea'.* in the index already|already"):
+        run("append", catalog, inputs / "codes.csv")
+
+
+def test_a_vocabulary_that_grows_is_said(inputs, capsys):
+    catalog = inputs / "catalog"
+    run("build", inputs / "codes.csv", "--out", catalog)
+    (inputs / "new.csv").write_text("item_id,code_0,code_1\nink,3,1\n")
+    capsys.readouterr()
+    run("append", catalog, inputs / "new.csv")
+    said = capsys.readouterr().err
+    assert "grew from (4, 3, 2) to (4, 3, 3)" in said
+    assert "--suffix-size" in said
+    args = ["--suffix-size", 9, "--codebook-sizes", 9]
+    run("build", inputs / "codes.csv", "--out", catalog, *args)
+    capsys.readouterr()
+    run("append", catalog, inputs / "new.csv")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_name_that_says_another_format_is_refused(inputs):
+    run("build", inputs / "codes.csv", "--out", inputs / "catalog")
+    for name, out in (("token_ids", "tok.json"), ("csv", "a.jsonl"), ("index.json", "a.npy")):
+        with pytest.raises(ValueError, match=rf"ends in .*, but --format {name} writes another"):
+            run("export", inputs / "catalog", "--format", name, "--out", inputs / out)
+        assert not (inputs / out).exists()
+    run("export", inputs / "catalog", "--format", "index.json", "--out", inputs / "a.index.json")
+
+
+def test_no_output_takes_the_place_of_an_input(inputs):
+    run("build", inputs / "codes.csv", "--out", inputs / "catalog")
+    before = {path.name: path.read_bytes() for path in inputs.iterdir()}
+    for args in (
+        ["build", inputs / "codes.csv", "--out", inputs / "codes.csv"],
+        ["append", inputs / "catalog", inputs / "codes.csv", "--out", inputs / "." / "codes.csv"],
+        ["export", inputs / "catalog", "--format", "csv", "--out", inputs / "catalog"],
+    ):
+        with pytest.raises(ValueError, match="would overwrite a file that is read"):
+            run(*args)
+    assert {path.name: path.read_bytes() for path in inputs.iterdir()} == before
+
+
+def test_columns_of_ids_are_named_or_asked_for(inputs):
+    (inputs / "sku.csv").write_text("sku,code_0,code_1\nx-1,1,2\nx-2,1,3\n")
+    with pytest.raises(ValueError, match=r"no column item_id, but 'sku'; .*--id"):
+        run("build", inputs / "sku.csv", "--out", inputs / "catalog")
+    run("build", inputs / "sku.csv", "--id", "sku", "--out", inputs / "catalog")
+    assert SemanticIDIndex.load(inputs / "catalog").item_ids_.tolist() == ["x-1", "x-2"]
+    (inputs / "parts").mkdir()
+    for number in (3, 4):
+        text = f"sku,code_0,code_1\nx-{number},1,{number}\n"
+        (inputs / "parts" / f"{number}.csv").write_text(text)
+    run("append", inputs / "catalog", inputs / "parts", "--id", "sku")
+    assert SemanticIDIndex.load(inputs / "catalog").item_ids_.tolist()[2:] == ["x-3", "x-4"]
 
 
 def test_drift_compares_two_catalogs(inputs, capsys):

@@ -612,3 +612,164 @@ def test_ctrl_c_ends_with_130(monkeypatch, capsys):
 def test_traceback_on_request(tmp_path):
     with pytest.raises(FileNotFoundError):
         main(["--traceback", "fit", str(tmp_path / "no.npy"), "--out", "m"])
+
+
+def fitted_texts(path, capsys, *args):
+    """Fit to a column of texts and return the vocabulary's view of what was missing."""
+    run("fit", path, "--text", "title", "--out", path.parent / "m", *SMALL, *args)
+    capsys.readouterr()
+    return joblib.load(path.parent / "m")["pipeline"]
+
+
+TITLES = ["red lamp", None, "blue cup", None, "red cup", "nan"] * 4
+
+
+@pytest.mark.parametrize("kind", ["NaN", "null", "absent", "empty", "csv", "parquet"])
+def test_missing_text_is_missing_in_every_file_as_in_python(tmp_path, capsys, kind):
+    path = tmp_path / f"a.{kind if kind in ('csv', 'parquet') else 'jsonl'}"
+    if kind == "parquet":
+        pa = pytest.importorskip("pyarrow")
+        pytest.importorskip("pyarrow.parquet").write_table(pa.table({"title": TITLES}), path)
+    elif kind == "csv":
+        path.write_text("title,x\n" + "".join(f"{title or ''},1\n" for title in TITLES))
+    else:
+        missing = {"NaN": {"title": float("nan")}, "null": {"title": None}, "empty": {"title": ""}}
+        records = [{"title": t} if t else missing.get(kind, {"x": 1}) for t in TITLES]
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    pipeline = fitted_texts(path, capsys)
+    run("encode", tmp_path / "m", path)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    texts = [title if title else float("nan") for title in TITLES]
+    expected = pipeline.transform(texts).tolist()
+    assert [line["semantic_id"] for line in lines] == expected
+    assert expected[1] != expected[5]  # the word "nan" is another text
+
+
+def test_bytes_are_the_text_that_they_hold(tmp_path, capsys):
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    titles = ["red lämp", "blue cup", "red cup", "green pen"] * 3
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"title": [title.encode() for title in titles]}), path)
+    pipeline = fitted_texts(path, capsys)
+    run("encode", tmp_path / "m", path, "--out", tmp_path / "codes.npy")
+    assert np.load(tmp_path / "codes.npy").tolist() == pipeline.transform(titles).tolist()
+    for column, message in (([b"\xff"] * 2, "no text in UTF-8"), ([{"en": "a"}] * 2, "'en'")):
+        pq.write_table(pa.table({"title": column}), path)
+        said = fails(capsys, "encode", tmp_path / "m", path)
+        assert message in said
+        assert f"column 'title' of {path}" in said
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--id", "kind"], "column 'kind' of .* 10 ids that repeat .* 'b' in row 2"),
+        (["--id", "gap"], "row 3 .* has no id in column 'gap'"),
+        (["--id", "half", "--ids", "o.jsonl"], "can't hold the id .* half of a character"),
+        (["--id", "half", "--ids", "o.csv"], "can't hold the id .* half of a character"),
+        (["--id", "mixed", "--ids", "o.csv"], "can't hold the id 'x' of row 5 .* beside 0"),
+        (
+            ["--n-layers", "4", "--codebook-size", "4", "8"],
+            "--codebook-size has 2 numbers, .* is 4",
+        ),
+        (["--out", "items.jsonl"], "--out items.jsonl would overwrite a file that is read"),
+        (["--ids", "./items.jsonl"], "--ids ./items.jsonl would overwrite a file that is read"),
+        (["--ids", "m"], "--ids m would overwrite the file of --out"),
+        (["--ids", "o.json"], "the format of o.json is unknown"),
+        (["--out", "/dev/null"], "it is a device or a pipe"),
+    ],
+)
+def test_what_can_be_checked_is_checked_before_the_work(
+    tmp_path, capsys, monkeypatch, args, message
+):
+    monkeypatch.chdir(tmp_path)
+    columns = {
+        "t": [f"text {i}" for i in range(20)],
+        "kind": ["a", *"b" * 11, *range(12, 20)],
+        "gap": [0, 1, 2, None, *range(4, 20)],
+        "half": [f"{i}\ud83d" for i in range(20)],
+        "mixed": [*range(5), "x", *range(6, 20)],
+    }
+    records = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, records)))
+    monkeypatch.setattr(_fit, "fit_quantizer", None)
+    before = (tmp_path / "items.jsonl").read_bytes()
+    out = [] if "--out" in args else ["--out", "m"]
+    said = fails(capsys, "fit", "items.jsonl", "--text", "t", *out, *SMALL, *args)
+    assert re.search(message, said), said
+    assert (tmp_path / "items.jsonl").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["items.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "args", [["--n-layers", "0"], ["--codebook-size", "4", "-1"], ["--seed", "-1"]]
+)
+def test_numbers_that_cannot_be_are_wrong_arguments(array, capsys, args):
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", array, "--out", "m", *args])
+    assert re.search(
+        r"argument --[-a-z]+: -?\d+ should be (at least 1|between 0)", capsys.readouterr().err
+    )
+
+
+def test_known_columns_of_ids_need_no_option(tmp_path, capsys):
+    path = tmp_path / "a.CSV"
+    path.write_text("item_id,title\n" + "".join(f"{i:02},text {i}\n" for i in range(20)))
+    run(
+        "fit", path, "--text", "title", "--out", tmp_path / "m", "--ids", tmp_path / "i.csv", *SMALL
+    )
+    assert "row numbers" not in capsys.readouterr().err
+    assert read_table(tmp_path / "i.csv")["item_id"][1] == "01"
+
+
+def test_decode_asks_which_column_names_the_items(tmp_path, array, capsys):
+    model, ids = tmp_path / "m", tmp_path / "ids.csv"
+    run("fit", array, "--out", model, *SMALL)
+    ids.write_text("sku,code_0,code_1,suffix\na,1,2,0\nb,3,3,1\n")
+    assert "no column item_id, but 'sku'" in fails(capsys, "decode", model, ids)
+    run("decode", model, ids, "--id", "sku", "--out", tmp_path / "v.jsonl")
+    assert read_table(tmp_path / "v.jsonl")["item_id"] == ["a", "b"]
+
+
+def test_repeated_ids_are_told_when_they_are_encoded(tmp_path, array, vectors, capsys):
+    run("fit", array, "--out", tmp_path / "m", *SMALL)
+    records = [{"id": "ab"[i % 2], "v": row} for i, row in enumerate(vectors[:4].tolist())]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, records)))
+    capsys.readouterr()
+    run("encode", tmp_path / "m", tmp_path / "a.jsonl", "--vector", "v")
+    assert "2 ids of" in capsys.readouterr().err
+
+
+def test_swapped_arguments_are_told_and_nothing_is_unpickled(tmp_path, array, capsys):
+    ids = tmp_path / "ids.csv"
+    for text in ("item_id,t\na,1\n", "category,t\na,1\n", '"item_id","t"\n'):
+        ids.write_text(text)
+        said = fails(capsys, "encode", ids, array)
+        assert "ids.csv is no model of sklearn-rqvae fit; the model comes before the items" in said
+
+
+def test_a_fit_to_few_items_is_told(tmp_path, array, capsys):
+    run("fit", array, "--out", tmp_path / "m", "--n-layers", 2, "--codebook-size", 16)
+    said = capsys.readouterr()
+    assert "60 items for 16 codes at a level" in said.err
+    assert "For these items: 2 codes each" in said.out
+
+
+def test_an_unknown_item_of_the_demo_is_told_before_the_fit(monkeypatch, capsys):
+    monkeypatch.setattr(_demo, "fit_quantizer", None)
+    assert "no item 'numpy.nosuch'" in fails(capsys, "demo", "--items", "numpy.nosuch")
+
+
+@pytest.mark.parametrize(
+    "command", ["demo", "fit", "encode", "decode", "report", "index build", "index lookup"]
+)
+def test_help_has_an_example_and_the_defaults(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([*command.split(), "--help"])
+    text = capsys.readouterr().out
+    assert f"  sklearn-rqvae {command} " in text.partition("example")[2]
+    assert "(default: None)" not in text
+    if command == "fit":
+        for default in ("256", "3", "0", "tfidf", "rqvae"):
+            assert f"(default: {default})" in text

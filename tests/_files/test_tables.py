@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 import re
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from sklearn_rqvae._files._tables import file_kind, read_table, write_table
 HOSTILE = [
     "", '"', '""', 'a"b', ",", "\t", "\n", "\r", "\r\n", "a\rb", "\ufeff", "\ufeffa", "\0", "a\0b",
     "\u202eright to left", "שלום", "\U0001f469\u200d\U0001f680", "\u2028", "\x85", "\x1a", "\\",
-    "null", "NaN", "nan", "None", "1", "01", "1e5", "-0", "=1+1", " padded ", "x" * 200_000, "[1, 2]",
+    "null", "NaN", "nan", "None", "1", "01", "1e5", "-0", "=1+1", " padded ",
+    "x" * 200_000, "[1, 2]",
 ]  # fmt: skip
 KINDS = ["jsonl", "jsonl.gz", "csv", "csv.gz", "tsv", "parquet"]
 
@@ -141,7 +143,7 @@ def test_a_table_of_ours_that_is_cut_is_refused(tmp_path, kind):
         try:
             n_rows.append(read_table(path).n_rows)
         except ValueError as error:
-            assert str(path) in str(error)
+            n_rows += [] if str(path) in str(error) else ["unnamed"]
     assert n_rows == [1]  # at the end of a line nothing shows it
 
 
@@ -153,7 +155,9 @@ def test_tables_of_others_may_end_without_a_line_break(tmp_path):
 
 def test_fields_named_twice_are_refused(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"id": 1}\n{"id": 1, "id": 2}\n')
-    with pytest.raises(ValueError, match="line 2 of .* is not JSON: an object has two fields 'id'"):
+    with pytest.raises(
+        ValueError, match=r"line 2 of .* is not JSON: an object has two fields 'id'"
+    ):
         read_table(tmp_path / "a.jsonl")
 
 
@@ -170,7 +174,7 @@ def test_names_of_any_case_and_json_lines_by_other_names(tmp_path, name):
     (tmp_path / name).write_bytes(packed)
     assert read_table(tmp_path / name) == {"id": ["a", "b"], "t": [1, None]}
     assert file_kind("a.CSV") == ".csv"
-    with pytest.raises(ValueError, match="the format of a.json is unknown"):
+    with pytest.raises(ValueError, match=r"the format of a\.json is unknown"):
         file_kind("a.json")  # to write one, say .jsonl
 
 
@@ -187,7 +191,9 @@ def test_a_list_of_records_is_a_table(tmp_path):
 def test_a_directory_of_parts_is_one_table(tmp_path):
     for name, text in {
         "b.csv": "id,t\n3,c\n", "a.CSV": "id,t\n1,a\n2,b\n", "c/d.csv": "t,id\nd,4\n",
-        "empty.csv": "id,t\n", "nothing.csv": "", "_SUCCESS": "", ".crc.csv": "x\n1\n", "notes.txt": "",
+        "none/a.txt": "",
+        "empty.csv": "id,t\n", "nothing.csv": "", "_SUCCESS": "", ".crc.csv": "x\n1\n",
+        "notes.txt": "",
     }.items():  # fmt: skip
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -200,14 +206,7 @@ def test_a_directory_of_parts_is_one_table(tmp_path):
     with pytest.raises(ValueError, match=r"files of one kind .* but holds \.csv, \.jsonl"):
         read_table(tmp_path)
     with pytest.raises(ValueError, match=r"a directory; .* but holds none"):
-        read_table(tmp_path / "c" / "..", kind=".parquet") if False else read_table(
-            _empty(tmp_path)
-        )
-
-
-def _empty(folder):
-    (folder / "none").mkdir()
-    return folder / "none"
+        read_table(tmp_path / "none")
 
 
 def test_parts_of_json_lines_may_lack_fields(tmp_path):
@@ -223,7 +222,7 @@ def test_parts_of_parquet_of_other_types_lose_nothing(tmp_path):
     words = pa.array(["x", "y"]).dictionary_encode()
     parts = [
         {"id": pa.array([1, 2], pa.int32()), "t": words, "v": pa.array([[1.0], [2.0]])},
-        {"id": pa.array([2**60 + 1]), "t": pa.array(["z"]), "v": pa.array([[3.0]], pa.list_(pa.float32(), 1))},
+        {"id": pa.array([2**60 + 1]), "t": pa.array(["z"]), "v": pa.array([[3.0]])},
         {"id": pa.array([], pa.null()), "t": pa.array([], pa.null()), "v": pa.array([], pa.null())},
         {"id": pa.array([7]), "t": pa.array([None], pa.null()), "v": pa.array([[4.0]])},
     ]  # fmt: skip
@@ -270,11 +269,14 @@ def test_other_columns_are_refused_alike_in_a_file_and_a_directory(tmp_path, whe
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
     pq.write_table(pa.table({"v": column}), tmp_path / "a.parquet")
-    with pytest.raises(TypeError, match=r"column 'v' of .*a\.parquet holds .* lists of numbers"):
+
+    def read():
         if where == "file":
-            read_matrix(tmp_path / "a.parquet", "v")
-        else:
-            fit_parquet(ResidualKMeans(), tmp_path, vector_column="v")
+            return read_matrix(tmp_path / "a.parquet", "v")
+        return fit_parquet(ResidualKMeans(), tmp_path, vector_column="v")
+
+    with pytest.raises(TypeError, match=r"column 'v' of .*a\.parquet holds .* lists of numbers"):
+        read()
 
 
 def test_pages_that_changed_are_noticed(tmp_path):
@@ -339,7 +341,7 @@ def test_ids_that_name_no_item_are_refused(ids, message):
 @pytest.mark.parametrize("bad", ["i\ud83d", b"x", 1.5, True, 7, ["a"], {"a": 1}])
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "-"])
 def test_ids_that_no_catalog_takes_are_refused_before_they_are_written(bad, name):
-    with pytest.raises(ValueError, match="can't hold (the|these) id"):
+    with pytest.raises(ValueError, match=r"can't hold (the|these) id"):
         writable_ids(name, ["a", "b", bad])
     assert writable_ids(name, ["a", "b"]) == ["a", "b"]
 
@@ -359,6 +361,6 @@ def test_json_lines_are_printed_in_any_encoding(encoding):
         [sys.executable, "-c", code],
         capture_output=True,
         check=True,
-        env={**__import__("os").environ, "PYTHONIOENCODING": encoding},
+        env={**os.environ, "PYTHONIOENCODING": encoding},
     )
     assert json.loads(done.stdout.decode("utf-8")) == {"id": "é\U0001f600"}

@@ -1,11 +1,13 @@
 """Item texts are read alike from every container, and what isn't text is refused by name."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 
-from sklearn_rqvae.embedding._texts import collect_texts, text_column_names
+from sklearn_rqvae.embedding._texts import collect_texts, field_text, text_column_names
 
 TEXTS = ["red lipstick", "hair dryer", ""]
 
@@ -115,3 +117,34 @@ def test_no_texts_are_refused(empty):
 def test_arrays_of_more_than_two_dimensions_are_refused():
     with pytest.raises(ValueError, match="1-dimensional"):
         collect_texts(np.full((2, 2, 2), "a"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *((value, "") for value in (None, "", float("nan"), np.float32("nan"), pd.NA, pd.NaT)),
+        *((value, "") for value in (np.datetime64("NaT"), Decimal("NaN"), np.ma.masked, [], b"")),
+        ("nan", "nan"),  # a word
+        (2020, "2020"),
+        (2.5, "2.5"),
+        (True, "True"),
+        (b"red l\xc3\xa4mp", "red lämp"),
+        (["a", None, "b", float("nan"), 3], "a, b, 3"),
+        (("a", ["b", "c"]), "a, b, c"),
+        (np.array(["a", "b"]), "a, b"),
+    ],
+)
+def test_fields_of_files_are_missing_where_texts_are(value, text):
+    assert field_text(value, "column 't'", 0) == text
+    is_text = isinstance(value, str) or text == ""
+    if is_text and not isinstance(value, (list, bytes)):
+        assert collect_texts(["x", value]) == ["x", text]
+
+
+def test_fields_that_are_no_text_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"column 't' holds bytes that are no text .* in row 7"):
+        field_text(b"\xff", "column 't'", 7)
+    with pytest.raises(TypeError, match=r"column 't' holds fields of its own, 'en', in row 7"):
+        field_text({"en": "lamp"}, "column 't'", 7)
+    with pytest.raises(TypeError, match="fields of its own"):
+        field_text([{"en": "lamp"}], "column 't'", 7)

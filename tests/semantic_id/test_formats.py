@@ -434,3 +434,120 @@ def test_a_killed_process_leaves_the_old_file_whole(tmp_path):
     assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == 9
     assert path.read_bytes() == before
     assert SemanticIDIndex.load(path)["b"] == (1, 0)
+
+
+DAMAGED = {
+    "index.json": [
+        b"", b"[]", b"{}", b'{"a": 1}', b'{"a": [1]}',
+        b'{"a": ["x"]}', b'{"a": ["<a_1>"]',
+    ],
+    "flashrec": [
+        b"", b"[]", b"{}", b'{"1,2": [{"pie": 1}]}', b'{"1,2": [1]}', b'{"1": [{"pid": 1}]}',
+        b'{"1,2": [{"pid": {}}]}', b'{"1_0,2": [{"pid": 1}]}', b'{"1,2": [{"pid": 1}], "1,3": 1}',
+        b'{"1,2": [{"pid": 1}], "1,2": [{"pid": 2}]}', b'{"1,2": [{"pid": 1}, {"pid": "a"}]}',
+        b'{"99999999999999999999,2": [{"pid": 1}]}',
+    ],
+    "npy": [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00\x06\x00{'a':(", b"\x80\x04N."],
+    "parquet": [b"", b"PAR1", b"PAR1PAR1"],
+    "csv": [
+        b"", b"x\n", b"item_id,code_0\na\n", b"item_id,code_0\na,\n", b"item_id,code_0\na,1.5\n",
+        b"item_id,code_0\na,1_0\n", b"item_id,code_0\na,-1\n", b"item_id,code_0\na,1\na,2\n",
+        b"item_id,code_0\n\xff,1\n", b"item_id,code_0\na," + b"9" * 30 + b"\n",
+        b"sku,code_0\na,1\n",
+    ],
+    "jsonl": [
+        b"", b"1", b"{", b'{"id": 1}', b'{"id": 1, "semantic_id": 3}',
+        b'{"id": [], "semantic_id": [1]}',
+        b'{"id": 1, "semantic_id": [1.5]}', b'{"id": 1, "semantic_id": [true]}',
+        b'{"id": 1, "semantic_id": [1], "id": 2}', b'{"id": null, "semantic_id": [1]}',
+        b'{"id": 1, "semantic_id": [1]}\n{"id": 2, "semantic_id": [1, 2]}',
+        b'{"id": 1, "semantic_id": [99999999999999999999]}',
+        b'{"id": "\\ud83d", "semantic_id": [1]}',
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file_format", "content"), [(name, c) for name, cs in DAMAGED.items() for c in cs]
+)
+def test_what_is_no_file_of_the_format_is_a_value_error_that_names_it(
+    tmp_path, file_format, content
+):
+    if file_format == "parquet":
+        pytest.importorskip("pyarrow")
+    path = tmp_path / "catalog"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=str(path)):
+        SemanticIDIndex.read(path, file_format)
+
+
+@pytest.mark.parametrize("file_format", [*FILES, "npy"])
+def test_damage_raises_no_other_error(tmp_path, file_format):
+    if file_format == "parquet":
+        pytest.importorskip("pyarrow")
+    rng = np.random.default_rng(0)
+    index = SemanticIDIndex().fit(rng.integers(0, 6, (40, 3)), [f"item {i}é" for i in range(40)])
+    path = tmp_path / "catalog"
+    index.export(path, file_format)
+    whole = path.read_bytes()
+    n_refused = 0
+    for _ in range(150):
+        start, other = rng.integers(len(whole), size=2)
+        path.write_bytes(
+            [
+                whole[:start] + bytes([whole[start] ^ 1 << rng.integers(8)]) + whole[start + 1 :],
+                whole[:start] + bytes(64) + whole[start + 64 :],
+                whole[:start] + whole[other : other + 20] + whole[start + 20 :],
+                whole[:start],
+            ][rng.integers(4)]
+        )
+        try:
+            found = SemanticIDIndex.read(path, file_format, collisions="suffix")
+        except ValueError as error:
+            n_refused += 1 if str(path) in str(error) else -1000
+        else:
+            if file_format == "parquet":  # the one with checksums
+                assert found.ids_.tolist() == index.ids_.tolist()
+    assert n_refused > 50
+
+
+def test_ids_of_bytes_are_text_or_refused(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": ["lämp".encode(), b"cup"], "codes": [[1], [2]]}), path)
+    assert SemanticIDIndex.read(path, "parquet").item_ids_.tolist() == ["lämp", "cup"]
+    pq.write_table(pa.table({"id": [b"\xff", b"cup"], "codes": [[1], [2]]}), path)
+    with pytest.raises(ValueError, match=r"column 'id' of .*a\.parquet holds bytes"):
+        SemanticIDIndex.read(path, "parquet")
+
+
+def test_codes_in_lists_of_every_kind(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    codes = np.array([[1, 2], [1, 3]])
+    path = tmp_path / "a.parquet"
+    for column in (
+        codes.tolist(),
+        pa.array(codes.tolist(), pa.list_(pa.int32(), 2)),
+        pa.array(codes.tolist(), pa.large_list(pa.uint8())),
+        pa.FixedShapeTensorArray.from_numpy_ndarray(codes),
+    ):
+        pq.write_table(pa.table({"item_id": ["a", "b"], "codes": column}), path)
+        assert SemanticIDIndex.read(path, "parquet").ids_.tolist() == codes.tolist()
+    for bad in (["1,2", "1,3"], [[1, 2], None], [[1, None], [1, 2]], [["a"], ["b"]], [[1], [1, 2]]):
+        pq.write_table(pa.table({"item_id": ["a", "b"], "codes": bad}), path)
+        with pytest.raises(ValueError, match=r"a\.parquet"):
+            SemanticIDIndex.read(path, "parquet")
+
+
+def test_exports_in_parts_are_one_catalog(tmp_path):
+    for file_format, kind in (("parquet", "parquet"), ("csv", "csv"), ("jsonl", "jsonl")):
+        if kind == "parquet":
+            pytest.importorskip("pyarrow")
+        (tmp_path / kind).mkdir()
+        for part in range(3):
+            index = SemanticIDIndex("raise").fit([[part, 1], [part, 2]], [f"{part}a", f"{part}b"])
+            index.export(tmp_path / kind / f"{part}.{kind}", file_format)
+        whole = SemanticIDIndex.read(tmp_path / kind, file_format)
+        assert whole.item_ids_.tolist() == ["0a", "0b", "1a", "1b", "2a", "2b"]

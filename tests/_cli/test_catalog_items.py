@@ -1,0 +1,126 @@
+"""A catalog from a model and a table of texts, without a line of Python."""
+
+import csv
+import json
+
+import joblib
+import numpy as np
+import pytest
+
+from sklearn_rqvae._cli._main import main
+from sklearn_rqvae.semantic_id import SemanticIDIndex
+
+WORDS = ["rose", "lily", "steel", "wood", "round", "soap", "comb", "brush", "red", "blue"]
+
+
+def write(path, rows):
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([["sku", "title"], *rows])
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """Items whose titles repeat, the model and IDs of a fit, and new items."""
+    folder = tmp_path_factory.mktemp("shop")
+    rng = np.random.default_rng(0)
+    titles = [" ".join(rng.choice(WORDS, 3)) for _ in range(50)]
+    titles[10:13] = titles[:3]
+    rows = [[f"{i:03}", title] for i, title in enumerate(titles)]
+    write(folder / "items.csv", rows[:40])
+    write(folder / "new.csv", [*rows[40:], ["900", titles[0]]])
+    args = ["--text", "title", "--id", "sku", "--n-layers", "3", "--codebook-size", "6"]
+    out = ["--out", str(folder / "m"), "--ids", str(folder / "ids.csv")]
+    assert main(["fit", str(folder / "items.csv"), *args, *out]) == 0
+    return folder
+
+
+@pytest.fixture
+def build(shop, tmp_path):
+    """Build a catalog; the model and items of the shop are given."""
+
+    def run(*args, out="c", items="items.csv"):
+        given = ["--model", shop / "m", "--items", shop / items, "--collisions", "reassign"]
+        command = ["index", "build", *args, *given, "--out", tmp_path / out]
+        return main(list(map(str, command)))
+
+    return run
+
+
+def texts(path):
+    with open(path) as file:
+        return [row["title"] for row in csv.DictReader(file)]
+
+
+def test_items_are_reassigned_as_in_python(shop, build, tmp_path, capsys):
+    assert build("--json") == 0
+    assert json.loads(capsys.readouterr().out)["n_moved"] > 0
+    index = SemanticIDIndex.load(tmp_path / "c")
+    pipeline = joblib.load(shop / "m")["pipeline"]
+    vectors = pipeline[:-1].transform(texts(shop / "items.csv"))
+    names = [f"{i:03}" for i in range(40)]
+    other = SemanticIDIndex.from_estimator(pipeline[-1], vectors, names, "reassign")
+    assert index.item_ids_.tolist() == names
+    assert index.ids_.tolist() == other.ids_.tolist()
+    assert len(np.unique(index.ids_, axis=0)) == 40
+    new = ["--model", shop / "m", "--items", shop / "new.csv"]
+    assert main(list(map(str, ["index", "append", tmp_path / "c", *new]))) == 0
+    vectors = pipeline[:-1].transform(texts(shop / "new.csv"))
+    other.append_from_estimator(pipeline[-1], vectors, [*(str(i) for i in range(40, 50)), "900"])
+    grown = SemanticIDIndex.load(tmp_path / "c")
+    assert grown.ids_[:40].tolist() == index.ids_.tolist()
+    assert set(map(tuple, grown.ids_[40:].tolist())) == set(map(tuple, other.ids_[40:].tolist()))
+    assert grown["900"] != grown["000"]
+
+
+def test_codes_that_were_written_say_which_items_and_in_which_order(shop, build, tmp_path):
+    lines = (shop / "ids.csv").read_text().splitlines()
+    some = tmp_path / "some.csv"
+    some.write_text("\n".join([lines[0], *lines[30:10:-1]]) + "\n")
+    assert build(some) == 0
+    index = SemanticIDIndex.load(tmp_path / "c")
+    assert index.item_ids_.tolist() == [f"{i:03}" for i in range(29, 9, -1)]
+    assert len(np.unique(index.ids_, axis=0)) == 20
+
+
+def test_what_does_not_belong_together_is_refused(shop, build, tmp_path, capsys):
+    def says(*args, items="items.csv"):
+        assert build(*args, items=items) == 1
+        assert not (tmp_path / "c").exists()
+        return capsys.readouterr().err
+
+    assert "lacks 40 items of" in says(shop / "ids.csv", items="new.csv")
+    other = tmp_path / "other.csv"
+    lines = (shop / "ids.csv").read_text().splitlines()
+    wrong = lines[1].rpartition(",")[0] + ",5"
+    wrong = wrong if wrong != lines[1] else wrong[:-1] + "4"
+    other.write_text("\n".join([lines[0], wrong, *lines[2:]]) + "\n")
+    assert "aren't those that" in says(other)
+    assert "no column 'ean'; it has 'sku', 'title'" in says("--id", "ean")
+    assert "give both" in run_index(capsys, "build", "--model", shop / "m", "--out", tmp_path / "c")
+    assert "give CODES, or --model" in run_index(capsys, "build", "--out", tmp_path / "c")
+    args = ["build", shop / "ids.csv", "--collisions", "reassign", "--out", tmp_path / "c"]
+    said = run_index(capsys, *args)
+    assert "give --model MODEL and --items ITEMS" in said
+    assert "from_estimator" not in said
+    said = run_index(capsys, "build", shop / "ids.csv", "--collisions", "raise", "--out", "c")
+    assert "--collisions" in said
+    assert "collisions=" not in said
+
+
+def run_index(capsys, *args):
+    assert main(["index", *map(str, args)]) == 1
+    return capsys.readouterr().err
+
+
+def test_items_without_ids_are_not_numbered(shop, build, tmp_path, capsys):
+    # A model that knows no column of ids.
+    args = ["--text", "title", "--n-layers", "2", "--codebook-size", "4", "--method", "kmeans"]
+    command = ["fit", str(shop / "items.csv"), *args, "--out", str(tmp_path / "m")]
+    assert main(command) == 0
+    said = run_index(
+        capsys, "build", "--model", tmp_path / "m", "--items", shop / "items.csv", "--out",
+        tmp_path / "c",
+    )  # fmt: skip
+    assert "no column item_id or id; name the column of its ids with --id" in said
+    assert main(["encode", str(tmp_path / "m"), str(shop / "items.csv")]) == 0
+    assert "the ids are row numbers of" in capsys.readouterr().err
