@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from sklearn_rqvae._files._parquet import opened_parquet
+from sklearn_rqvae._files._tables import listed
 from sklearn_rqvae.io import fit_parquet, transform_parquet
 from sklearn_rqvae.io._parquet import planned_files
 
@@ -32,7 +35,8 @@ def fit_directory(
     _refuse_texts(args, args.text)
     _require_id(args, args.id, "--ids" if args.ids else None)
     if args.ids:
-        planned_files(args.input, args.ids, args.id)
+        for path, _ in planned_files(args.input, args.ids, args.id):
+            _check_column(path, args.id)
     started = time.monotonic()
     fit_parquet(quantizer, args.input, vector_column=args.vector)
     save(args, quantizer)
@@ -63,6 +67,13 @@ def encode_directory(args: argparse.Namespace, model: dict[str, Any]) -> str:
         raise ValueError(f"name the column of {args.input} that holds the vectors with --vector.")
     _require_id(args, id_column, "a directory")
     return _encode(model["pipeline"], args.input, args.out, id_column, vector_column)
+
+
+def _check_column(path: Path, column: str) -> None:
+    with opened_parquet(path) as file:
+        names = file.schema_arrow.names
+    if column not in names:
+        raise ValueError(f"{path} has no column {column!r}; it has {listed(names)}.")
 
 
 def _refuse_texts(args: argparse.Namespace, columns: list[str] | None) -> None:

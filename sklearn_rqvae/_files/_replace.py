@@ -111,7 +111,7 @@ def replace_file(
         _remove_stale_drafts(target)
         opened = _new_draft(target, path)
     else:
-        opened = _Draft(draft, "wb", path)
+        opened = _only_draft(draft, path)
     try:
         with opened:
             yield opened
@@ -139,7 +139,7 @@ class _Draft(io.BufferedWriter):
     ----------
     place : str or path-like
         The file itself.
-    mode : {"wb", "xb"}
+    mode : {"ab", "xb"}
         Whether it may exist.
     path : Path
         The file whose place it is to take, for messages.
@@ -216,6 +216,20 @@ def _new_draft(target: Path, path: Path) -> _Draft:
                 return draft
         # Another process took it for stale between the two steps.
         draft.discard()
+
+
+def _only_draft(draft: str | os.PathLike[str], path: Path) -> _Draft:
+    """Open a draft of a fixed name, unless another process is writing it."""
+    opened = _Draft(draft, "ab", path)
+    if _lock(opened.fileno(), wait=False) is False:
+        opened.close()
+        raise OSError(
+            f"can't write {path}: another process is writing it; wait for it, or give each "
+            "process a place of its own."
+        )
+    opened.truncate(0)
+    opened.seek(0)
+    return opened
 
 
 def _remove_stale_drafts(target: Path) -> None:

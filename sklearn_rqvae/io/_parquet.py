@@ -215,6 +215,8 @@ def planned_files(
     ------
     FileNotFoundError
         If there are no Parquet files.
+    NotADirectoryError
+        If `dst` is a file.
     ValueError
         If `dst` lies in `src`, or `id_column` is the name of the codes' column.
     """
@@ -225,6 +227,8 @@ def planned_files(
             f"column of {src}, or pass on another one."
         )
     files = [(path, dst / name) for path, name in part_files(src)]
+    if dst.exists() and not dst.is_dir():
+        raise NotADirectoryError(f"can't write to {dst}: it is a file; name a directory.")
     root = src.resolve()
     for _, target in files:
         if target.resolve().is_relative_to(root):

@@ -65,6 +65,11 @@ def test_places_are_looked_at_before_a_directory_is_fitted(src, tmp_path, capsys
     assert "the folder doesn't exist" in fails(capsys, *args, tmp_path / "no" / "m")
     said = fails(capsys, *args, tmp_path / "m", "--ids", src / "ids")
     assert "would be among the sources" in said
+    (tmp_path / "file").touch()
+    said = fails(capsys, *args, tmp_path / "m", "--ids", tmp_path / "file")
+    assert "it is a file; name a directory" in said
+    said = fails(capsys, *args, tmp_path / "m", "--ids", tmp_path / "ids", "--id", "ean")
+    assert "no column 'ean'; it has 'sku', 'v'" in said
     assert not (tmp_path / "m").exists()
 
 

@@ -50,6 +50,20 @@ def test_a_draft_of_a_fixed_name_takes_over_what_a_killed_process_has_left(tmp_p
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_a_draft_of_a_fixed_name_is_written_by_one_process_at_a_time(tmp_path):
+    path, draft = tmp_path / "a", tmp_path / ".a.part"
+    with replace_file(path, draft=draft) as file:
+        file.write(b"first")
+        with (
+            pytest.raises(OSError, match=r"can't write .*a: another process is writing it"),
+            replace_file(path, draft=draft),
+        ):
+            pass
+        file.write(b" and last")
+    assert path.read_bytes() == b"first and last"
+    assert os.listdir(tmp_path) == ["a"]
+
+
 @pytest.mark.parametrize(
     "write",
     [
