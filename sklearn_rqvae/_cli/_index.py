@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,14 +28,6 @@ _SUFFIXES = {
     "index.json": (".json",), "flashrec": (".json",), "npy": (".npy",), "token_ids": (".npy",),
     "parquet": (".parquet",), "csv": (".csv",), "jsonl": (".jsonl", ".ndjson"),
 }  # fmt: skip
-# What an index calls by other names than its options.
-_PARAMETERS = {
-    r"\bcollisions=[\"'](\w+)[\"']": r"--collisions \1",
-    r"\bcodebook_sizes?\b": "--codebook-sizes",
-    r"\bsuffix_size\b": "--suffix-size",
-    r"\bitem_type=[\"'](\w+)[\"']": r"--item-type \1",
-    r"\bitem_ids\b": "item ids",
-}
 _BUILD_EXAMPLE = """\
 examples:
   sklearn-rqvae index build ids.csv --out catalog.sid
@@ -300,21 +291,12 @@ def _options_named() -> Iterator[None]:
     """Name options where the error of the index names functions of Python."""
     try:
         yield
-    except (ValueError, TypeError) as error:
-        if not isinstance(error, CandidatesNeeded):
-            raise ValueError(_in_options(str(error))) from error
+    except CandidatesNeeded as error:
         raise ValueError(
             f"{str(error).partition(',')[0]}, and reassign moves them to free IDs near them: give "
             "--model MODEL and --items ITEMS, or an .npz file with codes, candidates and errors; "
             "or build with --collisions suffix.\nIn Python: SemanticIDIndex.from_estimator."
         ) from error
-
-
-def _in_options(message: str) -> str:
-    """Return what an error of the index says, with options for its parameters."""
-    for parameter, option in _PARAMETERS.items():
-        message = re.sub(parameter, option, message)
-    return message
 
 
 def _warn_of_growth(before: Sequence[int], index: SemanticIDIndex) -> None:

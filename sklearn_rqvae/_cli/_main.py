@@ -14,6 +14,7 @@ from sklearn_rqvae._cli._demo import add_demo_command
 from sklearn_rqvae._cli._encode import add_decode_command, add_encode_command
 from sklearn_rqvae._cli._fit import add_fit_command
 from sklearn_rqvae._cli._index import add_index_commands
+from sklearn_rqvae._cli._options import in_options
 from sklearn_rqvae._cli._report import add_report_command
 from sklearn_rqvae._version import __version__
 
@@ -118,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _first_line(error: BaseException) -> str:
     """Return what is wrong, without the advice or the printed array that may follow it."""
-    return str(error).partition("\n")[0]
+    return in_options(str(error).partition("\n")[0])
 
 
 def _show_warning(message: Warning | str, *args: Any, **kwargs: Any) -> None:

@@ -141,9 +141,10 @@ def _check_kinds(ids: Sequence[Any], place: object) -> None:
         kind = type(value)
         if not issubclass(kind, str | int) or kind is bool or kind is not type(ids[0]):
             found = repr(value) if len(repr(value)) < 40 else kind.__name__
+            beside = f" beside {ids[0]!r}" if row else ""
             raise ValueError(
-                f"{place} can't hold the id {found} of row {row} (from 0) beside {ids[0]!r}: ids "
-                "are all text or all integers; convert them first."
+                f"{place} can't hold the id {found} of row {row} (from 0){beside}: ids are all "
+                "text or all integers; convert them first."
             )
 
 

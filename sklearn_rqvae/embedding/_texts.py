@@ -189,7 +189,7 @@ def field_text(value: Any, name: str, row: int) -> str:
             ) from error
     if isinstance(value, Mapping):
         raise TypeError(
-            f"{name} holds fields of its own, {', '.join(map(repr, value))}, in row {row} (from "
-            "0); it should hold text: write these fields to columns."
+            f"{name} holds fields of its own, such as {next(iter(value), '')!r}, in row {row} "
+            "(from 0); it should hold text: write these fields to columns."
         )
     return str(value)

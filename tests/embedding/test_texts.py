@@ -144,7 +144,9 @@ def test_fields_of_files_are_missing_where_texts_are(value, text):
 def test_fields_that_are_no_text_are_refused_by_name():
     with pytest.raises(ValueError, match=r"column 't' holds bytes that are no text .* in row 7"):
         field_text(b"\xff", "column 't'", 7)
-    with pytest.raises(TypeError, match=r"column 't' holds fields of its own, 'en', in row 7"):
+    with pytest.raises(
+        TypeError, match=r"column 't' holds fields of its own, such as 'en', in row 7"
+    ):
         field_text({"en": "lamp"}, "column 't'", 7)
     with pytest.raises(TypeError, match="fields of its own"):
         field_text([{"en": "lamp"}], "column 't'", 7)

@@ -1,0 +1,51 @@
+"""Messages of Python in the words of the shell: options for parameters."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["in_options"]
+
+# Options that are called otherwise than their parameters.
+_OPTIONS = {
+    "codebook_mode": "--mode", "id_column": "--id", "model": "--text-model",
+    "random_state": "--seed",
+}  # fmt: skip
+_NAMES = (
+    "codebook_sizes?|suffix_size|n_components|n_layers|max_epochs|item_ids|id_column|random_state"
+)
+# A parameter with a word as its value, or its name where it stands alone: not in a path, in quotes
+# or in a longer name.
+_PARAMETER = re.compile(
+    r"(?<![\w./\\'\"-])(?:"
+    r"(?P<set>collisions|item_type|codebook_mode|model|id_column)=[\"'](?P<value>[^\"']+)[\"']|"
+    rf"(?P<name>{_NAMES})(?![\w/'\"]|\.\w))"
+)
+
+
+def in_options(message: str) -> str:
+    """Return a message with the options that set what it calls by the names of parameters.
+
+    Parameters
+    ----------
+    message : str
+        An error of a function.
+
+    Returns
+    -------
+    message : str
+        The same, for those who can't see the function that was called.
+
+    Examples
+    --------
+    >>> from sklearn_rqvae._cli._options import in_options
+    >>> in_options("suffix_size=1 is too small; use collisions='reassign', or n_layers.")
+    '--suffix-size=1 is too small; use --collisions reassign, or --n-layers.'
+    """
+    return _PARAMETER.sub(_option, message)
+
+
+def _option(found: re.Match[str]) -> str:
+    name = found["set"] or found["name"]
+    option = _OPTIONS.get(name, "--" + name.replace("_", "-"))
+    return f"{option} {found['value']}" if found["set"] else option
