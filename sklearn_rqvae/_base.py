@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_rqvae._coders import Coder
 from sklearn_rqvae._compute._threads import in_threads
@@ -24,9 +24,10 @@ from sklearn_rqvae._files._state import check_array, check_attributes, read_stat
 from sklearn_rqvae._guards import single_precision, warn_caller
 from sklearn_rqvae._learning._collapse import warn_of_collapse
 from sklearn_rqvae._learning._learner import Learner, PassingLearner, warn_of_ignored
-from sklearn_rqvae._learning._rows import Rows, rows_of, training_rows
+from sklearn_rqvae._learning._rows import ChosenRows, training_rows
 from sklearn_rqvae._learning._tasks import FitTasks
 from sklearn_rqvae._onnx._write import PARTS
+from sklearn_rqvae._rows._origin import check_digits
 from sklearn_rqvae._rows._reservoir import add_rows
 from sklearn_rqvae._rows._source import RowSource, blocks_of, validated_rows, validated_weight
 from sklearn_rqvae._validation import as_array, check_codes
@@ -35,6 +36,9 @@ from sklearn_rqvae._versions import Versioned
 __all__ = ["SemanticIDMixin"]
 
 Result = TypeVar("Result")
+
+# What rounding may take of the largest error of a block before errors are computed without it.
+_NOTHING_LOST = 1e-4
 
 
 class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ABC):
@@ -52,6 +56,9 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
         mean weight.
     n_features_in_ : int
         Number of features seen in `fit`.
+    origin_ : ndarray of shape (n_features,), dtype=float64
+        Where the rows of the fit lay far from zero: their mean, which is subtracted from rows
+        before they are cast to float32.
     """
 
     codebooks_: list[NDArray[np.float32]]
@@ -106,12 +113,13 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
                 "before has kept none. Call partial_fit from the start to learn from all rows."
             )
         source, weight = self._validate_fit_data(X, sample_weight, reset=known is None)
+        check_digits(source, weight, None if known is None else known["rows"])
         warn_of_ignored(self, learner)
         kept, total = add_rows(known, source, weight, learner.max_rows(source.shape[1]))
         self.reservoir_ = {"rows": kept, "weight": total}
         tasks = FitTasks(self, learner.n_epochs, X=kept, y=None, sample_weight=total)
         generator = learner.generator(self.random_state)
-        self._take(learner, rows_of(kept, total, learner.device), None, generator, tasks)
+        self._learn(learner, RowSource(kept), total, generator, tasks)
 
     def _pass_once(self, learner: Learner, X: Any, sample_weight: Any) -> None:
         """Go on from what was learned, by one pass over rows."""
@@ -135,37 +143,43 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
         tasks: FitTasks,
     ) -> None:
         """Choose the training rows, and take over what is learned from them."""
+        if learner.keeps_units:
+            source.origin = self.__dict__.get("origin_")
+            check_digits(source, weight)
         with tasks.stage("rows"):
-            training, validation = training_rows(
+            chosen = training_rows(
                 source,
                 weight,
                 learner.held_out,
                 learner.device,
                 generator,
                 max_rows=learner.max_rows(source.shape[1]),
+                n_fixed=None if learner.keeps_units else learner.n_fixed,
             )
-        self._take(learner, training, validation, generator, tasks)
-
-    def _take(
-        self,
-        learner: Learner,
-        training: Rows,
-        validation: Rows | None,
-        generator: torch.Generator,
-        tasks: FitTasks,
-    ) -> None:
-        """Take over what is learned from rows, and count how its codes are used."""
-        self.__dict__.update(learner.learn(training, validation, generator, tasks))
+        tasks.units = chosen.units
+        learned = tasks.undone(learner.learn(chosen.training, chosen.validation, generator, tasks))
+        if not learner.keeps_units:
+            self.__dict__.pop("origin_", None)
+        self.__dict__.update(learned)
         with tasks.stage("usage"):
-            codes = self._coder().encode(training.x.cpu().numpy())
-            weight = training.weight.cpu().numpy().astype(np.float64)
-            self.code_usage_ = [
-                np.bincount(codes[:, level], weight, len(codebook)).astype(np.float64)
-                for level, codebook in enumerate(self.codebooks_)
-            ]
-            n_distinct_ids = len(np.unique(codes, axis=0))
-            warn_of_collapse(self.code_usage_, len(codes), n_distinct_ids, learner.ways_out)
+            self._count_usage(learner, source, chosen)
         tasks.finish()
+
+    def _count_usage(self, learner: Learner, source: RowSource, chosen: ChosenRows) -> None:
+        """Count how the codes of the training rows are used, and warn where few are."""
+        coder = self._coder()
+        source.origin = self.__dict__.get("origin_")
+        blocks = blocks_of(len(chosen.position), source.shape[1])
+        codes = np.concatenate(
+            [coder.encode(source.take(chosen.position[rows])) for rows in blocks]
+        )
+        weight = chosen.training.weight.cpu().numpy().astype(np.float64)
+        self.code_usage_ = [
+            np.bincount(codes[:, level], weight, len(codebook)).astype(np.float64)
+            for level, codebook in enumerate(self.codebooks_)
+        ]
+        n_distinct_ids = len(np.unique(codes, axis=0))
+        warn_of_collapse(self.code_usage_, len(codes), n_distinct_ids, learner.ways_out)
 
     # What was learned, at work
 
@@ -209,7 +223,7 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
         -------
         reconstruction : ndarray of shape (n_samples, n_features), dtype=float32
             Decoded rows in the units of the input; probabilities in the columns that were given to
-            `fit` as categories.
+            `fit` as categories. In float64 where the rows of the fit lay far from zero.
 
         Raises
         ------
@@ -221,15 +235,16 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
         codes = np.asarray(as_array(X))
         if codes.ndim != 2 or not codes.size or codes.dtype.kind not in "iuf":
             codes = check_codes(codes, sizes)  # or says what is wrong
-        reconstruction = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
+        origin = self.__dict__.get("origin_")
+        dtype = np.float32 if origin is None else np.float64
+        reconstruction = np.empty((len(codes), self.n_features_in_), dtype=dtype)
 
         coder = self._coder()
         n_threads = coder.n_threads()
 
         def decode(rows: slice) -> None:
-            reconstruction[rows] = coder.decode(
-                check_codes(codes[rows], sizes).astype(np.int64, copy=False)
-            )
+            decoded = coder.decode(check_codes(codes[rows], sizes).astype(np.int64, copy=False))
+            reconstruction[rows] = decoded if origin is None else decoded + origin
 
         parts = list(blocks_of(len(codes), self.n_features_in_, n_threads))
         for _ in in_threads(decode, parts, n_threads):
@@ -268,8 +283,8 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
         if not isinstance(n_candidates, Integral) or n_candidates < 1:
             raise ValueError(f"n_candidates={n_candidates!r} should be an integer of at least 1.")
         check_is_fitted(self)
-        X = validate_data(self, as_array(X), dtype=np.float32, order="C", reset=False)
-        codes, errors = zip(*self._coder().candidates(X, int(n_candidates)), strict=True)
+        rows = self._row_source(X).read(slice(None))
+        codes, errors = zip(*self._coder().candidates(rows, int(n_candidates)), strict=True)
         return np.concatenate(codes), np.concatenate(errors)
 
     @single_precision()
@@ -295,8 +310,7 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
         coder = self._coder()
 
         def summed_errors(rows: slice, block: NDArray[np.float32]) -> float:
-            difference = block - coder.decode(coder.encode(block))
-            errors = np.square(difference, out=difference).mean(1, dtype=np.float64)
+            errors = _mean_squared_errors(source, rows, block, coder)
             return float(errors.sum() if weight is None else errors @ weight[rows])
 
         total = sum(_map_blocks(summed_errors, source, coder.n_threads()))
@@ -530,7 +544,27 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
 
     def _row_source(self, X: Any) -> RowSource:
         check_is_fitted(self)
-        return validated_rows(self, as_array(X), reset=False)
+        source = validated_rows(self, as_array(X), reset=False)
+        source.origin = self.__dict__.get("origin_")
+        return source
+
+
+def _mean_squared_errors(
+    source: RowSource, rows: slice, block: NDArray[np.float32], coder: Coder
+) -> NDArray[np.float64]:
+    """Return the mean squared error of each row of a block, in float64 where float32 fails."""
+    decoded = coder.decode(coder.encode(block))
+    with np.errstate(over="ignore"):
+        difference = block - decoded
+        errors = np.square(difference).mean(1, dtype=np.float64)
+    if not source.is_wide and np.isfinite(errors).all():
+        return errors
+    exact = source.read_wide(rows)
+    lost = np.abs(exact - block).max()  # in the cast: of rows far from zero it may be all
+    if np.isfinite(errors).all() and lost <= _NOTHING_LOST * np.abs(difference).max():
+        return errors
+    # Numbers beyond 1e154, whose squares even float64 can't hold, are none of float32's.
+    return np.square(exact - decoded).mean(1)
 
 
 def _map_blocks(

@@ -15,7 +15,9 @@ from sklearn.base import BaseEstimator
 from sklearn_rqvae._compute._blocks import in_blocks
 from sklearn_rqvae._compute._device import exact_device, resolve_device
 from sklearn_rqvae._learning._module import restored_module
+from sklearn_rqvae._learning._units import counted_from_origin
 from sklearn_rqvae._onnx._write import write_codebooks, write_module
+from sklearn_rqvae.nn import RqVae
 from sklearn_rqvae.nn._search import Search
 from sklearn_rqvae.quantize._beam import SearchTables, beam_search
 from sklearn_rqvae.quantize._rerank import by_error
@@ -55,6 +57,7 @@ class ModuleHolder:
     def __init__(self) -> None:
         self._search: Search | None = None
         self._state: Any = None
+        self._net: RqVae | None = None
 
     def search(self, estimator: BaseEstimator) -> Search:
         """Return the search with the module on the estimator's device; build it where it is stale.
@@ -76,10 +79,33 @@ class ModuleHolder:
             or self._state is not estimator.state_
             or search.module.mean.device.type != device.type
         ):
-            module = restored_module(estimator.module, estimator.architecture_, estimator.state_)
+            state = counted_from_origin(estimator)
+            module = restored_module(estimator.module, estimator.architecture_, state)
             search = Search(module.eval().requires_grad_(False).to(device))
             self._search, self._state = search, estimator.state_
+            self._net = None
         return search
+
+    def net(self, estimator: Any) -> RqVae:
+        """Return the module for rows counted from zero, on the estimator's device.
+
+        Parameters
+        ----------
+        estimator : RQVAETransformer
+            A fitted one.
+
+        Returns
+        -------
+        net : RqVae
+            The module of the search; one of its own where the estimator has an origin.
+        """
+        search = self.search(estimator)
+        if not hasattr(estimator, "origin_"):
+            return search.module
+        if self._net is None:
+            net = restored_module(estimator.module, estimator.architecture_, estimator.state_)
+            self._net = net.eval().requires_grad_(False).to(search.module.mean.device)
+        return self._net
 
 
 class ModuleCoder:

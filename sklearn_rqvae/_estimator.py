@@ -164,6 +164,9 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         Constructor arguments of the torch module, those of the training only where there was one.
     state_ : dict of str to ndarray
         Weights and buffers of the torch module.
+    origin_ : ndarray of shape (`n_features_in_`,), dtype=float64
+        Where the rows of the fit lay far from zero: their mean, which is subtracted from rows
+        before they are cast to float32.
     reservoir_ : dict of str to ndarray
         After `partial_fit` in closed form: distinct "rows" of the stream and each one's "weight".
 
@@ -349,7 +352,8 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     def net_(self) -> RqVae:
         """The fitted torch module in evaluation mode, rebuilt from the arrays on first use."""
         with single_precision():
-            return self._coder().search.module
+            check_is_fitted(self)
+            return self._module_holder().net(self)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters; with `deep` also those in `net_params` under names of their own.
@@ -415,14 +419,18 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
 
     def _coder(self) -> ModuleCoder:
         check_is_fitted(self)
-        holder = self.__dict__.setdefault("_holder", ModuleHolder())
-        return ModuleCoder(holder.search(self), self.n_beams)
+        return ModuleCoder(self._module_holder().search(self), self.n_beams)
+
+    def _module_holder(self) -> ModuleHolder:
+        holder: ModuleHolder = self.__dict__.setdefault("_holder", ModuleHolder())
+        return holder
 
     def _codes_depend_on(self) -> list[Any]:
         plan = {name: v for name, v in self.architecture_.items() if name not in TRAINING_ONLY}
         normalizes = plan.get("codebook_normalize", False)
         state = {name: array for name, array in self.state_.items() if counts(name, normalizes)}
-        return [int(self.n_beams), self.module, plan, state]
+        origin = [self.origin_] if hasattr(self, "origin_") else []
+        return [int(self.n_beams), self.module, plan, state, *origin]
 
     def _check_state(self) -> None:
         for name, array in self.state_.items():

@@ -58,6 +58,9 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features seen during `fit`, if they were all strings.
+    origin_ : ndarray of shape (`n_features_in_`,), dtype=float64
+        Where the rows of the fit lay far from zero: `mean_` in float64, which is subtracted from
+        rows before they are cast to float32.
     reservoir_ : dict of str to ndarray
         After `partial_fit`: distinct "rows" of the stream and each one's "weight".
 
@@ -172,10 +175,12 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         return SummedCodewords.of(self)
 
     def _coder(self) -> CodebookCoder:
-        return CodebookCoder(self.mean_, self.codebooks_, self.n_beams)
+        mean = np.zeros_like(self.mean_) if hasattr(self, "origin_") else self.mean_
+        return CodebookCoder(mean, self.codebooks_, self.n_beams)
 
     def _codes_depend_on(self) -> list[Any]:
-        return [int(self.n_beams), self.codebooks_, self.mean_]
+        origin = [self.origin_] if hasattr(self, "origin_") else []
+        return [int(self.n_beams), self.codebooks_, self.mean_, *origin]
 
     def _check_state(self) -> None:
         check_array(self.mean_, "the mean", np.float32, 1)

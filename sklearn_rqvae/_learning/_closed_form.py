@@ -53,6 +53,8 @@ class ClosedForm:
     n_epochs = 0
     held_out: float | None = None
     keeps_rows = True
+    n_fixed = 0
+    keeps_units = False
     ways_out = (
         "features and rows of similar scale (StandardScaler, Normalizer), a smaller "
         "codebook_size, fewer levels"

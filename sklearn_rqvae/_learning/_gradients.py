@@ -25,6 +25,7 @@ from sklearn_rqvae._learning._rows import (
 )
 from sklearn_rqvae._learning._settings import TrainingSettings
 from sklearn_rqvae._learning._tasks import FitTasks, ReportEpochs
+from sklearn_rqvae._learning._units import counted_from_origin
 from sklearn_rqvae._validation import check_codebook_size
 from sklearn_rqvae.nn import QuantizeForwardMode, RqVae
 from sklearn_rqvae.nn._config import checked_widths
@@ -96,6 +97,9 @@ class GradientTraining:
         self.parallel = parallel
         self.last = last
         self.n_epochs = settings.max_epochs
+        self.n_fixed = int(model["n_cat_features"])
+        # Rows must come as they are to what was learned before, and to a module that isn't ours.
+        self.keeps_units = last is not None or module is not None
 
     @classmethod
     def of(cls, estimator: BaseEstimator) -> GradientTraining:
@@ -109,15 +113,15 @@ class GradientTraining:
             held_out=estimator.validation_fraction if estimator.early_stopping else None,
             device=parallel.device if parallel else resolve_device(estimator.device),
             parallel=parallel,
-            last=(estimator.architecture_, estimator.state_) if goes_on else None,
+            last=(estimator.architecture_, counted_from_origin(estimator)) if goes_on else None,
         )
 
     def next_pass(self, estimator: BaseEstimator) -> GradientTraining:
         """Return what passes once over rows, going on from the module that an estimator stores."""
         following = copy.copy(self)
         following.settings = self.settings._replace(max_epochs=1, patience=None)
-        following.last = estimator.architecture_, estimator.state_
-        following.held_out, following.n_epochs = None, 1
+        following.last = estimator.architecture_, counted_from_origin(estimator)
+        following.held_out, following.n_epochs, following.keeps_units = None, 1, True
         return following
 
     def max_rows(self, n_features: int) -> int:

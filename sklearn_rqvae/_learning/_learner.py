@@ -32,6 +32,10 @@ class Learner(Protocol):
         Where it wants the rows.
     ways_out : str
         What to do about a collapsed level.
+    n_fixed : int
+        Last features that keep their values wherever the rows lie: categories.
+    keeps_units : bool
+        Whether it needs rows in the units that they come in, or else in ones that make them alike.
     keeps_rows : bool
         Whether more rows mean to learn anew from all that were kept, or else to go on from what
         was learned.
@@ -44,6 +48,8 @@ class Learner(Protocol):
     device: torch.device
     ways_out: str
     keeps_rows: bool
+    n_fixed: int
+    keeps_units: bool
 
     def max_rows(self, n_features: int) -> int:
         """Return how many distinct rows of this length it takes into account."""

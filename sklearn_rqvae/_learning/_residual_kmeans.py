@@ -30,6 +30,8 @@ class SummedCodewords:
     n_epochs = 0
     held_out: float | None = None
     keeps_rows = True
+    n_fixed = 0
+    keeps_units = False
     device = torch.device("cpu")
     ways_out = (
         "features and rows of similar scale (StandardScaler, Normalizer), a smaller "

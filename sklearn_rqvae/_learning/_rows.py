@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from torch import Tensor
 
+from sklearn_rqvae._learning._units import Units
+from sklearn_rqvae._rows._arrangement import arranged_rows
 from sklearn_rqvae._rows._distinct import canonical_rows
+from sklearn_rqvae._rows._origin import origin_of
 from sklearn_rqvae._rows._source import RowSource
 
 __all__ = [
+    "ChosenRows",
     "Rows",
     "closed_form_rows",
     "first_rows",
@@ -44,6 +48,15 @@ class Rows(NamedTuple):
     def to(self, device: torch.device) -> Rows:
         """Return the rows on a device."""
         return self._replace(x=self.x.to(device), weight=self.weight.to(device))
+
+
+class ChosenRows(NamedTuple):
+    """Rows to learn from, and where in the source those are that were not held out."""
+
+    position: NDArray[np.intp]
+    training: Rows
+    validation: Rows | None
+    units: Units | None
 
 
 def generator_of(random_state: Any) -> torch.Generator:
@@ -79,7 +92,8 @@ def training_rows(
     device: torch.device,
     generator: torch.Generator,
     max_rows: int,
-) -> tuple[Rows, Rows | None]:
+    n_fixed: int | None = 0,
+) -> ChosenRows:
     """Merge equal rows, order them canonically, and hold some out.
 
     The rows held out are drawn from the distinct ones: a duplicate never stands on both sides.
@@ -87,7 +101,7 @@ def training_rows(
     Parameters
     ----------
     source : RowSource
-        Rows.
+        Rows. It gets an origin where they lie far from zero.
     sample_weight : ndarray of shape (n_samples,) or None
         Non-negative weights, not all zero.
     validation_fraction : float or None
@@ -98,13 +112,14 @@ def training_rows(
         Draws the rows held out.
     max_rows : int
         Distinct rows to take at most, a sample that depends on nothing but the set of the rows.
+    n_fixed : int or None, default=0
+        Last features whose units stay; None leaves all rows as they come.
 
     Returns
     -------
-    training : Rows
-        Rows to fit, in an order that is random but depends on nothing but the rows.
-    validation : Rows or None
-        Rows held out.
+    chosen : ChosenRows
+        Rows to fit, in an order that is random but depends on nothing but the rows, and rows held
+        out.
 
     Raises
     ------
@@ -112,9 +127,22 @@ def training_rows(
         If a row isn't finite or squares overflow, or there are too few distinct rows to hold any
         out.
     """
+    if n_fixed is not None and source.is_wide:
+        source.origin = origin_of(source, sample_weight, source.shape[1] - n_fixed)
     index, weight = canonical_rows(source, sample_weight, max_rows)
+    order = arranged_rows(source, index, n_fixed or 0)
+    index, weight = index[order], weight[order]
+    units = None if n_fixed is None else Units.of(source, index, weight, n_fixed)
+
+    def rows(some: NDArray[np.intp] | slice) -> Rows:
+        if units is None:
+            return rows_of(source.take(index[some]), weight[some], device)
+        x = units.rows(source, index[some])
+        check_squares(x, float(units.unit[0]))
+        return rows_of(x, weight[some], device)
+
     if validation_fraction is None:
-        return rows_of(source.take(index), weight, device), None
+        return ChosenRows(index, rows(slice(None)), None, units)
     n_held_out = round(validation_fraction * len(index))
     if not 1 <= n_held_out < len(index):
         raise ValueError(
@@ -125,10 +153,7 @@ def training_rows(
         )
     order = torch.randperm(len(index), generator=generator).numpy()
     held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
-    return (
-        rows_of(source.take(index[kept]), weight[kept], device),
-        rows_of(source.take(index[held_out]), weight[held_out], device),
-    )
+    return ChosenRows(index[kept], rows(kept), rows(held_out), units)
 
 
 def rows_of(X: NDArray[np.float32], weight: NDArray[np.float64], device: torch.device) -> Rows:
@@ -166,20 +191,22 @@ def first_rows(rows: Rows, n_rows: int) -> Rows:
     return Rows(rows.x[:n_rows], weight / weight.mean())
 
 
-def check_squares(rows: NDArray[np.float32]) -> None:
+def check_squares(rows: NDArray[np.float32], unit: float = 1.0) -> None:
     """Check that squares of the numbers, and their sum, neither over- nor underflow in float32.
 
     Parameters
     ----------
     rows : ndarray of shape (n_samples, n_features)
         Finite rows, at least one.
+    unit : float, default=1.0
+        What they have been divided by.
 
     Raises
     ------
     ValueError
         If they may; errors and variances would be infinite or zero, and all codes equal.
     """
-    largest = max(float(rows.max()), -float(rows.min()))
+    largest = unit * max(float(rows.max()), -float(rows.min()))
     limit = float(np.sqrt(np.finfo(np.float32).max / rows.size))
     if largest > limit:
         raise ValueError(

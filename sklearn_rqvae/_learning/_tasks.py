@@ -12,6 +12,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 from sklearn_rqvae._guards import interruptible
+from sklearn_rqvae._learning._units import Units
 
 __all__ = ["FitTasks", "ReportEpochs"]
 
@@ -35,6 +36,11 @@ class FitTasks:
         The most epochs that it may have; 0 in closed form.
     X, y, sample_weight : object
         Arguments of the fit, passed to callbacks that ask for them.
+
+    Attributes
+    ----------
+    units : Units or None
+        In which what a fit learns has to be undone.
     """
 
     def __init__(self, estimator: BaseEstimator, n_epochs: int, X: Any, y: Any, sample_weight: Any):
@@ -42,6 +48,7 @@ class FitTasks:
         self.fit = None if start is None else start(max_subtasks=n_epochs or _N_STAGES)
         self.part: Any = None
         self.n_epochs = n_epochs
+        self.units: Units | None = None
         self.verbose = int(getattr(estimator, "verbose", 0))
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         self.arguments = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
@@ -83,7 +90,12 @@ class FitTasks:
         if self.part is None:
             return False
         part, self.part = self.part, None
-        return bool(part.call_on_fit_task_end(**self.arguments, reconstruction_attributes=fitted))
+        whole = None if fitted is None else lambda: self.undone(fitted())
+        return bool(part.call_on_fit_task_end(**self.arguments, reconstruction_attributes=whole))
+
+    def undone(self, learned: dict[str, Any]) -> dict[str, Any]:
+        """Return fitted attributes for rows in the units that they came in."""
+        return learned if self.units is None else self.units.undone(learned)
 
     def finish(self) -> None:
         """Say that the fit ends; the estimator is fitted."""

@@ -35,12 +35,24 @@ class RowSource:
         Numbers, possibly a memory map.
     estimator : estimator, optional
         Named in error messages about the rows. None if they have been checked.
+
+    Attributes
+    ----------
+    origin : ndarray of shape (n_features,), dtype=float64, or None
+        Point that is subtracted from the rows before they are cast to float32, so that rows far
+        from zero stay apart. None at first.
     """
 
     def __init__(self, array: NDArray[Any], estimator: Any = None):
         self.array = np.asarray(array)
         self.estimator = estimator
+        self.origin: NDArray[np.float64] | None = None
         self._mapping = _shared_mapping(array)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the numbers may have more digits than float32 holds."""
+        return self.array.dtype.itemsize >= 8
 
     def __len__(self) -> int:
         return len(self.array)
@@ -72,23 +84,48 @@ class RowSource:
     def read(self, rows: slice) -> NDArray[np.float32]:
         """Return consecutive rows as `blocks` does."""
         block = self.array[rows]
+        if self.origin is None:
+            return self._checked(block, np.float32)
+        return self._checked(self._checked(block, np.float64) - self.origin, np.float32)
+
+    def read_wide(self, rows: slice) -> NDArray[np.float64]:
+        """Return consecutive rows as `blocks` does, but in float64."""
+        block = self._checked(self.array[rows], np.float64)
+        return block if self.origin is None else block - self.origin
+
+    def wide_blocks(
+        self, sample_weight: NDArray[np.float64] | None
+    ) -> Iterator[NDArray[np.float64]]:
+        """Yield the rows with a positive weight in float64."""
+        for rows in blocks_of(len(self), self.shape[1]):
+            block = self.read_wide(rows)
+            block = block if sample_weight is None else block[sample_weight[rows] > 0]
+            if len(block):
+                yield block
+            self.give_back()
+
+    def _checked(self, block: NDArray[Any], dtype: type) -> NDArray[Any]:
+        """Return rows in another type, checked unless they have been."""
         if self.estimator is not None:
             block = check_array(
-                block, dtype=np.float32, order="C", estimator=self.estimator, input_name="X"
+                block, dtype=dtype, order="C", estimator=self.estimator, input_name="X"
             )
-        return np.ascontiguousarray(block, dtype=np.float32)
+        return np.ascontiguousarray(block, dtype=dtype)
 
-    def take(self, index: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Return the rows at some positions, in float32 but not checked."""
+    def take(self, index: NDArray[np.intp], dtype: type = np.float32) -> NDArray[Any]:
+        """Return the rows at some positions, in float32 or float64 but not checked."""
         if self._mapping is None:
-            return self.array[index].astype(np.float32, copy=False)
-        gathered = np.empty((len(index), self.shape[1]), dtype=np.float32)
+            return self._moved(self.array[index]).astype(dtype, copy=False)
+        gathered: NDArray[Any] = np.empty((len(index), self.shape[1]), dtype=dtype)
         forward = np.argsort(index, kind="stable")  # disks read forward
         for start in range(0, len(index), _GATHERED_ROWS):
             part = forward[start : start + _GATHERED_ROWS]
-            gathered[part] = self.array[index[part]]
+            gathered[part] = self._moved(self.array[index[part]])
             self.give_back()
         return gathered
+
+    def _moved(self, rows: NDArray[Any]) -> NDArray[Any]:
+        return rows if self.origin is None else rows.astype(np.float64) - self.origin
 
     def give_back(self) -> None:
         """Drop a memory map's pages from this process; the file, or its cache, still has them."""
@@ -100,7 +137,7 @@ def validated_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> RowSourc
     """Check what can be told without reading the rows, and leave the rest to the blocks.
 
     An array of numbers stays where it is. Anything else, or what fits into one block, is checked
-    and cast whole.
+    whole.
 
     Parameters
     ----------
@@ -128,11 +165,11 @@ def validated_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> RowSourc
         and X.dtype.kind in "fiub"
         and X.shape[1] > 0
     )
-    if not in_place or len(X) <= _block_rows(X.shape[1]):
-        X = validate_data(estimator, X, dtype=np.float32, order="C", reset=reset)
-        return RowSource(X)
-    validate_data(estimator, X[:1], dtype=np.float32, order="C", reset=reset)
-    return RowSource(X, estimator)
+    if in_place and len(X) > _block_rows(X.shape[1]):
+        validate_data(estimator, X[:1], dtype=np.float32, order="C", reset=reset)
+        return RowSource(X, estimator)
+    X = validate_data(estimator, X, dtype=[np.float64, np.float32], order="C", reset=reset)
+    return RowSource(X, None if X.dtype == np.float32 else estimator)
 
 
 def validated_weight(

@@ -12,6 +12,7 @@ from sklearn_rqvae.quantize._refine import (
     refit_codebooks,
     shrink_codebooks,
 )
+from sklearn_rqvae.quantize._seeding import draw_tickets, lowest_tickets
 
 # Rows per codeword that k-means sees; more of them change codewords little.
 _ROWS_PER_CODEWORD = 256
@@ -101,12 +102,18 @@ def initialize_codebooks(
         if codebooks:
             codes, errors = beam_search(x, codebooks, n_beams)
             row, row_codes, row_weight = _good_choices(codes, errors, weight, share=1.0)
-        sample = _subsample(len(row), _ROWS_PER_CODEWORD * codebook_size, generator).to(x.device)
+        tickets = _tickets_of_choices(row.cpu(), len(x), n_beams, generator)
+        sample = lowest_tickets(tickets, _ROWS_PER_CODEWORD * codebook_size)
+        tickets, sample = tickets[sample], sample.to(x.device)
         rows = x[row[sample]]
         for level, codebook in enumerate(codebooks):
             rows -= codebook[row_codes[sample, level]]
         codebook = progressive_kmeans(
-            rows, codebook_size, sample_weight=row_weight[sample], generator=generator
+            rows,
+            codebook_size,
+            sample_weight=row_weight[sample],
+            generator=generator,
+            tickets=tickets,
         )
         codebooks.append(codebook)
     return codebooks
@@ -202,8 +209,11 @@ def _weighted_sum(errors: Tensor, weight: Tensor) -> float:
     return float(errors.double() @ weight.double())
 
 
-def _subsample(n_rows: int, n_max: int, generator: Generator) -> Tensor:
-    """Return all rows in order, or a random `n_max` of them."""
-    if n_rows <= n_max:
-        return torch.arange(n_rows)
-    return torch.randperm(n_rows, generator=generator)[:n_max]
+def _tickets_of_choices(row: Tensor, n_rows: int, n_beams: int, generator: Generator) -> Tensor:
+    """Draw a ticket for each choice, given the row of each in ascending order.
+
+    Rounding decides whether a poor choice still counts. That must not change who is drawn among all
+    others, so each has the ticket of its row and rank.
+    """
+    rank = torch.arange(len(row)) - torch.searchsorted(row, torch.arange(n_rows))[row]
+    return draw_tickets((n_rows, n_beams), generator)[row, rank]

@@ -9,12 +9,12 @@ threads, and split large clusters where scikit-learn spends empty ones on outlie
 from collections.abc import Sequence
 
 import torch
-from sklearn.cluster import kmeans_plusplus
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from sklearn_rqvae._compute._linear import linear
 from sklearn_rqvae.quantize._distance import nearest_codewords
+from sklearn_rqvae.quantize._seeding import draw_tickets, lowest_tickets, spread_rows
 
 # Covariances are summed in blocks of this many rows, so that a float64 copy of the data is never
 # whole in memory.
@@ -65,6 +65,7 @@ def progressive_kmeans(
     generator: Generator,
     dims: Sequence[int] | None = None,
     max_iter: int = 8,
+    tickets: Tensor | None = None,
 ) -> Tensor:
     r"""Cluster rows by k-means in a growing number of principal dimensions.
 
@@ -89,6 +90,9 @@ def progressive_kmeans(
         from stage to stage.
     max_iter : int, default=8
         Lloyd iterations per stage.
+    tickets : Tensor of int64 of shape (n_samples,), default=None
+        The chance of each row to start a cluster, as `draw_tickets` draws it; None draws here. With
+        tickets of their own, rows keep their chances when another row comes or goes.
 
     Returns
     -------
@@ -112,13 +116,17 @@ def progressive_kmeans(
     n_dims = x.shape[1]
     weight = _weight_or_ones(x, sample_weight)
     if len(x) <= n_clusters or len(torch.unique(x[: 8 * n_clusters], dim=0)) <= n_clusters:
-        distinct = torch.unique(x, dim=0)
+        distinct = _distinct_rows(x)
         if len(distinct) <= n_clusters:
             return _fill_by_perturbed_rows(distinct, n_clusters, generator)
     axes = principal_axes(x, weight)
     coordinates = linear(x, axes.T)
     stages = list(dims) if dims is not None else _default_dims(n_dims)
-    codebook = coordinates[_spread_rows(coordinates[:, : stages[0]], n_clusters, weight, generator)]
+    tickets = draw_tickets(len(x), generator) if tickets is None else tickets
+    some = lowest_tickets(tickets, _SEEDING_ROWS_PER_CLUSTER * n_clusters).to(x.device)
+    leading = coordinates[some, : stages[0]]
+    start = spread_rows(leading, n_clusters, weight[some], tickets[some.cpu()])
+    codebook = coordinates[some[start.to(x.device)]]
     for stage in stages:
         codebook = _lloyd(coordinates, codebook, stage, weight, max_iter, generator)
     return codebook @ axes.T
@@ -196,18 +204,12 @@ def _means(
     return means
 
 
-def _spread_rows(x: Tensor, n_rows: int, weight: Tensor, generator: Generator) -> Tensor:
-    """Choose rows far from each other (k-means++), among a random sample of the rows."""
-    n_candidates = min(len(x), _SEEDING_ROWS_PER_CLUSTER * n_rows)
-    candidates = torch.randperm(len(x), generator=generator)[:n_candidates].to(x.device)
-    seed = int(torch.randint(2**31 - 1, (), generator=generator))
-    _, chosen = kmeans_plusplus(
-        x[candidates].cpu().numpy(),
-        n_rows,
-        sample_weight=weight[candidates].cpu().numpy(),
-        random_state=seed,
-    )
-    return candidates[torch.from_numpy(chosen).to(x.device)]
+def _distinct_rows(x: Tensor) -> Tensor:
+    """Return the distinct rows in the order in which they come."""
+    distinct, group = torch.unique(x, dim=0, return_inverse=True)
+    first = torch.full((len(distinct),), len(x), device=x.device)
+    position = torch.arange(len(x), device=x.device)
+    return x[first.scatter_reduce(0, group, position, "amin").sort().values]
 
 
 def _fill_by_perturbed_rows(distinct: Tensor, n_clusters: int, generator: Generator) -> Tensor:
