@@ -22,7 +22,7 @@ from sklearn_rqvae._files._fingerprint import content_hash
 from sklearn_rqvae._files._pretrained import find_folder, read_folder, write_folder
 from sklearn_rqvae._files._state import check_array, check_attributes, read_state, write_state
 from sklearn_rqvae._guards import single_precision, warn_caller
-from sklearn_rqvae._learning._collapse import warn_of_collapse
+from sklearn_rqvae._learning._collapse import warn_of_collapse, warn_of_spare_codewords
 from sklearn_rqvae._learning._learner import Learner, PassingLearner, warn_of_ignored
 from sklearn_rqvae._learning._rows import ChosenRows, training_rows
 from sklearn_rqvae._learning._tasks import FitTasks
@@ -30,7 +30,7 @@ from sklearn_rqvae._onnx._write import PARTS
 from sklearn_rqvae._rows._origin import check_digits
 from sklearn_rqvae._rows._reservoir import add_rows
 from sklearn_rqvae._rows._source import RowSource, blocks_of, validated_rows, validated_weight
-from sklearn_rqvae._validation import as_array, check_codes
+from sklearn_rqvae._validation import as_array, check_codebook_size, check_codes
 from sklearn_rqvae._versions import Versioned
 
 __all__ = ["SemanticIDMixin"]
@@ -61,6 +61,8 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
         before they are cast to float32.
     """
 
+    codebook_size: Any
+    n_layers: int
     codebooks_: list[NDArray[np.float32]]
     code_usage_: list[NDArray[np.float64]]
     n_features_in_: int
@@ -156,6 +158,9 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
                 max_rows=learner.max_rows(source.shape[1]),
                 n_fixed=None if learner.keeps_units else learner.n_fixed,
             )
+        if not learner.keeps_units:
+            sizes = check_codebook_size(self.codebook_size, self.n_layers)
+            warn_of_spare_codewords(sizes, len(chosen.position))
         tasks.units = chosen.units
         learned = tasks.undone(learner.learn(chosen.training, chosen.validation, generator, tasks))
         if not learner.keeps_units:

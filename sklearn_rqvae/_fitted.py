@@ -14,6 +14,7 @@ from sklearn_rqvae._validation import as_array
 
 def codes_of(estimator: BaseEstimator, X: Any) -> NDArray[Any]:
     """Return what ``transform`` returns, as an array."""
+    _check_can(estimator, "transform")
     return np.asarray(as_array(estimator.transform(X)))
 
 
@@ -23,12 +24,22 @@ def invertible_tail(estimator: BaseEstimator, X: Any) -> tuple[Any, Any]:
     A pipeline is judged on its longest tail that can be inverted: all of it after a scaler, what
     follows the embedding after a text embedder.
     """
+    _check_can(estimator, "transform")
     if hasattr(estimator, "steps"):
         starts = range(len(estimator.steps))
         start = next((i for i in starts if hasattr(estimator[i:], "inverse_transform")), 0)
         if start > 0:
             return estimator[start:], estimator[:start].transform(X)
+    _check_can(estimator, "inverse_transform")
     return estimator, X
+
+
+def _check_can(estimator: Any, method: str) -> None:
+    if not hasattr(estimator, method):
+        raise TypeError(
+            f"estimator={estimator!r} should be a fitted transformer, but has no {method}; the "
+            "functions that take codes judge what no estimator has made."
+        )
 
 
 def codebook_sizes(estimator: BaseEstimator) -> list[int]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,10 @@ _NOT_THE_CALLERS = (
 
 @contextmanager
 def single_precision() -> Iterator[None]:
-    """Leave the caller's autocast and inference mode.
+    """Leave what the caller has set for torch: autocast, inference mode, default dtype and device.
 
-    In half precision codes would be others, and what is built on first use would stay so for all
-    calls after.
+    In another precision codes would be others, and what is built on first use would stay so for all
+    calls after. In a forked process, all is computed on one thread.
     """
     import torch
 
@@ -41,8 +42,89 @@ def single_precision() -> Iterator[None]:
         torch.inference_mode(False),
         torch.autocast("cpu", enabled=False),
         torch.autocast("cuda", enabled=False),
+        _float32_by_default(),
+        _cpu_by_default(),
+        _threads_that_exist(),
     ):
         yield
+
+
+@contextmanager
+def _float32_by_default() -> Iterator[None]:
+    """Set torch's default dtype, which all threads share, until the last call is through."""
+    import torch
+
+    with _DTYPE.lock:
+        borrows = _DTYPE.n_users > 0 or torch.get_default_dtype() != torch.float32
+        if borrows:
+            if not _DTYPE.n_users:
+                _DTYPE.callers = torch.get_default_dtype()
+                torch.set_default_dtype(torch.float32)
+            _DTYPE.n_users += 1
+    try:
+        yield
+    finally:
+        if borrows:
+            with _DTYPE.lock:
+                _DTYPE.n_users -= 1
+                if not _DTYPE.n_users:
+                    torch.set_default_dtype(_DTYPE.callers)
+
+
+class _Borrowed:
+    """What torch's default dtype was, and how many calls have it changed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.n_users = 0
+        self.callers: Any = None
+
+
+_DTYPE = _Borrowed()
+
+
+def _cpu_by_default() -> AbstractContextManager[Any]:
+    """Make tensors on the CPU where no device is named, at no cost where it is so already."""
+    import torch
+
+    if torch.get_default_device().type == "cpu":
+        return nullcontext()
+    return torch.device("cpu")
+
+
+@contextmanager
+def _threads_that_exist() -> Iterator[None]:
+    """Compute on one thread in a forked process, which has none of its parent's threads.
+
+    OpenMP would wait for them forever, as soon as the parent has used them.
+    """
+    if not _FORKED:
+        yield
+        return
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+# Holds one entry in a process that was forked after torch was imported.
+_FORKED: list[bool] = []
+
+
+def _note_fork() -> None:
+    _DTYPE.__init__()  # type: ignore[misc]  # another thread may have held the lock
+    if "torch" in sys.modules:
+        _FORKED.append(True)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
 
 
 def all_or_nothing(learn: Callable) -> Callable:

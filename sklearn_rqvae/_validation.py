@@ -33,11 +33,34 @@ def as_array(X: Any) -> Any:
     Raises
     ------
     ValueError
-        If the vectors of a column differ in length, one is missing, or there are other columns.
+        If entries are masked, or are dates, durations or complex numbers: no function of ours has a
+        meaning for them. If the vectors of a column differ in length, one is missing, or there are
+        other columns.
     """
     if hasattr(X, "detach") and hasattr(X, "cpu"):
         X = X.detach().cpu()
-        return X.float().numpy() if X.is_floating_point() else X.numpy()
+        narrow = X.is_floating_point() and X.element_size() < 4  # numpy has no bfloat16
+        return X.float().numpy() if narrow else X.numpy()
+    if isinstance(X, np.ma.MaskedArray):
+        n_masked = int(np.ma.count_masked(X))
+        if n_masked:
+            raise ValueError(
+                f"the array has {n_masked} masked entries, which stand for no numbers; drop their "
+                "rows, or fill them first: X.filled(0), SimpleImputer."
+            )
+        return X.filled()
+    kinds = {getattr(dtype, "kind", "") for dtype in _dtypes_of(X)}
+    if kinds & set("mMc"):
+        raise ValueError(
+            f"the values are of type {', '.join(sorted(map(str, _dtypes_of(X))))}, but should be "
+            "real numbers; turn dates into numbers by X.astype('int64'), complex numbers into two "
+            "columns, X.real and X.imag."
+        )
+    return _without_column(X)
+
+
+def _without_column(X: Any) -> Any:
+    """Return a column of vectors as a matrix, and anything else as it is."""
     if isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype != object):
         return X
     if type(X).__module__.startswith("pyarrow"):
@@ -47,6 +70,16 @@ def as_array(X: Any) -> Any:
     if isinstance(X, np.ndarray) or (hasattr(X, "to_numpy") and hasattr(X, "dtype")):
         return _stacked(X if isinstance(X, np.ndarray) else X.to_numpy(), X)
     return X
+
+
+def _dtypes_of(X: Any) -> set[Any]:
+    """Return the types of an array's values, or of a data frame's columns."""
+    dtypes = getattr(X, "dtypes", None)
+    if dtypes is not None and hasattr(dtypes, "__iter__"):
+        return set(dtypes)
+    if isinstance(X, list | tuple) and len(X):
+        return {np.asarray(X[0]).dtype} if np.ndim(X[0]) <= 1 else set()
+    return {X.dtype} if hasattr(X, "dtype") else set()
 
 
 def _arrow_vectors(X: Any) -> Any:

@@ -12,7 +12,7 @@ from sklearn_rqvae.exceptions import CodebookCollapseWarning
 from sklearn_rqvae.metrics._evenness import usage_perplexity
 from sklearn_rqvae.metrics._usage import usage_utilization
 
-__all__ = ["has_collapsed", "warn_of_collapse"]
+__all__ = ["has_collapsed", "warn_of_collapse", "warn_of_spare_codewords"]
 
 # A level has collapsed when it uses less than half of what it could, or as if it had a tenth of it.
 _MIN_UTILIZATION = 0.5
@@ -74,4 +74,24 @@ def warn_of_collapse(
             f"Codebook collapse: {', '.join(collapsed)}. The semantic IDs tell fewer items apart "
             f"than their length promises. Ways out: {ways_out}.",
             CodebookCollapseWarning,
+        )
+
+
+def warn_of_spare_codewords(codebook_size: Sequence[int], n_distinct_rows: int) -> None:
+    """Warn once if levels have more codewords than there are distinct rows to use them.
+
+    Parameters
+    ----------
+    codebook_size : sequence of int
+        Number of codewords of each level.
+    n_distinct_rows : int
+        Distinct training rows.
+    """
+    levels = [level for level, size in enumerate(codebook_size) if size > n_distinct_rows]
+    if levels:
+        where = f"level{'s' if len(levels) > 1 else ''} {', '.join(map(str, levels))}"
+        warn_caller(
+            f"codebook_size={max(codebook_size)} exceeds the {n_distinct_rows} distinct rows at "
+            f"{where}: each row can have a codeword of its own, and the others are never used. Set "
+            "a smaller codebook_size, or give more rows."
         )

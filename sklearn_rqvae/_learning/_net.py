@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
-from torch import Tensor
+from skorch.exceptions import SkorchException
+from torch import Tensor, nn
 
 from sklearn_rqvae._guards import interruptible
 from sklearn_rqvae._learning._distributed import DataParallel, state_tensors
@@ -76,8 +77,11 @@ class TensorBatches:
         return self._cut(part if len(part) else batch[:1]), share
 
 
-class ModuleLoss:
-    """Stand where skorch wants a criterion: the module computes its loss itself."""
+class ModuleLoss(nn.Module):
+    """Stand where skorch wants a criterion: the module computes its loss itself.
+
+    It is a module, without weights, because skorch's checkpoints save a criterion as one.
+    """
 
 
 class RqVaeNet(NeuralNet):
@@ -155,6 +159,34 @@ class RqVaeNet(NeuralNet):
         """Give all processes the first one's codebooks, after each has drawn some for itself."""
         if self.parallel is not None:
             self.parallel.share(state_tensors(self.module_.quantizer))
+
+    def fit_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Train for some epochs; those of a history that was loaded have been before."""
+        self.n_epochs_before_ = len(self.history)
+        return super().fit_loop(*args, **kwargs)
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call the callbacks; where one looks for what isn't recorded, say what is."""
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except (KeyError, SkorchException) as error:
+            message = str(error.args[0]) if error.args else ""
+            if "not found in history" not in message:
+                raise
+            raise type(error)(f"{message} {self._what_is_recorded()}") from error
+
+    def _what_is_recorded(self) -> str:
+        recorded = self.history[-1] if len(self.history) else {}
+        names = sorted(
+            name
+            for name, value in recorded.items()
+            if isinstance(value, (int, float)) and not name.startswith("event_")
+        )
+        return (
+            f"This epoch has recorded {', '.join(names)}: monitor one of these. 'valid_distortion' "
+            "is recorded with early_stopping=True, and without it 'train_distortion', from time to "
+            "time; after each epoch with net_params={'callbacks__best__every': 1}."
+        )
 
     def run_single_epoch(self, *args: Any, **kwargs: Any) -> None:
         """Run one epoch; a Ctrl-C in it leaves as `Interrupted`."""

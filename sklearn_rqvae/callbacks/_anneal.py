@@ -7,6 +7,8 @@ from typing import Any
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
+from sklearn_rqvae.callbacks._epochs import epochs_run
+
 __all__ = ["AnnealTemperature"]
 
 
@@ -20,8 +22,8 @@ class AnnealTemperature(Callback):
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Set the epoch's temperature."""
         if not net.quantizing:
-            self.n_warm_up_ = len(net.history)
-        n_done = max(0, len(net.history) - 1 - self.n_warm_up_)
+            self.n_warm_up_ = epochs_run(net)
+        n_done = max(0, epochs_run(net) - 1 - self.n_warm_up_)
         n_later = net.max_epochs - 1 - self.n_warm_up_
         # A single epoch goes on with a trained model, at the temperature where its training ended.
         net.module_.anneal(n_done / n_later if n_later > 0 else 1.0)

@@ -9,6 +9,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 from sklearn_rqvae._guards import interruptible
+from sklearn_rqvae.callbacks._epochs import epochs_run
 from sklearn_rqvae.nn import RqVae
 
 __all__ = ["KeepBestEpoch"]
@@ -67,7 +68,7 @@ class KeepBestEpoch(Callback):
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Measure, keep the weights if they are the best so far, and stop if they stay worse."""
-        epoch = len(net.history)
+        epoch = epochs_run(net)
         if not net.quantizing:
             return
         if epoch % self.every and epoch != net.max_epochs:
@@ -96,7 +97,7 @@ class KeepBestEpoch(Callback):
             now = numbers[self.monitor]
             improved = now < self.best_ * (1 - self.tol)
             if now < self.best_:
-                self.best_, self.best_epoch_ = now, len(net.history)
+                self.best_, self.best_epoch_ = now, epochs_run(net)
                 self.best_weights_ = _copy_of_weights(net.module_)
             net.history.record(f"{self.monitor}_best", now == self.best_)
         return improved

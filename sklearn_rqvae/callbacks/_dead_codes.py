@@ -7,6 +7,8 @@ from typing import Any
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
+from sklearn_rqvae.callbacks._epochs import epochs_run
+
 __all__ = ["ResetDeadCodes"]
 
 
@@ -31,7 +33,7 @@ class ResetDeadCodes(Callback):
         self, net: NeuralNet, batch: Any = None, training: bool = False, **kwargs: Any
     ) -> None:
         """Let the module look at its usage, and count what it replaced."""
-        if not training or not net.quantizing or len(net.history) > self.until * net.max_epochs:
+        if not training or not net.quantizing or epochs_run(net) > self.until * net.max_epochs:
             return
         if net.module_.quantizer.judges_usage(self.window):
             # The latents of the step just made: those of the new weights hardly differ.

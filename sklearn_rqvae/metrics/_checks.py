@@ -49,7 +49,7 @@ def check_same_length(first_name: str, first: Any, second_name: str, second: Any
 
 def check_labels(labels: ArrayLike, codes: NDArray[Any]) -> NDArray[np.intp]:
     """Return labels as integers from 0, one for each sample."""
-    array = np.asarray(labels)
+    array = np.asarray(as_array(labels))
     if array.ndim != 1:
         raise ValueError(f"labels should be 1-dimensional, (n_samples,), got shape {array.shape}.")
     check_same_length("codes", codes, "labels", array)

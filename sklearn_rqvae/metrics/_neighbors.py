@@ -84,8 +84,8 @@ def neighbor_recall(
     >>> round(recall, 6)  # (1/3 + 0 + 1/2 + 1/2) / 4
     0.333333
     """
-    array = check_vectors(X)
-    reconstruction = check_vectors(reconstruction, "reconstruction")
+    array = _in_safe_units(check_vectors(X))
+    reconstruction = _in_safe_units(check_vectors(reconstruction, "reconstruction"))
     check_same_length("X", array, "reconstruction", reconstruction)
     queries = _draw_queries(len(array), n_neighbors, n_queries, random_state)
     vectors, decoded = _DistinctRows.of(array), _DistinctRows.of(reconstruction)
@@ -159,7 +159,7 @@ def prefix_neighbor_recall(
     >>> round(recall, 6)  # (1/3 + 0 + 1/2 + 1/2) / 4
     0.333333
     """
-    array = check_vectors(X)
+    array = _in_safe_units(check_vectors(X))
     codes = check_codes(codes)
     check_same_length("X", array, "codes", codes)
     queries = _draw_queries(len(array), n_neighbors, n_queries, random_state)
@@ -181,13 +181,28 @@ def _draw_queries(
     random_state: int | np.random.RandomState | None,
 ) -> NDArray[np.intp]:
     """Check the counts and return the query samples."""
+    generator = check_random_state(random_state)  # also where nothing is drawn
     check_count("n_neighbors", n_neighbors, 1, n_samples - 1, "neighbors are other samples")
     if n_queries is None:
         return np.arange(n_samples)
     check_count("n_queries", n_queries, 1, 2**31 - 1, "None takes all samples")
     if n_queries >= n_samples:
         return np.arange(n_samples)
-    return check_random_state(random_state).choice(n_samples, n_queries, replace=False)
+    return generator.choice(n_samples, n_queries, replace=False)
+
+
+def _in_safe_units(X: NDArray[Any]) -> NDArray[Any]:
+    """Scale vectors by a power of two where their squares would over- or underflow.
+
+    Neighbors are the same in all units.
+    """
+    if X.dtype.kind != "f":
+        return X
+    largest = float(np.abs(X).max())
+    limits = np.finfo(np.float64 if X.dtype.itemsize > 4 else np.float32)
+    if limits.tiny**0.25 < largest < limits.max**0.25 or largest == 0:
+        return X
+    return np.ldexp(X, -int(np.frexp(largest)[1]))
 
 
 class _DistinctRows(NamedTuple):

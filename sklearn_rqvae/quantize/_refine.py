@@ -1,11 +1,17 @@
 """Codewords for given codes, by least squares over all levels at once."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sklearn_rqvae._compute._linear import linear
+from sklearn_rqvae.quantize._few_rows import (
+    has_few_rows,
+    solve_ridge,
+    sparse_normal_equations,
+)
 from sklearn_rqvae.quantize._kmeans import cluster_sums, principal_axes
 from sklearn_rqvae.quantize._residual import sum_codewords
 
@@ -72,10 +78,15 @@ def refit_codebooks(
     sizes = [len(codebook) for codebook in codebooks]
     previous = torch.cat(list(codebooks)).double()
     # The normal equations square the condition number: they are formed and solved in float64.
-    gram, moment = normal_equations(x, codes, sizes, sample_weight, row)
-    gram.diagonal().add_(ridge)
     # The unknown is the change of the codewords: its right-hand side is small, and so is its
     # rounding.
+    if has_few_rows(codes, sizes):
+        counts, moment = sparse_normal_equations(x, codes, sizes, sample_weight, row)
+        moment -= torch.from_numpy(counts @ previous.cpu().numpy()).to(moment.device)
+        change = solve_ridge(counts, moment, ridge)
+        return list((previous + change).to(x.dtype).split(sizes))
+    gram, moment = normal_equations(x, codes, sizes, sample_weight, row)
+    gram.diagonal().add_(ridge)
     moment -= gram @ previous
     moment += ridge * previous
     change = torch.cholesky_solve(moment, torch.linalg.cholesky(gram))
@@ -129,16 +140,22 @@ def shrink_codebooks(
     weight = torch.ones_like(codes[:, 0], dtype=x.dtype) if sample_weight is None else sample_weight
     of_rows = weight if row is None else weight.new_zeros(len(x)).index_add_(0, row, weight)
     axes = principal_axes(x, of_rows)
-    gram, moment = normal_equations(x, codes, sizes, sample_weight, row)
+    few = has_few_rows(codes, sizes)
+    equations: Any = sparse_normal_equations if few else normal_equations
+    gram, moment = equations(x, codes, sizes, sample_weight, row)
     moment = moment @ axes.double()
     previous = torch.cat(list(codebooks)).double() @ axes.double()
-    usage = gram.diagonal().clone()
+    usage = torch.from_numpy(gram.diagonal()).to(x.device) if few else gram.diagonal().clone()
     signal = usage @ previous.square() / usage.sum()
     noise = _residual_variance(x, codes, codebooks, weight, row, axes)
     ridges = strength * noise / signal.clamp_min(torch.finfo(torch.float64).tiny)
     # Powers of two: a handful of factorizations for all coordinates. The lower bound keeps them
     # definite.
     ridges = torch.exp2(torch.log2(ridges.clamp(2.0**-10, 2.0**30)).round())
+    if few:
+        shrunk = solve_ridge(gram, moment, ridges.cpu().numpy())
+        shrunk = torch.where((usage > 0)[:, None], shrunk, previous)
+        return list((shrunk @ axes.T.double()).to(x.dtype).split(sizes))
     shrunk = torch.empty_like(previous)
     for ridge in torch.unique(ridges):
         columns = torch.nonzero(ridges == ridge)[:, 0]

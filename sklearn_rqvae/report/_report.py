@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn import config_context
 from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._fitted import codebook_sizes, codes_of, invertible_tail
@@ -147,6 +148,7 @@ class Report:
         return draw(self._material, self.comparison)
 
 
+@config_context(transform_output="default")
 def report(
     estimator: BaseEstimator,
     X: Any,
