@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -411,6 +412,10 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
             or not all(isinstance(name, str) for name in names.tolist())
         ):
             raise ValueError("its names of features are no strings, or not one for each")
+        if hasattr(self, "origin_"):
+            check_array(self.origin_, "origin_", np.float64, 1)
+            if self.origin_.shape != (n_features,):
+                raise ValueError("origin_ has another length than rows")
         kept = self.__dict__.get("reservoir_")
         if kept is not None:
             check_array(kept["rows"], "the rows in the reservoir", np.float32, 2)
@@ -512,7 +517,10 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
         if part not in PARTS:
             raise ValueError(f"part={part!r} should be one of {', '.join(map(repr, PARTS))}.")
         about = {"kind": type(self).__name__, "fingerprint": self.fingerprint}
-        self._coder().write_onnx(path, part, about)
+        counting_from_zero = copy.copy(self)  # a graph gets rows as they come
+        for name in ("origin_", "_holder"):
+            counting_from_zero.__dict__.pop(name, None)
+        counting_from_zero._coder().write_onnx(path, part, about)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
