@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from sklearn_rqvae._estimator import TRUSTED_TYPES, RQVAETransformer
     from sklearn_rqvae._residual_kmeans import ResidualKMeans
     from sklearn_rqvae.embedding import TextEmbedder
-    from sklearn_rqvae.semantic_id import SemanticIDIndex
+    from sklearn_rqvae.semantic_id import PrefixFeatures, SemanticIDIndex
 
 _HOMES = {
+    "PrefixFeatures": "sklearn_rqvae.semantic_id",
     "RQVAETransformer": "sklearn_rqvae._estimator",
     "ResidualKMeans": "sklearn_rqvae._residual_kmeans",
     "SemanticIDIndex": "sklearn_rqvae.semantic_id",
@@ -35,6 +36,7 @@ _SUBPACKAGES = (
 
 __all__ = [
     "TRUSTED_TYPES",
+    "PrefixFeatures",
     "RQVAETransformer",
     "ResidualKMeans",
     "SemanticIDIndex",

@@ -38,6 +38,7 @@ TRUSTED_TYPES = [
     "sklearn_rqvae.embedding._sentence_model.SentenceModel",
     "sklearn_rqvae.embedding._text_embedder.TextEmbedder",
     "sklearn_rqvae.semantic_id._index.SemanticIDIndex",
+    "sklearn_rqvae.semantic_id._prefix_features.PrefixFeatures",
 ]
 """Names to pass to :func:`skops.io.load` as ``trusted``: fitted estimators hold no others."""
 

@@ -11,6 +11,7 @@ from sklearn_rqvae.semantic_id._drift import (
 )
 from sklearn_rqvae.semantic_id._generate import PrefixAllowedTokens, offset_token_table
 from sklearn_rqvae.semantic_id._index import SemanticIDIndex
+from sklearn_rqvae.semantic_id._prefix_features import PrefixFeatures
 from sklearn_rqvae.semantic_id._report import CollisionReport
 from sklearn_rqvae.semantic_id._tokens import (
     level_letters,
@@ -26,6 +27,7 @@ __all__ = [
     "FitShift",
     "PrefixAllowedTokens",
     "PrefixCapacity",
+    "PrefixFeatures",
     "SemanticIDIndex",
     "SemanticIDTrie",
     "compare_catalogs",
