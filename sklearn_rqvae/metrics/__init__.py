@@ -1,5 +1,12 @@
 """Measures of codes and reconstructions: numpy in, numbers out."""
 
+from sklearn_rqvae.metrics._behavior import (
+    PrefixSharing,
+    consecutive_sharing,
+    cooccurrence_lift,
+    next_item_recall,
+    popularity_load,
+)
 from sklearn_rqvae.metrics._collisions import (
     colliding_share,
     collision_floor,
@@ -35,6 +42,7 @@ from sklearn_rqvae.metrics._scorers import (
 from sklearn_rqvae.metrics._usage import code_usage, code_utilization, dead_codes, largest_bucket
 
 __all__ = [
+    "PrefixSharing",
     "bits_per_item",
     "code_gini",
     "code_perplexity",
@@ -43,6 +51,8 @@ __all__ = [
     "colliding_share",
     "collision_floor",
     "collision_rate",
+    "consecutive_sharing",
+    "cooccurrence_lift",
     "cosine_similarity_score",
     "dead_codes",
     "distortion_by_level",
@@ -59,6 +69,8 @@ __all__ = [
     "neg_fraction_variance_unexplained",
     "neg_reconstruction_error",
     "neighbor_recall",
+    "next_item_recall",
+    "popularity_load",
     "prefix_adjusted_mutual_info",
     "prefix_group_sizes",
     "prefix_neighbor_recall",

@@ -8,6 +8,7 @@ from math import log2
 from typing import Any
 
 from sklearn_rqvae._version import __version__
+from sklearn_rqvae.report._behavior import behavior_note, behavior_rows
 from sklearn_rqvae.report._pictures import Picture
 from sklearn_rqvae.report._text import (
     comparison_rows,
@@ -110,6 +111,7 @@ def write_fragment(report: Any) -> str:
         *_usage(report, pictures),
         *_prefixes(report, pictures),
         *_neighbors(report),
+        *_behavior(report),
         *_look(pictures),
         *_samples(report),
         f'<p class="soft">Made by sklearn-rqvae {escape(__version__)}.</p>',
@@ -195,6 +197,13 @@ def _neighbors(report: Any) -> Iterable[str]:
         f"{percent(overall.chance_recall)}. The mean cosine between vectors and reconstructions "
         f"is {overall.cosine:.3f}.</p>"
     )
+
+
+def _behavior(report: Any) -> Iterable[str]:
+    if report.behavior is not None:
+        yield "<h2>Behavior</h2>"
+        yield _table(behavior_rows(report.behavior), "How users' items share prefixes")
+        yield f'<p class="soft">{escape(behavior_note(report.behavior))}</p>'
 
 
 def _look(pictures: dict[str, Picture]) -> Iterable[str]:

@@ -18,6 +18,7 @@ from sklearn_rqvae._fitted import codebook_sizes, codes_of, invertible_tail
 from sklearn_rqvae._rows._hashing import duplicate_groups
 from sklearn_rqvae._validation import as_array
 from sklearn_rqvae.metrics._checks import check_count, check_same_length, check_vectors
+from sklearn_rqvae.report._behavior import Behavior, measure_behavior
 from sklearn_rqvae.report._comparison import Comparison, compare, split_rows
 from sklearn_rqvae.report._findings import Finding, Model, find, verdict
 from sklearn_rqvae.report._html import write_fragment, write_page
@@ -60,6 +61,8 @@ class Report:
         Items, and others that share their codes.
     collisions : list of ItemGroup
         The largest groups of items with one semantic ID.
+    behavior : Behavior or None
+        What histories say about the codes; None without them.
     """
 
     title: str
@@ -72,6 +75,7 @@ class Report:
     findings: list[Finding]
     samples: list[ItemSample]
     collisions: list[ItemGroup]
+    behavior: Behavior | None
     _material: Material = field(repr=False)
 
     def __str__(self) -> str:
@@ -123,6 +127,7 @@ class Report:
             "findings": [asdict(finding) for finding in self.findings],
             "samples": [asdict(sample) for sample in self.samples],
             "collisions": [asdict(group) for group in self.collisions],
+            "behavior": None if self.behavior is None else asdict(self.behavior),
         }
 
     def to_html(self, path: str | os.PathLike | None = None) -> str:
@@ -157,6 +162,8 @@ def report(
     names: Sequence[str] | None = None,
     texts: Sequence[str] | None = None,
     labels: ArrayLike | None = None,
+    histories: Any = None,
+    item_ids: ArrayLike | None = None,
     compare_rivals: bool = True,
     max_rows: int = 50_000,
     n_neighbors: int = 10,
@@ -192,6 +199,11 @@ def report(
         Texts from which the picture of prefixes takes its words; `X` if it has texts, then `names`.
     labels : array-like of shape (n_items,), optional
         Labels of the items, such as their categories, to compare the prefixes with.
+    histories : Histories, sparse matrix, data frame or sequence of sequences, optional
+        Who touched which items, as :meth:`~sklearn_rqvae.embedding.Histories.read` takes it, to
+        tell whether users' items share prefixes.
+    item_ids : array-like of shape (n_items,), optional
+        Id of each row of `X` in the histories; their numbers if not given.
     compare_rivals : bool, default=True
         Whether to fit rivals and give a verdict.
     max_rows : int, default=50_000
@@ -215,8 +227,8 @@ def report(
     Raises
     ------
     ValueError
-        If lengths differ, all rows are equal, a number is out of range, or the estimator isn't
-        fitted or has no codebooks.
+        If lengths differ, all rows are equal, a number is out of range, histories hold an item
+        that `X` doesn't, or the estimator isn't fitted or has no codebooks.
 
     Examples
     --------
@@ -244,6 +256,13 @@ def report(
     names, texts = _names_and_texts(X, len(codes), names, texts)
     if labels is not None:
         labels = np.asarray(labels)
+    if histories is None and item_ids is not None:
+        raise ValueError("item_ids names the items of histories, but there are none; give both.")
+    behavior = None
+    if histories is not None:  # before what takes long, as it may be wrong
+        behavior = measure_behavior(
+            quantizer, vectors, codes, labels, histories, item_ids, n_neighbors, random_state
+        )
     distinct, row_groups = duplicate_groups(vectors)
     overall, levels, norms = measure(
         quantizer, vectors, codes, sizes, len(distinct), labels, n_neighbors, random_state
@@ -265,6 +284,7 @@ def report(
         findings=find(overall, levels, comparison, model),
         samples=draw_samples(codes, names, n_samples, n_names, rng),
         collisions=largest_collisions(codes, names, row_groups, _N_COLLISIONS, n_names),
+        behavior=behavior,
         _material=Material(vectors, codes, sizes, norms, texts, model.history),
     )
 

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from sklearn_rqvae.report._behavior import behavior_note, behavior_rows
 from sklearn_rqvae.report._words import count, percent, plural, seconds
 
 __all__ = ["comparison_rows", "level_rows", "overall_line", "prefix_rows", "write_text"]
@@ -130,6 +131,9 @@ def write_text(report: Any) -> str:
             f"{percent(overall.prefix_neighbor_recall)} (chance {percent(overall.chance_recall)})."
         )
     )
+    if report.behavior is not None:
+        parts += ["", _section("Behavior"), _table(behavior_rows(report.behavior))]
+        parts.append(_wrap(behavior_note(report.behavior)))
     if report.samples:
         parts += ["", _section("Items that share codes")]
         for sample in report.samples:
