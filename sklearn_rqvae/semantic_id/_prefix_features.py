@@ -14,13 +14,14 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 
 from sklearn_rqvae._compat import Interval, fit_context
 from sklearn_rqvae._validation import as_array, check_codes
+from sklearn_rqvae._versions import Versioned
 from sklearn_rqvae.semantic_id._keys import MAX_CODEBOOK_SIZE
 from sklearn_rqvae.semantic_id._tokens import level_letters
 
 __all__ = ["PrefixFeatures"]
 
 
-class PrefixFeatures(TransformerMixin, BaseEstimator):
+class PrefixFeatures(Versioned, TransformerMixin, BaseEstimator):
     r"""Turn codes into one sparse feature for each prefix of an item's semantic ID.
 
     An ID :math:`(c_0, c_1, c_2)` becomes the features :math:`(c_0)`, :math:`(c_0, c_1)` and

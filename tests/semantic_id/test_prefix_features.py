@@ -266,3 +266,10 @@ def test_columns_of_a_table_become_features():
     assert columns.get_feature_names_out().tolist()[2:] == [
         "id__a_0/b_5", "id__a_0/b_7", "id__a_2/b_5", "remainder__hour",
     ]  # fmt: skip
+
+
+def test_pickles_of_another_version_say_so():
+    state = PrefixFeatures().fit(CODES).__getstate__()
+    state["_versions"] = state["_versions"] | {"sklearn_rqvae": "0.0.1"}
+    with pytest.warns(UserWarning, match=r"0\.0\.1"):
+        PrefixFeatures().__setstate__(state)
