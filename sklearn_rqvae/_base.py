@@ -538,16 +538,6 @@ class SemanticIDMixin(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMix
         del state["_versions"]  # the file's header has them
         return state
 
-    def __getstate__(self) -> dict[str, Any]:
-        # The time that an epoch took is no part of the model: equal fits are equal bytes.
-        state = super().__getstate__()
-        history = state.get("history_")
-        if history:
-            state["history_"] = [
-                {name: value for name, value in epoch.items() if name != "dur"} for epoch in history
-            ]
-        return state
-
     def _validate_fit_data(
         self, X: Any, sample_weight: Any, reset: bool = True
     ) -> tuple[RowSource, NDArray[np.float64] | None]:

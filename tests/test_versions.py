@@ -118,15 +118,12 @@ def test_pickled_twice_the_bytes_are_equal(fitted):
 
 def test_equal_fits_are_equal_bytes_whatever_time_they_took(tmp_path):
     one, other = trained(), trained()
-    assert one.history_[0]["dur"] > 0
-    other.history_[0]["dur"] += 1
+    assert "dur" not in one.history_[0]
     assert pickle.dumps(one) == pickle.dumps(other)
     assert joblib.hash(one) == joblib.hash(other)
     one.save(tmp_path / "one")
     other.save(tmp_path / "other")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
-    assert "dur" not in pickle.loads(pickle.dumps(one)).history_[0]
-    assert one.history_[0]["dur"] > 0
 
 
 def test_modes_are_pickled_by_their_names():

@@ -110,8 +110,6 @@ def _fit_in_words(estimator: Any) -> str:
     if not history:
         return text
     figures = ", ".join(
-        f"{name} {value:.4g}"
-        for name, value in history[-1].items()
-        if isinstance(value, float) and name != "dur"
+        f"{name} {value:.4g}" for name, value in history[-1].items() if isinstance(value, float)
     )
     return f"{text} {len(history)} epochs, the last one with {figures}."

@@ -332,12 +332,15 @@ def _printing(verbose: int) -> dict[str, Any]:
 
 
 def plain_history(history: Any) -> list[dict[str, Any]]:
-    """Return skorch's history without its batches, as numbers and lists of numbers only."""
+    """Return skorch's history without its batches, as numbers and lists of numbers only.
+
+    The time that an epoch took is left out: equal fits are to be equal bytes.
+    """
     return [
         {
             name: value.item() if hasattr(value, "item") else value
             for name, value in epoch.items()
-            if name not in ("batches", "event_lr") and not name.endswith("_best")
+            if name not in ("batches", "dur", "event_lr") and not name.endswith("_best")
         }
         for epoch in history
     ]
