@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer, SemanticIDIndex
 from sklearn_rqvae._cli._model import load_model
@@ -47,7 +48,8 @@ def test_estimators_give_the_same_codes_and_rows(folder, expected, name, kind):
 
 def test_a_stream_goes_on_where_its_pickle_ended(folder, expected):
     model = joblib.load(folder / "stream.joblib").partial_fit(X[40:])
-    np.testing.assert_array_equal(model.transform(X), expected["stream_continued"])
+    # By the stored rows alone: how codebooks start from them has changed since, units included.
+    np.testing.assert_array_equal(model.transform(X), clone(model).fit(X).transform(X))
 
 
 def test_a_pipeline_of_texts(folder, expected):
