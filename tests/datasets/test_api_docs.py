@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import scipy
 
 from sklearn_rqvae.datasets import load_api_docs
 
@@ -27,7 +28,13 @@ def docs():
         # scipy.stats: an instance of a documented class
         ("scipy.stats.norm", "norm: A normal continuous random variable."),
         # scipy.special: docstring in another file than the compiled function
-        ("scipy.special.ndtri", "ndtri: Inverse of ndtr vs x"),
+        pytest.param(
+            "scipy.special.ndtri",
+            "ndtri: Inverse of ndtr vs x",
+            marks=pytest.mark.skipif(
+                tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 18), reason="reworded"
+            ),
+        ),
         # numpy: compiled functions
         ("numpy.add", "add: Add arguments element-wise."),
         ("numpy.random.poisson", "poisson: Draw samples from a Poisson distribution."),
@@ -126,11 +133,17 @@ def test_two_loads_are_alike(docs):
     np.testing.assert_array_equal(again.target, docs.target)
 
 
+# Python 3.13 imports these when the metadata of a package are read.
+PARTS_OF_METADATA = {"importlib.metadata._adapters", "importlib.metadata._text"}
+
+
 def test_reading_imports_nothing():
     code = (
         "import sys, gc, sklearn_rqvae.datasets as d\n"
         "before = set(sys.modules); d.load_api_docs()\n"
         "print(sorted(set(sys.modules) - before), 'torch' in sys.modules, gc.isenabled())"
     )
+    code = code.replace("before))", "before - PARTS))")
+    code = f"PARTS = {PARTS_OF_METADATA}\n{code}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[] False True"

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import sklearn
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -21,6 +22,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.fixes import parse_version
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_rqvae.embedding import TextEmbedder
@@ -271,7 +273,8 @@ def test_output_containers_have_names_and_index():
     texts = pd.Series(make_texts(20), index=range(100, 120))
     table = make_embedder().set_output(transform="pandas").fit_transform(texts)
     assert list(table.columns) == [f"textembedder{i}" for i in range(6)]
-    assert list(table.index) == list(texts.index)
+    if parse_version(sklearn.__version__) >= parse_version("1.9"):  # 1.6 keeps frames' alone
+        assert list(table.index) == list(texts.index)
     assert isinstance(
         make_embedder().set_output(transform="polars").fit_transform(texts), pl.DataFrame
     )
