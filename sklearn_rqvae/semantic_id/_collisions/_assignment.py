@@ -201,6 +201,8 @@ def _solve(
             ),
             shape=(n, m + n),
         )
+        # scipy 1.13 takes no other type, and makes 64-bit indices of 64-bit coordinates.
+        sparse.indices, sparse.indptr = sparse.indices.astype("i4"), sparse.indptr.astype("i4")
         matched = min_weight_full_bipartite_matching(sparse)[1]
     return np.flatnonzero(matched[row] == column)
 
