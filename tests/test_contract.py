@@ -492,7 +492,7 @@ def test_weights_are_checked_alike_in_fit_and_score(cls):
     zeros, negative = np.zeros(200), np.r_[-1.0, np.ones(199)]
     estimator = cls(**SIZES).fit(X)
     for method in (cls(**SIZES).fit, cls(**SIZES).partial_fit, estimator.score):
-        with pytest.raises(ValueError, match="at least one (non-zero|of them)"):
+        with pytest.raises(ValueError, match=r"at least one (non-zero|of them)"):
             method(X, sample_weight=zeros)
         with pytest.raises(ValueError, match="Negative values"):
             method(X, sample_weight=negative)
