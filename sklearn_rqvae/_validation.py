@@ -51,10 +51,12 @@ def as_array(X: Any) -> Any:
         return X.filled()
     kinds = {getattr(dtype, "kind", "") for dtype in _dtypes_of(X)}
     if kinds & set("mMc"):
+        found = ", ".join(sorted(map(str, _dtypes_of(X))))
+        complex_numbers = "Complex data not supported: " if "c" in kinds else ""
         raise ValueError(
-            f"the values are of type {', '.join(sorted(map(str, _dtypes_of(X))))}, but should be "
-            "real numbers; turn dates into numbers by X.astype('int64'), complex numbers into two "
-            "columns, X.real and X.imag."
+            f"{complex_numbers}the values are of type {found}, but should be real numbers; turn "
+            "dates into numbers by X.astype('int64'), complex numbers into two columns, X.real and "
+            "X.imag."
         )
     return _without_column(X)
 

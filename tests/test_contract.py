@@ -516,7 +516,7 @@ def test_wrong_parameters_are_named(cls, params, message):
 
 # Three rows far away, which take codewords of their own, leave one for all others.
 FAR_AWAY = np.random.default_rng(0).normal(size=(2000, 4)).astype(np.float32)
-FAR_AWAY[:3] *= 1e6
+FAR_AWAY[:3] *= 1e8
 # After the first level two directions carry nothing: all residuals are one point's neighbors.
 FLAT = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32) * [1, 1e-6]
 NARROW = {"n_layers": 1, "codebook_size": 64, "random_state": 0}
