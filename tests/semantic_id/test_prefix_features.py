@@ -6,6 +6,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.fixes import parse_version
 
 from sklearn_rqvae import TRUSTED_TYPES, PrefixFeatures, ResidualKMeans, RQVAETransformer
 from sklearn_rqvae.datasets import make_residual_blobs
@@ -120,12 +122,17 @@ def test_hashes_spread_evenly():
         assert 30 < chi_square < 110  # 63 degrees of freedom
 
 
+OLD_CHECKS = parse_version(sklearn.__version__) < parse_version("1.7")
+
+
 @pytest.mark.parametrize("features", [PrefixFeatures(), PrefixFeatures(8)], ids=["exact", "hashed"])
 def test_scikit_learns_checks_pass(features):
     problems = [
         f"{result['check_name']}: {result['exception']!r}"
         for result in check_estimator(features, on_fail=None)
         if result["status"] != "passed"
+        # The check of scikit-learn 1.6 subtracts a float from integers in place.
+        and not (OLD_CHECKS and result["check_name"] == "check_positive_only_tag_during_fit")
     ]
     assert not problems, "\n".join(problems)
 
