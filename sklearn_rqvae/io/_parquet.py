@@ -62,7 +62,7 @@ def transform_parquet(
     dst : str or path-like
         Directory to write to, outside `src`; it is created. Files of another model in it are an
         error: the metadata name the model, by its `fingerprint` where it is an estimator of this
-    package. A model is the same after saving and loading, and after changes of parameters that
+        package. A model is the same after saving and loading, and after changes of parameters that
         its codes don't depend on, such as ``verbose``.
     id_column : str
         Column to pass on, of another name than ``semantic_id``.
