@@ -86,7 +86,7 @@ class ModuleHolder:
             self._net = None
         return search
 
-    def net(self, estimator: Any) -> RqVae:
+    def net(self, estimator: BaseEstimator) -> RqVae:
         """Return the module for rows counted from zero, on the estimator's device.
 
         Parameters

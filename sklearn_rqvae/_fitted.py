@@ -34,7 +34,7 @@ def invertible_tail(estimator: BaseEstimator, X: Any) -> tuple[Any, Any]:
     return estimator, X
 
 
-def _check_can(estimator: Any, method: str) -> None:
+def _check_can(estimator: BaseEstimator, method: str) -> None:
     if not hasattr(estimator, method):
         raise TypeError(
             f"estimator={estimator!r} should be a fitted transformer, but has no {method}; the "

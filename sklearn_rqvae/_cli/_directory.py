@@ -6,18 +6,23 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sklearn_rqvae._files._parquet import opened_parquet
 from sklearn_rqvae._files._tables import listed
 from sklearn_rqvae.io import fit_parquet, transform_parquet
 from sklearn_rqvae.io._parquet import planned_files
 
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
 __all__ = ["encode_directory", "fit_directory"]
 
 
 def fit_directory(
-    args: argparse.Namespace, quantizer: Any, save: Callable[[argparse.Namespace, Any], None]
+    args: argparse.Namespace,
+    quantizer: BaseEstimator,
+    save: Callable[[argparse.Namespace, Any], None],
 ) -> str:
     """Fit to the vectors in a directory, save the model, and write the IDs if asked for.
 
@@ -91,7 +96,9 @@ def _require_id(args: argparse.Namespace, id_column: str | None, needed_by: str 
         )
 
 
-def _encode(quantizer: Any, src: str, dst: str, id_column: str, vector_column: str) -> str:
+def _encode(
+    quantizer: BaseEstimator, src: str, dst: str, id_column: str, vector_column: str
+) -> str:
     done = transform_parquet(quantizer, src, dst, id_column=id_column, vector_column=vector_column)
     summary = f"Wrote the IDs of {done.n_rows} items to {done.n_files} files in {dst}"
     return summary + (f"; {done.n_skipped} were there." if done.n_skipped else ".")

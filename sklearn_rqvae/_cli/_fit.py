@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -28,6 +28,9 @@ from sklearn_rqvae._cli._items import (
 from sklearn_rqvae._cli._model import save_model
 from sklearn_rqvae._cli._quality import quality_of, summary_of
 from sklearn_rqvae._files._ids import check_ids, check_table, writable_ids
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 __all__ = ["add_fit_command", "fit_quantizer"]
 
@@ -193,7 +196,7 @@ def _quantizer(args: argparse.Namespace) -> Any:
     return quantizer
 
 
-def fit_quantizer(quantizer: Any, vectors: NDArray[Any]) -> None:
+def fit_quantizer(quantizer: BaseEstimator, vectors: NDArray[Any]) -> None:
     """Fit with a bar for the epochs or, where scikit-learn has callbacks, the stages."""
     say(f"finding codebooks for {len(vectors)} vectors of length {vectors.shape[1]}")
     if not hasattr(quantizer, "callbacks"):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skorch.callbacks import Callback
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+    from skorch import NeuralNet
 
 __all__ = ["EpochBar", "StageBar"]
 
@@ -22,11 +26,11 @@ _STAGE_SHARES = {
 class EpochBar(Callback):
     """Show a bar on the standard error, if that is a terminal, while a net trains."""
 
-    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Open the bar."""
         self.bar_ = tqdm(desc="training", total=net.max_epochs, unit="epoch", disable=None)
 
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Move the bar and show the epoch's distortion."""
         epoch = net.history[-1]
         for name in ("valid_distortion", "train_distortion"):
@@ -35,7 +39,7 @@ class EpochBar(Callback):
                 break
         self.bar_.update()
 
-    def on_train_end(self, net: Any, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+    def on_train_end(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
         """Close the bar."""
         self.bar_.close()
 
@@ -47,22 +51,22 @@ class StageBar:
     of the time that the stages usually take.
     """
 
-    def setup(self, estimator: Any, context: Any) -> None:
+    def setup(self, estimator: BaseEstimator, context: Any) -> None:
         """Open the bar."""
         form = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
         total = sum(_STAGE_SHARES.values())
         self.bar_ = tqdm(desc="fitting", total=total, bar_format=form, disable=None)
 
-    def teardown(self, estimator: Any, context: Any) -> None:
+    def teardown(self, estimator: BaseEstimator, context: Any) -> None:
         """Close the bar."""
         self.bar_.close()
 
-    def on_fit_task_begin(self, estimator: Any, context: Any, **kwargs: Any) -> None:
+    def on_fit_task_begin(self, estimator: BaseEstimator, context: Any, **kwargs: Any) -> None:
         """Name the stage that begins."""
         if context.task_name in _STAGE_SHARES:
             self.bar_.set_description_str(context.task_name)
 
-    def on_fit_task_end(self, estimator: Any, context: Any, **kwargs: Any) -> bool:
+    def on_fit_task_end(self, estimator: BaseEstimator, context: Any, **kwargs: Any) -> bool:
         """Move the bar by the stage that ends; never ask to stop."""
         self.bar_.update(_STAGE_SHARES.get(context.task_name, 0))
         return False

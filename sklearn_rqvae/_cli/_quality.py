@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._cli._items import in_batches
 
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
 __all__ = ["quality_of", "summary_of"]
 
 
-def quality_of(quantizer: Any, vectors: NDArray[Any], codes: NDArray[np.int64]) -> dict[str, Any]:
+def quality_of(
+    quantizer: BaseEstimator, vectors: NDArray[Any], codes: NDArray[np.int64]
+) -> dict[str, Any]:
     """Return what the report says, as plain values."""
     from sklearn_rqvae import metrics
 

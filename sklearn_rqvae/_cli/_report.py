@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sklearn_rqvae._cli._items import (
     HelpFormatter,
@@ -22,6 +22,9 @@ from sklearn_rqvae._cli._model import MODEL_HELP, load_model, quantizer_of
 from sklearn_rqvae._cli._quality import quality_of, summary_of
 from sklearn_rqvae._files._replace import replace_file
 from sklearn_rqvae._files._tables import read_table
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 __all__ = ["add_report_command"]
 
@@ -84,7 +87,7 @@ def _report(args: argparse.Namespace) -> None:
 
 def _full_report(
     args: argparse.Namespace,
-    quantizer: Any,
+    quantizer: BaseEstimator,
     vectors: Any,
     texts: Sequence[str] | None,
     names: Sequence[str] | None,

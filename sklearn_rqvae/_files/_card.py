@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._versions import present_versions
 
@@ -62,7 +61,7 @@ code in them.
 """
 
 
-def model_card(estimator: Any, learned: str) -> str:
+def model_card(estimator: BaseEstimator, learned: str) -> str:
     """Describe a fitted estimator as the README.md of a repository of the Hub.
 
     Parameters
@@ -103,7 +102,7 @@ def _level_row(level: int, usage: np.ndarray) -> str:
     return f"| {level} | {len(usage)} | {len(share) / len(usage):.1%} | {perplexity:.1f} |"
 
 
-def _fit_in_words(estimator: Any) -> str:
+def _fit_in_words(estimator: BaseEstimator) -> str:
     n_rows = estimator.code_usage_[0].sum()
     text = f"Fitted to {n_rows:,.0f} distinct rows."
     history = getattr(estimator, "history_", None)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._files._archive import open_archive, write_archive
 from sklearn_rqvae._files._header import check_header, file_header, origin_of
@@ -159,7 +160,7 @@ def restored_state(header: dict[str, Any], read: Callable[[str], np.ndarray]) ->
     return state
 
 
-def check_attributes(estimator: Any, state: dict[str, Any]) -> None:
+def check_attributes(estimator: BaseEstimator, state: dict[str, Any]) -> None:
     """Refuse a state with names that no fitted estimator has, such as those of its methods.
 
     Call it before a state is written, too: what can't be read should not be saved.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.base import BaseEstimator
+
 from sklearn_rqvae._learning._closed_form import ClosedForm
 from sklearn_rqvae._learning._given_callbacks import check_callbacks
 from sklearn_rqvae._learning._gradients import GradientTraining
@@ -13,7 +15,7 @@ from sklearn_rqvae.nn._config import checked_widths
 __all__ = ["choose_learner", "names_closed_form"]
 
 
-def choose_learner(estimator: Any) -> Learner:
+def choose_learner(estimator: BaseEstimator) -> Learner:
     """Return the learner that an estimator's parameters ask for.
 
     Parameters
@@ -54,7 +56,7 @@ def names_closed_form(mode: Any) -> bool:
     return isinstance(mode, str) and mode.upper() == "CLOSED_FORM"
 
 
-def _obstacle(estimator: Any) -> str | None:
+def _obstacle(estimator: BaseEstimator) -> str | None:
     """Name the parameter for which there is no closed form, if one is set so."""
     if not estimator.linear_path:
         return "linear_path"  # MLPs alone

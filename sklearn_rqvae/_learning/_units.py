@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._rows._source import RowSource, blocks_of
 
@@ -121,7 +122,7 @@ class Units(NamedTuple):
         return {**learned, **changed, **({"origin_": mean} if self.is_far else {})}
 
 
-def counted_from_origin(estimator: Any) -> dict[str, NDArray[Any]]:
+def counted_from_origin(estimator: BaseEstimator) -> dict[str, NDArray[Any]]:
     """Return the state of a fitted estimator's module for rows less the estimator's origin."""
     state: dict[str, NDArray[Any]] = estimator.state_
     if not hasattr(estimator, "origin_"):

@@ -1,10 +1,10 @@
 """The epochs of this training, as against those of a history loaded before it."""
 
-from typing import Any
+from skorch import NeuralNet
 
 __all__ = ["epochs_run"]
 
 
-def epochs_run(net: Any) -> int:
+def epochs_run(net: NeuralNet) -> int:
     """Return how many epochs this training has begun; skorch may have loaded earlier ones."""
     return len(net.history) - getattr(net, "n_epochs_before_", 0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from sklearn.base import BaseEstimator
+
 from sklearn_rqvae._compat import import_pyarrow
 from sklearn_rqvae._files._vectors import batch_vectors, list_column
 
@@ -12,7 +14,7 @@ __all__ = ["transform_batches"]
 
 
 def transform_batches(
-    estimator: Any,
+    estimator: BaseEstimator,
     batches: Iterable[Any],
     *,
     id_column: str | None = None,

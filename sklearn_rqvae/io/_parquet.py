@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import joblib
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -37,7 +38,7 @@ class TransformedFiles(NamedTuple):
 
 
 def transform_parquet(
-    estimator: Any,
+    estimator: BaseEstimator,
     src: str | os.PathLike[str],
     dst: str | os.PathLike[str],
     *,
@@ -117,7 +118,7 @@ def transform_parquet(
 
 
 def fit_parquet(
-    estimator: Any,
+    estimator: BaseEstimator,
     src: str | os.PathLike[str],
     *,
     vector_column: str,
@@ -239,7 +240,7 @@ def planned_files(
     return files
 
 
-def _codes_depend_on(estimator: Any) -> Any:
+def _codes_depend_on(estimator: BaseEstimator) -> Any:
     """Return what determines an estimator's codes; of one that isn't ours, all of it."""
     if isinstance(estimator, Pipeline):
         return [_codes_depend_on(step) for _, step in estimator.steps]
@@ -276,7 +277,12 @@ def _vectors(
 
 
 def _transform_file(
-    pa: Any, estimator: Any, path: Path, target: Path, origin: dict[str, Any], batch_size: int
+    pa: Any,
+    estimator: BaseEstimator,
+    path: Path,
+    target: Path,
+    origin: dict[str, Any],
+    batch_size: int,
 ) -> int:
     """Transform one file and return its number of rows."""
     id_column, vector_column = origin["columns"]

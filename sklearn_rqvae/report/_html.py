@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 from math import log2
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sklearn_rqvae._version import __version__
 from sklearn_rqvae.report._behavior import behavior_note, behavior_rows
@@ -17,6 +17,9 @@ from sklearn_rqvae.report._text import (
     prefix_rows,
 )
 from sklearn_rqvae.report._words import percent, plural
+
+if TYPE_CHECKING:
+    from sklearn_rqvae.report._report import Report
 
 __all__ = ["write_fragment", "write_page"]
 
@@ -80,7 +83,7 @@ _NAME_LENGTH = 140
 _SMALL = 560
 
 
-def write_page(report: Any) -> str:
+def write_page(report: Report) -> str:
     """Write a whole page."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -91,7 +94,7 @@ def write_page(report: Any) -> str:
     )
 
 
-def write_fragment(report: Any) -> str:
+def write_fragment(report: Report) -> str:
     """Write the page's content with its style, for notebooks."""
     try:
         pictures = {picture.key: picture for picture in report.pictures()}
@@ -120,7 +123,7 @@ def write_fragment(report: Any) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _verdict(report: Any, pictures: dict[str, Picture]) -> Iterable[str]:
+def _verdict(report: Report, pictures: dict[str, Picture]) -> Iterable[str]:
     outcome = "" if report.comparison is None else f" {report.comparison.outcome}"
     head, _, rest = report.verdict.partition(". ")
     yield "<h2>Is it worth it?</h2>"
@@ -142,7 +145,7 @@ def _verdict(report: Any, pictures: dict[str, Picture]) -> Iterable[str]:
     yield _figure(pictures.get("rate"))
 
 
-def _findings(report: Any) -> Iterable[str]:
+def _findings(report: Report) -> Iterable[str]:
     yield "<h2>Findings</h2>"
     yield '<ul class="findings">'
     for finding in report.findings:
@@ -154,7 +157,7 @@ def _findings(report: Any) -> Iterable[str]:
     yield "</ul>"
 
 
-def _usage(report: Any, pictures: dict[str, Picture]) -> Iterable[str]:
+def _usage(report: Report, pictures: dict[str, Picture]) -> Iterable[str]:
     yield "<h2>Use of the codewords</h2>"
     yield _table(level_rows(report), "Use of the codewords of each level")
     yield (
@@ -166,7 +169,7 @@ def _usage(report: Any, pictures: dict[str, Picture]) -> Iterable[str]:
     yield _figure(pictures.get("training"))
 
 
-def _prefixes(report: Any, pictures: dict[str, Picture]) -> Iterable[str]:
+def _prefixes(report: Report, pictures: dict[str, Picture]) -> Iterable[str]:
     overall = report.overall
     yield "<h2>Prefixes, by length</h2>"
     yield _table(prefix_rows(report), "Measures of prefixes by their length")
@@ -187,7 +190,7 @@ def _prefixes(report: Any, pictures: dict[str, Picture]) -> Iterable[str]:
     yield _figure(pictures.get("residuals"))
 
 
-def _neighbors(report: Any) -> Iterable[str]:
+def _neighbors(report: Report) -> Iterable[str]:
     overall = report.overall
     yield "<h2>Neighbors</h2>"
     yield (
@@ -199,7 +202,7 @@ def _neighbors(report: Any) -> Iterable[str]:
     )
 
 
-def _behavior(report: Any) -> Iterable[str]:
+def _behavior(report: Report) -> Iterable[str]:
     if report.behavior is not None:
         yield "<h2>Behavior</h2>"
         yield _table(behavior_rows(report.behavior), "How users' items share prefixes")
@@ -213,7 +216,7 @@ def _look(pictures: dict[str, Picture]) -> Iterable[str]:
     yield _figure(pictures.get("map"))
 
 
-def _samples(report: Any) -> Iterable[str]:
+def _samples(report: Report) -> Iterable[str]:
     if report.samples:
         yield "<h2>Items that share codes</h2>"
         yield '<div class="samples">'

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sklearn_rqvae.report._behavior import behavior_note, behavior_rows
 from sklearn_rqvae.report._words import count, percent, plural, seconds
+
+if TYPE_CHECKING:
+    from sklearn_rqvae.report._report import Report
 
 __all__ = ["comparison_rows", "level_rows", "overall_line", "prefix_rows", "write_text"]
 
@@ -15,7 +18,7 @@ _WIDTH = 88
 _MARKS = {"problem": "[problem]", "note": "[note]", "good": "[good]"}
 
 
-def overall_line(report: Any) -> str:
+def overall_line(report: Report) -> str:
     """Say what was looked at."""
     overall = report.overall
     sizes = [level.codebook_size for level in report.levels]
@@ -27,7 +30,7 @@ def overall_line(report: Any) -> str:
     )
 
 
-def level_rows(report: Any) -> list[list[str]]:
+def level_rows(report: Report) -> list[list[str]]:
     """Return the table of codebook use, its header first."""
     rows = [["level", "codewords", "in use", "dead", "perplexity", "Gini", "largest bucket"]]
     for level in report.levels:
@@ -46,7 +49,7 @@ def level_rows(report: Any) -> list[list[str]]:
     return rows
 
 
-def prefix_rows(report: Any) -> list[list[str]]:
+def prefix_rows(report: Report) -> list[list[str]]:
     """Return the table by prefix length, its header first."""
     with_labels = report.levels[0].purity is not None
     header = [
@@ -77,8 +80,9 @@ def prefix_rows(report: Any) -> list[list[str]]:
     return rows
 
 
-def comparison_rows(report: Any) -> list[list[str]]:
-    """Return the table of the comparison, its header first."""
+def comparison_rows(report: Report) -> list[list[str]]:
+    """Return the table of the comparison, its header first; the report has one."""
+    assert report.comparison is not None
     contenders = report.comparison.contenders
     n_held_out = report.comparison.n_held_out
     rows = [
@@ -109,7 +113,7 @@ def comparison_rows(report: Any) -> list[list[str]]:
     return rows
 
 
-def write_text(report: Any) -> str:
+def write_text(report: Report) -> str:
     """Write everything but the pictures."""
     parts = [report.title, "=" * len(report.title), _wrap(overall_line(report)), ""]
     parts += [_section("Verdict"), _wrap(report.verdict), ""]
