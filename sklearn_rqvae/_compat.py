@@ -24,6 +24,7 @@ __all__ = [
     "column_positions",
     "fit_context",
     "import_pyarrow",
+    "mapped",
     "with_callbacks",
 ]
 
@@ -44,3 +45,10 @@ def import_pyarrow() -> Any:
             'Parquet files need pyarrow: pip install "sklearn-rqvae[arrow]".'
         ) from error
     return pyarrow
+
+
+def mapped() -> bool:
+    """Whether a function of `torch.func` runs (vmap, grad), in which values can't be looked at."""
+    import torch
+
+    return torch._C._functorch.maybe_current_level() is not None

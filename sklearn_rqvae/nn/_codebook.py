@@ -39,6 +39,8 @@ class Codebook(nn.Module):
         Rows per code since `reset_usage`, each batch's weights scaled to a mean of one.
     radius : scalar buffer
         Length of the codewords under `normalize`.
+    n_starts : int
+        How often codewords have been given by `initialize`, 0 while they are random.
 
     References
     ----------
@@ -82,6 +84,7 @@ class Codebook(nn.Module):
             if self.projection is not None:
                 self.projection.copy_(torch.eye(len(self.projection)))
             self.radius.fill_(1.0)
+        self.n_starts = 0
         self.reset_usage()
 
     @property
@@ -121,6 +124,7 @@ class Codebook(nn.Module):
             self.weight.copy_(codewords)
             if self.projection is not None:
                 self.projection.copy_(torch.eye(len(self.projection)))
+        self.n_starts += 1
         self.reset_usage()
 
     def extra_repr(self) -> str:

@@ -25,6 +25,9 @@ from sklearn_rqvae.quantize._sinkhorn import balanced_codes
 
 __all__ = ["Quantization", "ResidualQuantizer"]
 
+# The entry of a state whose codewords are random still.
+RANDOM = "random"
+
 
 class Quantization(NamedTuple):
     """Hold what a residual quantizer did to a batch.
@@ -138,6 +141,26 @@ class ResidualQuantizer(nn.Module):
         """Draw codewords anew, each level's half as long as the one's before."""
         for level, codebook in enumerate(self._levels):
             codebook.reset_parameters(self.generator, scale=0.5**level)
+
+    @property
+    def n_starts(self) -> int:
+        """How often codebooks have been set, 0 while all are random.
+
+        A state says whether they are random: loaded weights are never taken for that.
+        """
+        return sum(level.n_starts for level in self._levels)
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if not self.n_starts:
+            destination[prefix + RANDOM] = torch.ones(())
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        if any(name.startswith(prefix) for name in state_dict):
+            random = state_dict.pop(prefix + RANDOM, None) is not None
+            for level in self._levels:
+                level.n_starts = int(not random)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def codebooks(self) -> list[Tensor]:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
+from sklearn_rqvae._compat import mapped
 from sklearn_rqvae._files._archive import DAMAGE
 from sklearn_rqvae.exceptions import CheckpointError
 from sklearn_rqvae.nn._checkpoint import check_state, read_checkpoint, write_checkpoint
@@ -27,6 +29,7 @@ from sklearn_rqvae.nn._residual_quantizer import (
     Quantization,
     ResidualQuantizer,
 )
+from sklearn_rqvae.nn._start import FirstRows
 from sklearn_rqvae.quantize._gumbel import annealed_temperature
 from sklearn_rqvae.quantize._residual import sum_codewords
 
@@ -240,7 +243,9 @@ class RqVae(nn.Module):
         self.register_buffer("scale", torch.ones(self.input_dim))
         if self.encoder.components is not None:
             self._set_components(self.encoder.components)
-        self.register_load_state_dict_post_hook(_share_components)
+        self.register_load_state_dict_post_hook(_after_loading)
+        self._first_rows: FirstRows | None = FirstRows(self.quantizer.codebook_size)
+        self._scaled = False
 
     @property
     def codebooks(self) -> list[Tensor]:
@@ -317,8 +322,11 @@ class RqVae(nn.Module):
         Raises
         ------
         ValueError
-            If `x` or `codes` have another shape.
+            If `x` or `codes` have another shape, or training starts from rows with NaN or infinity.
         """
+        self._check_columns(x)
+        if self.training and codes is None and self._first_rows is not None and not mapped():
+            self._start_from(x, sample_weight)
         return self._run(x, sample_weight, lambda z, weight: self.quantizer(z, codes, weight))
 
     def autoencode(self, x: Tensor, sample_weight: Tensor | None = None) -> RqVaeOutput:
@@ -475,6 +483,7 @@ class RqVae(nn.Module):
         self.scale.copy_(torch.as_tensor(scale))
         self.mean[self._n_numeric :] = 0
         self.scale[self._n_numeric :] = 1
+        self._scaled = True
 
     @torch.no_grad()
     def set_linear_path(self, mean: Tensor, components: Tensor) -> None:
@@ -498,6 +507,7 @@ class RqVae(nn.Module):
             )
         self.mean.copy_(torch.as_tensor(mean))
         self.mean[self._n_numeric :] = 0
+        self._scaled = True
         self._set_components(torch.as_tensor(components))
 
     @torch.no_grad()
@@ -555,6 +565,57 @@ class RqVae(nn.Module):
         self._check_columns(x)
         latent = [self.encoder(self.standardize(rows)) for rows in x.split(_CHUNK_SIZE)]
         self.quantizer.initialize(torch.cat(latent), sample_weight, generator)
+
+    @torch.no_grad()
+    def start(
+        self,
+        x: Tensor,
+        sample_weight: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Set from data what a training loop starts from: the scaling, and the codebooks.
+
+        A scaling that was set before stays. The first steps of a training loop call this by
+        themselves, with the rows they have seen, unless codebooks have been set or loaded.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, input_dim)
+            Training rows, all or a sample.
+        sample_weight : Tensor of shape (n_samples,), optional
+            Weights of the rows.
+        generator : torch.Generator, optional
+            Draws the starts; the module's own generator if not given.
+        """
+        self._check_columns(x)
+        if not self._scaled:
+            rows = x.to(self.mean.dtype)
+            weight = rows.new_ones(len(x)) if sample_weight is None else sample_weight.to(rows)
+            share = weight / weight.sum().clamp(min=torch.finfo(rows.dtype).tiny)
+            mean = share @ rows
+            variance = (share @ (rows - mean).square())[: self._n_numeric].sum()
+            scale = (variance / max(self._n_numeric, 1)).sqrt()
+            self.set_scaling(mean, scale if scale > 0 else 1.0)
+        self.initialize_codebooks(x, sample_weight, generator)
+
+    @torch.compiler.disable
+    @torch.no_grad()
+    def _start_from(self, x: Tensor, sample_weight: Tensor | None) -> None:
+        """Start from the rows of the first training steps, unless codebooks have been set."""
+        first = self._first_rows
+        if first is None or first.n_starts != self.quantizer.n_starts:
+            self._first_rows = None
+        elif first.add(x, sample_weight):
+            rows, weight = first.rows
+            if bool(weight.any()):
+                with torch.autocast(x.device.type, enabled=False):
+                    self.start(rows, weight)
+            if dist.is_available() and dist.is_initialized():
+                for tensor in (self.mean, self.scale, *self.quantizer.state_dict().values()):
+                    dist.broadcast(tensor, src=0)
+            first.n_starts = self.quantizer.n_starts
+            if first.enough:
+                self._first_rows = None
 
     def reset_dead_codes(
         self,
@@ -679,7 +740,8 @@ class RqVae(nn.Module):
             )
 
 
-def _share_components(model: RqVae, _: Any) -> None:
-    """Give the decoder the linear map that the encoder has loaded."""
+def _after_loading(model: RqVae, _: Any) -> None:
+    """Give the decoder the linear map that the encoder has loaded; a loaded scaling stays."""
+    model._scaled = model._scaled or model.quantizer.n_starts > 0
     if model.encoder.components is not None:
         model._set_components(model.encoder.components)

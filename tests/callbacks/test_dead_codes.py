@@ -16,6 +16,7 @@ def net_at(epoch, max_epochs=10, quantizing=True):
     module = RqVae(
         4, embed_dim=2, hidden_dims=[4], codebook_size=4, n_layers=1, generator=generator
     )
+    module.quantizer.set_codebooks([codebook.detach() for codebook in module.codebooks])
     module.quantizer.levels[0].usage.copy_(torch.tensor([60.0, 20.0, 20.0, 0.0]))
     history = History()
     for _ in range(epoch):

@@ -64,6 +64,7 @@ def test_loaded_model_gives_the_same_codes_and_reconstruction_at_once(tmp_path, 
 
 def test_training_goes_on_from_where_it_was(tmp_path, x):
     model = small_model(codebook_mode="ste")
+    model.start(x)
     model(x)
     model.anneal(0.5)
     model.save_checkpoint(tmp_path / "checkpoint.pt")

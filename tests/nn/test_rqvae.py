@@ -180,7 +180,8 @@ def test_weights_mean_the_same_at_every_input_width():
     narrow.set_linear_path(torch.zeros(32), torch.eye(32))
     wide.set_linear_path(torch.zeros(768), axes)
     for level, other in zip(narrow.quantizer.levels, wide.quantizer.levels, strict=True):
-        other.initialize(level.codewords.detach())
+        for codebook in (level, other):
+            codebook.initialize(level.codewords.detach())
     parts, others = narrow(x), wide(x @ axes)
     assert torch.equal(parts.codes, others.codes)
     for part, other in zip(parts[:4], others[:4], strict=True):
@@ -196,6 +197,7 @@ def test_integer_weights_are_repetitions(mode, seed):
     model = model_of(seed, codebook_mode=mode)
     x, weight = rows_of(12, seed=seed), torch.randint(0, 4, (12,), generator=seeded(seed))
     weight[0] = 1
+    model.start(x)
     weighted = model(x, sample_weight=weight)
     repeated = model(x.repeat_interleave(weight, 0))
     for part, other in zip(weighted[:5], repeated[:5], strict=True):
@@ -330,7 +332,7 @@ def test_a_decoder_of_ones_own_gets_latents_and_codes():
     model, x = model_of(decoder=Table()), rows_of()
     with torch.no_grad():
         model.decoder.weight += torch.arange(6.0)[:, None]
-    outputs = model(x)
+    outputs = model.eval()(x)
     assert torch.equal(outputs.reconstruction[:, 0], outputs.codes[:, 0].float())
     outputs.loss.backward()
     assert model.decoder.weight.grad is not None
@@ -409,7 +411,7 @@ def test_a_model_with_a_linear_path_starts_as_quantized_components():
 def test_scaling_is_invisible_but_for_rounding():
     # Standardized rows in an unscaled model are what raw rows are in a scaled one.
     x = 7 + 4 * rows_of()
-    scaled, plain = model_of(), model_of()
+    scaled, plain = model_of().eval(), model_of().eval()
     scaled.set_scaling(x.mean(0), 4.0)
     standardized = (x - x.mean(0)) / 4
     torch.testing.assert_close(scaled(x).loss, plain(standardized).loss)
@@ -504,6 +506,9 @@ def test_codebook_sizes_and_numbers_of_levels(mode, codebook_size, n_layers):
 @pytest.mark.parametrize("mode", MODES)
 def test_a_step_in_mixed_precision_stays_finite(mode):
     model, x = model_of(codebook_mode=mode), rows_of()
+    with torch.autocast("cpu", torch.bfloat16):
+        model(x).loss.backward()  # which starts the codebooks
+    model.start(x)
     with torch.autocast("cpu", torch.bfloat16):
         loss = model(x).loss
     loss.backward()
@@ -671,6 +676,8 @@ def test_mapped_over_modules_and_batches_it_does_what_each_module_does(training)
         for i in range(3)
     ]
     x = torch.randn(3, 1100, 8, generator=seeded(7))
+    for model, rows in zip(models, x, strict=True):
+        model.start(rows)
     parameters, buffers = torch.func.stack_module_state(models)
 
     def outputs(parameters, buffers, x):
@@ -690,6 +697,7 @@ def test_semantic_ids_can_be_mapped_over_batches():
 
 def test_dead_codes_are_reset_by_rows():
     model, x = model_of(codebook_mode="ste"), rows_of(400)
+    model.start(x)
     with torch.no_grad():
         model.quantizer.levels[0].weight += 100
         model.quantizer.levels[0].weight[2] = 0
