@@ -9,17 +9,19 @@ from sklearn_rqvae.semantic_id._drift import (
     fit_shift,
     match_codebooks,
 )
-from sklearn_rqvae.semantic_id._generate import PrefixAllowedTokens, offset_token_table
+from sklearn_rqvae.semantic_id._generate import PrefixAllowedTokens
 from sklearn_rqvae.semantic_id._index import SemanticIDIndex
 from sklearn_rqvae.semantic_id._prefix_features import PrefixFeatures
 from sklearn_rqvae.semantic_id._report import CollisionReport
 from sklearn_rqvae.semantic_id._tokens import (
     level_letters,
+    offset_token_table,
     token_ids_to_ids,
     token_names,
     tokens_to_ids,
 )
 from sklearn_rqvae.semantic_id._trie import SemanticIDTrie
+from sklearn_rqvae.semantic_id._vocabulary import TokenVocabulary
 
 __all__ = [
     "CollisionReport",
@@ -30,6 +32,7 @@ __all__ = [
     "PrefixFeatures",
     "SemanticIDIndex",
     "SemanticIDTrie",
+    "TokenVocabulary",
     "compare_catalogs",
     "fit_shift",
     "last_level_candidates",

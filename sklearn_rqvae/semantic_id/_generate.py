@@ -3,34 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sklearn_rqvae.semantic_id._trie import SemanticIDTrie
+from sklearn_rqvae.semantic_id._vocabulary import TokenVocabulary
 
-__all__ = ["PrefixAllowedTokens", "offset_token_table"]
-
-
-def offset_token_table(level_sizes: Sequence[int], offset: int = 0) -> list[NDArray[np.int64]]:
-    """Number the codes of all levels through, one level after the other.
-
-    Parameters
-    ----------
-    level_sizes : sequence of int
-        Number of codes at each level.
-    offset : int, default=0
-        Number of the first code of the first level.
-
-    Returns
-    -------
-    token_ids : list of ndarray of shape (level_size,)
-        ``token_ids[level][code]``.
-    """
-    starts = accumulate([offset, *level_sizes[:-1]])
-    return [np.arange(start, start + size) for start, size in zip(starts, level_sizes, strict=True)]
+__all__ = ["PrefixAllowedTokens"]
 
 
 class PrefixAllowedTokens:
@@ -44,16 +22,17 @@ class PrefixAllowedTokens:
     ----------
     trie : SemanticIDTrie
         IDs to allow.
-    token_ids : sequence of sequences of int
+    token_ids : TokenVocabulary, or sequence of sequences of int
         ``token_ids[level][code]`` is the number of the token that stands for a code. Tokens of one
-        level must differ.
-    eos_token_id : int
-        Token that ends the output.
+        level must differ, and none may be an end token.
+    eos_token_id : int or sequence of int, optional
+        Tokens that end the output, each of them; by default those of the vocabulary.
     prompt_length : int, optional
         Number of tokens before the ID: 1, the start token, for encoder-decoder models; the
         (padded) length of the prompt for decoder-only models.
     begin_token_id : int, optional
-        Token before the ID, instead of `prompt_length`; the last occurrence counts.
+        Token before the ID, instead of `prompt_length`; the last occurrence counts. By default that
+        of the vocabulary, if it has one.
 
     Examples
     --------
@@ -67,37 +46,46 @@ class PrefixAllowedTokens:
     def __init__(
         self,
         trie: SemanticIDTrie,
-        token_ids: Sequence[Any],
+        token_ids: TokenVocabulary | Sequence[Any],
         *,
-        eos_token_id: int,
+        eos_token_id: int | Sequence[int] | None = None,
         prompt_length: int | None = None,
         begin_token_id: int | None = None,
     ) -> None:
+        if isinstance(token_ids, TokenVocabulary):
+            if eos_token_id is None:
+                eos_token_id = token_ids.eos_token_id
+            if prompt_length is None and begin_token_id is None:
+                begin_token_id = token_ids.begin_token_id
+            token_ids = token_ids.token_ids
         if (prompt_length is None) == (begin_token_id is None):
             raise ValueError(
                 f"prompt_length={prompt_length!r} and begin_token_id={begin_token_id!r}: give "
                 "exactly one of them, "
                 "to tell where the ID begins; prompt_length=1 for encoder-decoder models."
             )
-        tokens = [np.asarray(level, dtype=np.int64) for level in token_ids]
-        sizes = [level.size for level in tokens]
+        vocabulary = TokenVocabulary(
+            token_ids, eos_token_id=eos_token_id, begin_token_id=begin_token_id
+        )
+        if not vocabulary.eos_token_id:
+            raise ValueError(
+                "eos_token_id=None: say which token ends the output, such as "
+                "tokenizer.eos_token_id or model.generation_config.eos_token_id."
+            )
+        sizes = vocabulary.level_sizes
         if len(sizes) != trie.width or any(
             size < needed for size, needed in zip(sizes, trie.level_sizes, strict=True)
         ):
             raise ValueError(
-                f"token_ids has {sizes} tokens by level, but IDs have {list(trie.level_sizes)} "
-                "codes; give one token "
-                "for each code of each level."
+                f"token_ids has {list(sizes)} tokens by level, but IDs have "
+                f"{list(trie.level_sizes)} codes; give one token for each code of each level."
             )
         self._trie = trie
-        self._tokens = tokens
+        self._tokens = vocabulary.token_ids
         self._codes = [
-            {token: code for code, token in enumerate(level.tolist())} for level in tokens
+            {token: code for code, token in enumerate(level.tolist())} for level in self._tokens
         ]
-        for level, (codes, size) in enumerate(zip(self._codes, sizes, strict=True)):
-            if len(codes) < size:
-                raise ValueError(f"token_ids at level {level} has the same token twice.")
-        self._eos = int(eos_token_id)
+        self._eos = vocabulary.eos_token_id
         self._prompt_length = prompt_length
         self._begin = begin_token_id
 
@@ -114,18 +102,18 @@ class PrefixAllowedTokens:
         Returns
         -------
         tokens : list of int
-            Never empty: the end token after a complete ID, and on dead beams.
+            Never empty: the end tokens after a complete ID, and on dead beams.
         """
         tokens = input_ids.tolist() if hasattr(input_ids, "tolist") else list(input_ids)
         prefix = []
         for level, token in enumerate(tokens[self._start(tokens) :]):
             code = self._codes[level].get(token) if level < self._trie.width else None
             if code is None:
-                return [self._eos]
+                return list(self._eos)
             prefix.append(code)
         codes = self._trie.children(prefix)
         if not len(codes):
-            return [self._eos]
+            return list(self._eos)
         return self._tokens[len(prefix)][codes].tolist()
 
     def _start(self, tokens: list[int]) -> int:

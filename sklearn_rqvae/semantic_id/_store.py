@@ -85,6 +85,11 @@ class IDStore:
         start = rank_one(self.keys, self.order, low)
         return start, rank_one(self.keys, self.order, high, side="right")
 
+    def places_of(self, keys: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return where each key begins in the order of keys, and how many items have it."""
+        start = rank(self.keys, self.order, keys)
+        return start, rank(self.keys, self.order, keys, side="right") - start
+
     def count_retired(self, prefix: Sequence[int]) -> int:
         """Count the retired IDs with a prefix."""
         start, stop = self._retired_range(prefix)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._validation import as_array
-from sklearn_rqvae.semantic_id._generate import offset_token_table
 
 __all__ = [
     "TOKEN_TEMPLATE",
+    "TokenForm",
     "check_widths",
-    "ids_to_token_ids",
     "ids_to_tokens",
     "level_letters",
+    "offset_token_table",
+    "token_form",
     "token_ids_to_ids",
     "token_names",
     "tokens_to_ids",
@@ -27,8 +29,57 @@ __all__ = [
 TOKEN_TEMPLATE = "<{letter}_{code}>"
 
 
+class TokenForm(NamedTuple):
+    """How an ID looks as tokens: the format of one, and what stands before and after them all."""
+
+    template: str
+    begin: str | None = None
+    end: str | None = None
+
+
+# Forms by the names of the projects whose generators speak them.
+TOKEN_FORMS = {
+    "lc-rec": TokenForm(TOKEN_TEMPLATE),
+    "minionerec": TokenForm(TOKEN_TEMPLATE),
+    "openonerec": TokenForm("<s_{letter}_{code}>", "<|sid_begin|>", "<|sid_end|>"),
+}
+
 # The code of a token is its last number: "<a_12>" → 12.
 _LAST_NUMBER = re.compile(r"(\d+)(?=\D*$)")
+
+
+# Tokens written as one string: "<a_12><b_5>".
+_ONE_TOKEN = re.compile(r"<[^<>]*>")
+
+
+def token_form(template: str) -> TokenForm:
+    """Return the form that a name or a template stands for.
+
+    Parameters
+    ----------
+    template : str
+        ``"lc-rec"``, ``"minionerec"``, ``"openonerec"``, or a format of a token with ``{letter}``
+        and ``{code}``.
+
+    Returns
+    -------
+    form : TokenForm
+        The format, and the tokens around an ID.
+
+    Raises
+    ------
+    ValueError
+        If it is no known name, and doesn't tell codes and levels apart.
+    """
+    if template in TOKEN_FORMS:
+        return TOKEN_FORMS[template]
+    for field in ("{letter}", "{code}"):
+        if not isinstance(template, str) or template.count(field) != 1:
+            raise ValueError(
+                f"template={template!r} should contain {field} once, or be one of "
+                f"{', '.join(map(repr, TOKEN_FORMS))}."
+            )
+    return TokenForm(template)
 
 
 def level_letters(level: int) -> str:
@@ -66,7 +117,8 @@ def token_names(level_sizes: Sequence[int], template: str = TOKEN_TEMPLATE) -> l
     level_sizes : sequence of int
         Number of codes at each level.
     template : str, default="<{letter}_{code}>"
-        Format of a token, with ``{letter}`` and ``{code}``.
+        Format of a token, with ``{letter}`` and ``{code}``, or ``"lc-rec"``, ``"minionerec"`` or
+        ``"openonerec"``.
 
     Returns
     -------
@@ -78,9 +130,7 @@ def token_names(level_sizes: Sequence[int], template: str = TOKEN_TEMPLATE) -> l
     ValueError
         If the template doesn't tell codes and levels apart.
     """
-    for field in ("{letter}", "{code}"):
-        if template.count(field) != 1:
-            raise ValueError(f"template={template!r} should contain {field} once.")
+    template = token_form(template).template
     return [
         [template.format(letter=level_letters(level), code=code) for code in range(size)]
         for level, size in enumerate(level_sizes)
@@ -88,22 +138,28 @@ def token_names(level_sizes: Sequence[int], template: str = TOKEN_TEMPLATE) -> l
 
 
 def ids_to_tokens(ids: NDArray[np.int64], template: str = TOKEN_TEMPLATE) -> list[list[str]]:
-    """Return the tokens of each ID, shape (n_items, width)."""
+    """Return the tokens of each ID, with those that the form puts around it."""
+    form = token_form(template)
     if not len(ids):
         return []
     names = token_names((ids.max(axis=0) + 1).tolist(), template)
     columns = [np.array(names[level], dtype=object)[ids[:, level]] for level in range(ids.shape[1])]
+    if form.begin is not None:
+        columns.insert(0, np.full(len(ids), form.begin, dtype=object))
+    if form.end is not None:
+        columns.append(np.full(len(ids), form.end, dtype=object))
     return np.stack(columns, axis=1).tolist()
 
 
-def tokens_to_ids(tokens: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+def tokens_to_ids(tokens: Sequence[Sequence[str] | str]) -> NDArray[np.int64]:
     """Read IDs from tokens such as ``["<a_12>", "<b_5>"]``.
 
     Parameters
     ----------
-    tokens : sequence of sequences of str
-        Tokens of each item; a token's last number is its code, and what stands around it must be
-        the same for all tokens of a level.
+    tokens : sequence of sequences of str, or sequence of str
+        Tokens of each item, or all of them in one string: ``"<a_12><b_5>"``. A token's last number
+        is its code, and what stands around it must be the same for all tokens of a level. The
+        tokens that OpenOneRec puts around an ID are taken off.
 
     Returns
     -------
@@ -116,6 +172,7 @@ def tokens_to_ids(tokens: Sequence[Sequence[str]]) -> NDArray[np.int64]:
         If a token has no number, IDs differ in length, or tokens of one position come from
         different levels.
     """
+    tokens = [_code_tokens(row) for row in tokens]
     check_widths([len(row) for row in tokens])
     around: dict[int, str] = {}
     ids = np.empty((len(tokens), len(tokens[0])), dtype=np.int64)
@@ -138,11 +195,39 @@ def tokens_to_ids(tokens: Sequence[Sequence[str]]) -> NDArray[np.int64]:
     return ids
 
 
-def ids_to_token_ids(
-    ids: NDArray[np.int64], level_sizes: Sequence[int], offset: int = 0
-) -> NDArray[np.int64]:
-    """Add to each code the offset and the sizes of all levels before."""
-    return ids + _level_starts(level_sizes, offset)
+def _code_tokens(tokens: Sequence[str] | str) -> list[str]:
+    """Return the tokens of an ID without those around it."""
+    if isinstance(tokens, str):
+        if _ONE_TOKEN.sub("", tokens).strip():
+            raise ValueError(f"{tokens!r} should hold tokens such as '<a_12><b_5>'.")
+        tokens = _ONE_TOKEN.findall(tokens)
+    around = {form.begin for form in TOKEN_FORMS.values()}
+    around |= {form.end for form in TOKEN_FORMS.values()}
+    start, stop = 0, len(tokens)
+    if tokens and tokens[0] in around:
+        start = 1
+    if stop > start and tokens[-1] in around:
+        stop -= 1
+    return list(tokens[start:stop])
+
+
+def offset_token_table(level_sizes: Sequence[int], offset: int = 0) -> list[NDArray[np.int64]]:
+    """Number the codes of all levels through, one level after the other.
+
+    Parameters
+    ----------
+    level_sizes : sequence of int
+        Number of codes at each level.
+    offset : int, default=0
+        Number of the first code of the first level.
+
+    Returns
+    -------
+    token_ids : list of ndarray of shape (level_size,)
+        ``token_ids[level][code]``.
+    """
+    starts = accumulate([offset, *level_sizes[:-1]])
+    return [np.arange(start, start + size) for start, size in zip(starts, level_sizes, strict=True)]
 
 
 def token_ids_to_ids(

@@ -158,6 +158,6 @@ def test_malformed_arguments_are_errors():
         PrefixAllowedTokens(trie, [[1], [2]], eos_token_id=0, prompt_length=1)
     with pytest.raises(ValueError, match="level 1 has the same token twice"):
         PrefixAllowedTokens(trie, [[1], [2, 2]], eos_token_id=0, prompt_length=1)
-    allowed = PrefixAllowedTokens(trie, tokens, eos_token_id=0, begin_token_id=3)
-    with pytest.raises(ValueError, match="begin_token_id=3 is not in the prompt"):
+    allowed = PrefixAllowedTokens(trie, tokens, eos_token_id=0, begin_token_id=4)
+    with pytest.raises(ValueError, match="begin_token_id=4 is not in the prompt"):
         allowed(0, [5, 6])
