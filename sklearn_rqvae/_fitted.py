@@ -54,6 +54,17 @@ def codebook_sizes(estimator: BaseEstimator) -> list[int]:
     return [len(codebook) for codebook in quantizer.codebooks_]
 
 
+def model_of(estimator: Any) -> str | None:
+    """Return the fingerprint of a quantizer, bare or at the end of a pipeline or search.
+
+    None where it has none, as an estimator of another library.
+    """
+    quantizer = getattr(estimator, "best_estimator_", estimator)
+    quantizer = quantizer.steps[-1][1] if hasattr(quantizer, "steps") else quantizer
+    fingerprint = getattr(quantizer, "fingerprint", None)
+    return fingerprint if isinstance(fingerprint, str) and len(fingerprint) == 64 else None
+
+
 def decoded_prefixes(estimator: BaseEstimator, codes: NDArray[Any]) -> Iterator[Any]:
     """Decode the first code of each sample, the first two, and so on."""
     for length in range(1, codes.shape[1] + 1):

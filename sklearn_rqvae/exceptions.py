@@ -2,11 +2,20 @@
 
 from sklearn import exceptions
 
-__all__ = ["CheckpointError", "CodebookCollapseWarning", "InconsistentVersionWarning"]
+__all__ = [
+    "CheckpointError",
+    "CodebookCollapseWarning",
+    "InconsistentVersionWarning",
+    "VocabularyError",
+]
 
 
 class CheckpointError(ValueError):
     """Raised when a saved model can't be read, or holds what a model file must not hold."""
+
+
+class VocabularyError(ValueError):
+    """Raised when a catalog and a generator don't mean the same by a token, or soon wouldn't."""
 
 
 class CodebookCollapseWarning(UserWarning):

@@ -55,8 +55,8 @@ def test_what_is_fitted_comes_back(name):
         assert again.report_ == fitted.report_
         if name != "numbers":
             np.testing.assert_array_equal(
-                again.append([[2, 1]], ["new"] if name == "catalog" else [9]),
-                fitted.append([[2, 1]], ["new"] if name == "catalog" else [9]),
+                again.append([[2, 1]], ["new"] if name == "catalog" else [9], grow=True),
+                fitted.append([[2, 1]], ["new"] if name == "catalog" else [9], grow=True),
             )
     else:
         rows = TEXTS if name in ("texts", "behavior") else X.copy()

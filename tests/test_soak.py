@@ -69,7 +69,7 @@ def fit_and_use(name: str) -> bytes:
         codes = np.random.default_rng(0).integers(8, size=(500, 2))
         index = SemanticIDIndex().fit(codes, [f"item number {i * 7 % 500}" for i in range(500)])
         index.remove(index.item_ids_[:50])
-        index.append(codes[:50], [f"a later item {i}" for i in range(50)])
+        index.append(codes[:50], [f"a later item {i}" for i in range(50)], grow=True)
         return index.ids_.tobytes()
     model = clone(MODELS[name]).fit(rows())
     codes = model.transform(rows())

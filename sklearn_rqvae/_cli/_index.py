@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,13 +12,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sklearn_rqvae._cli._catalog_items import EncodedItems, add_items, encoded_items
-from sklearn_rqvae._cli._items import HelpFormatter, check_places, count, warn
+from sklearn_rqvae._cli._items import HelpFormatter, check_places, count
 from sklearn_rqvae._files._arrays import load_array, load_arrays
 from sklearn_rqvae._files._replace import replace_file
 from sklearn_rqvae._files._tables import open_text, write_table
 from sklearn_rqvae.semantic_id import SemanticIDIndex
 from sklearn_rqvae.semantic_id._collisions._candidates import CandidatesNeeded
-from sklearn_rqvae.semantic_id._formats import FORMATS, errors_naming, read_codes, typed_items
+from sklearn_rqvae.semantic_id._formats import (
+    FORMATS,
+    describe_file,
+    errors_naming,
+    read_codes,
+    typed_items,
+)
+from sklearn_rqvae.semantic_id._level_sizes import GrowthNeeded
+from sklearn_rqvae.semantic_id._tokens import TOKEN_TEMPLATE
 
 __all__ = ["add_index_commands"]
 
@@ -108,6 +116,12 @@ def add_index_commands(subparsers: Any) -> None:
     _add_codes(append)
     add_items(append)
     append.add_argument("--out", metavar="CATALOG", help="save here instead of in place")
+    append.add_argument(
+        "--grow",
+        action="store_true",
+        help="let levels, and the suffix, have more codes than before: a generator that was "
+        "trained on the catalog lacks the new ones",
+    )
     append.add_argument("--json", action="store_true", help="print one JSON object")
     append.set_defaults(run=_append)
 
@@ -130,6 +144,12 @@ def add_index_commands(subparsers: Any) -> None:
     )
     export.add_argument("--out", required=True, metavar="FILE")
     export.add_argument("--offset", type=int, default=0, help="first token id (token_ids)")
+    export.add_argument(
+        "--template",
+        default=TOKEN_TEMPLATE,
+        help="form of the tokens (index.json): lc-rec, minionerec, openonerec, or a format with "
+        "{letter} and {code}",
+    )
     export.set_defaults(run=_export)
 
     drift = add("drift", "compare two catalogs of the same items", _DRIFT_EXAMPLE)
@@ -239,12 +259,11 @@ def _build(args: argparse.Namespace) -> None:
 def _append(args: argparse.Namespace) -> None:
     check_places(_inputs(args), {"--out": args.out or args.catalog})
     index = SemanticIDIndex.load(args.catalog)
-    sizes = index.level_sizes_
     content, items = _sources(args)
     with errors_naming(args.codes or args.items), _options_named():
         if items is not None:
             item_ids = _as_in_catalog(index, items.item_ids)
-            index.append_from_estimator(items.quantizer, items.vectors, item_ids)
+            index.append_from_estimator(items.quantizer, items.vectors, item_ids, grow=args.grow)
         else:
             assert content is not None
             index.append(
@@ -252,9 +271,9 @@ def _append(args: argparse.Namespace) -> None:
                 _as_in_catalog(index, content.item_ids),
                 vectors=content.vectors,
                 candidates=content.candidates,
+                grow=args.grow,
             )
     index.save(args.out or args.catalog)
-    _warn_of_growth(sizes, index)
     _print_report(index, args)
 
 
@@ -297,20 +316,11 @@ def _options_named() -> Iterator[None]:
             "--model MODEL and --items ITEMS, or an .npz file with codes, candidates and errors; "
             "or build with --collisions suffix.\nIn Python: SemanticIDIndex.from_estimator."
         ) from error
-
-
-def _warn_of_growth(before: Sequence[int], index: SemanticIDIndex) -> None:
-    after = index.level_sizes_
-    grown = [
-        level for level, sizes in enumerate(zip(before, after, strict=True)) if sizes[0] < sizes[1]
-    ]
-    if grown:
-        last = index.collisions == "suffix" and grown[-1] == len(after) - 1
-        option = "--suffix-size" if last and len(grown) == 1 else "--codebook-sizes"
-        warn(
-            f"the codes by level grew from {tuple(before)} to {tuple(after)}: a generator trained "
-            f"on the old ones lacks the new; index build takes {option} to reserve some."
-        )
+    except GrowthNeeded as error:
+        raise ValueError(
+            f"{error.what}. Reserve room when the catalog is built, with --suffix-size or "
+            "--codebook-sizes; or append with --grow, and train the generator on."
+        ) from error
 
 
 def _print_report(index: SemanticIDIndex, args: argparse.Namespace) -> None:
@@ -353,10 +363,12 @@ def _export(args: argparse.Namespace) -> None:
     _check_suffix(args)
     index = SemanticIDIndex.load(args.catalog)
     if args.format == "token_ids":
+        vocabulary = index.vocabulary(args.offset)
         with replace_file(args.out) as file:
-            np.save(file, index.to_token_ids(args.offset), allow_pickle=False)
+            np.save(file, vocabulary.encode(index.ids_), allow_pickle=False)
+        describe_file(args.out, vocabulary.to_dict())
     else:
-        index.export(args.out, args.format)
+        index.export(args.out, args.format, template=args.template)
     print(f"Wrote the IDs of {len(index)} items to {args.out}.")
 
 

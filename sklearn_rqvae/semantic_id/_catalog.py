@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 
 from sklearn_rqvae.semantic_id import _formats, _tokens
-from sklearn_rqvae.semantic_id._collisions._resolve import Named, Rules
+from sklearn_rqvae.semantic_id._collisions._resolve import Named, Rules, level_sizes
+from sklearn_rqvae.semantic_id._contract import described
 from sklearn_rqvae.semantic_id._drift import DriftReport, compare_catalogs
 from sklearn_rqvae.semantic_id._embeddings import add_code_tokens
 from sklearn_rqvae.semantic_id._generate import PrefixAllowedTokens
@@ -100,6 +101,22 @@ class Catalog:
         return catalog_hash(self._rules, self._named, sizes_given=self._sizes_given)
 
     @property
+    def version_(self) -> int:
+        """Number of changes since the catalog was built: appends, removals.
+
+        It is saved with the catalog and written into exports and vocabularies, so that one can tell
+        which state a generator has seen.
+        """
+        self._check_fitted()
+        return self._named.version
+
+    @property
+    def model_fingerprint(self) -> str | None:
+        """The `fingerprint` of the estimator that the codes are from; None if it isn't known."""
+        self._check_fitted()
+        return self._rules.model
+
+    @property
     def _sizes_given(self) -> bool:
         """Whether the sizes are fixed, and don't grow with the codes."""
         return self.codebook_sizes is not None or self._rules.codebooks is not None
@@ -136,10 +153,7 @@ class Catalog:
     def level_sizes_(self) -> tuple[int, ...]:
         """Number of codes at each position of an ID."""
         self._check_fitted()
-        sizes, suffix_size = self._rules.sizes, self._rules.suffix_size
-        if self._rules.collisions != "suffix":
-            return tuple(sizes)
-        return (*sizes, suffix_size or self._named.n_suffixes)
+        return level_sizes(self._rules, self._named)
 
     @property
     def nbytes(self) -> int:
@@ -470,17 +484,18 @@ class Catalog:
         eos_token_id: int | Sequence[int] | None = None,
         pad_token_id: int | None = None,
         begin_token_id: int | None = None,
-        reserved_token_ids: Iterable[int] = (),
+        reserved_token_ids: Iterable[int] | None = None,
     ) -> TokenVocabulary:
         """Say which token of a generator stands for which code, and check that it can.
 
         Parameters
         ----------
-        tokens : int, tokenizer or sequence of sequences of int, default=0
+        tokens : int, tokenizer, TokenVocabulary or sequence of sequences of int, default=0
             - a tokenizer of Hugging Face transformers that has the tokens, see `add_tokens`;
             - an integer, the number of the first code of the first level; each level has a range
               behind that of the level before;
-            - ``tokens[level][code]``, the number of each token.
+            - ``tokens[level][code]``, the number of each token;
+            - a vocabulary, such as one that was loaded: it must be of this catalog.
         template : str, default="<{letter}_{code}>"
             Form of the tokens in a tokenizer; see `to_tokens`.
         eos_token_id : int or sequence of int, optional
@@ -489,7 +504,7 @@ class Catalog:
             Token that fills up shorter sequences; by default the tokenizer's.
         begin_token_id : int, optional
             Token right before an ID; by default that of the template, if it has one.
-        reserved_token_ids : iterable of int, default=()
+        reserved_token_ids : iterable of int, optional
             Further tokens that can't stand for codes: ``tokenizer.all_special_ids`` for an offset
             into a vocabulary that has texts, too.
 
@@ -503,7 +518,11 @@ class Catalog:
         ValueError
             If the tokenizer lacks tokens, or a code would be an end, padding, begin or reserved
             token.
+        VocabularyError
+            If a vocabulary is given that is of another catalog; says in what they differ.
         """
+        if isinstance(tokens, TokenVocabulary):
+            tokens.check(self)
         return vocabulary_of(
             tokens,
             self.level_sizes_,
@@ -512,6 +531,27 @@ class Catalog:
             pad_token_id=pad_token_id,
             begin_token_id=begin_token_id,
             reserved_token_ids=reserved_token_ids,
+            about=None if isinstance(tokens, TokenVocabulary) else self._about(tokens, template),
+        )
+
+    def _about(self, tokens: Any, template: str) -> dict[str, Any]:
+        """Say of which codes a vocabulary is."""
+        in_text = hasattr(tokens, "convert_tokens_to_ids")
+        return {
+            "has_suffix": self._rules.collisions == "suffix",
+            "template": _tokens.token_form(template).template if in_text else None,
+            "model_fingerprint": self.model_fingerprint,
+            "catalog_version": self.version_,
+        }
+
+    def _levels_described(self, **rest: Any) -> dict[str, Any]:
+        """Describe the levels, of whatever tokens."""
+        return described(
+            self.level_sizes_,
+            self._rules.collisions == "suffix",
+            model_fingerprint=self.model_fingerprint,
+            catalog_version=self.version_,
+            **rest,
         )
 
     def add_tokens(
@@ -656,7 +696,13 @@ class Catalog:
         """
         return _formats.to_frame(self.ids_, self.item_ids_, self._rules.collisions == "suffix")
 
-    def export(self, path: str | os.PathLike[str], format: str) -> None:
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        format: str,
+        *,
+        template: str = _tokens.TOKEN_TEMPLATE,
+    ) -> None:
         """Write the IDs in a format that others read.
 
         Parameters
@@ -669,19 +715,25 @@ class Catalog:
             - ``"npy"``: an integer array (n_items, width), as TIGER-style trainers read it, in the
               order of items;
             - ``"parquet"``: columns ``item_id`` and ``semantic_id``, a list; the file's metadata
-              hold the sizes of the levels and the `fingerprint` of the catalog;
+              hold what the levels, the model and the catalog are;
             - ``"csv"``, ``"jsonl"``: the same as text.
+        template : str, default="<{letter}_{code}>"
+            Form of the tokens in ``"index.json"``; see `to_tokens`.
+
+        Notes
+        -----
+        Other formats than Parquet have no room for what the IDs are: the sizes of the levels, which
+        one is a suffix, the fingerprints of vocabulary, model and catalog. They go into a file
+        beside, ``_NAME.vocabulary.json``, which `read` reads, and `TokenVocabulary.check` compares.
         """
         self._check_fitted()
-        _formats.export(
-            path,
-            format,
-            self.ids_,
-            self.item_ids_,
-            self.level_sizes_,
-            self._rules.collisions,
-            self.fingerprint,
+        about = self._levels_described(
+            collisions=self._rules.collisions,
+            suffix_size=self._rules.suffix_size,
+            catalog_fingerprint=self.fingerprint,
+            template=_tokens.token_form(template).template if format == "index.json" else None,
         )
+        _formats.export(path, format, self.ids_, self.item_ids_, about, template)
 
     # Inside
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._files._arrays import load_array
-from sklearn_rqvae._files._replace import replace_file
+from sklearn_rqvae._files._replace import check_place, replace_file
 from sklearn_rqvae._files._tables import (
     Table,
     json_value,
@@ -24,8 +25,19 @@ from sklearn_rqvae._files._tables import (
     read_table,
     write_table,
 )
+from sklearn_rqvae._guards import warn_caller
 from sklearn_rqvae._versions import present_versions
-from sklearn_rqvae.semantic_id._tokens import check_widths, ids_to_tokens, tokens_to_ids
+from sklearn_rqvae.semantic_id._contract import (
+    described_again,
+    read_description,
+    write_description,
+)
+from sklearn_rqvae.semantic_id._tokens import (
+    TOKEN_TEMPLATE,
+    check_widths,
+    ids_to_tokens,
+    tokens_to_ids,
+)
 
 __all__ = [
     "FORMATS",
@@ -58,6 +70,8 @@ class FileContent(NamedTuple):
     item_ids: Any
     level_sizes: Sequence[int] | None = None
     collisions: str | None = None
+    model: str | None = None
+    suffix_size: int | None = None
 
 
 def to_frame(ids: NDArray[np.int64], item_ids: NDArray[Any], has_suffix: bool) -> Any:
@@ -83,21 +97,64 @@ def export(
     format: str,
     ids: NDArray[np.int64],
     item_ids: NDArray[Any],
-    level_sizes: Sequence[int],
-    collisions: str,
-    fingerprint: str,
+    about: Mapping[str, Any],
+    template: str = TOKEN_TEMPLATE,
 ) -> None:
-    """Write IDs to a file; see `SemanticIDIndex.export`."""
+    """Write IDs to a file, and what they are to its metadata or beside it.
+
+    See `SemanticIDIndex.export`. `about` is a description of the levels (`_contract.described`)
+    with ``collisions`` and ``catalog_fingerprint``.
+    """
     _check_format(format)
-    items = item_ids.tolist()
+    if template != TOKEN_TEMPLATE and format != "index.json":
+        raise ValueError(
+            f"template={template!r} is for format='index.json'; {format!r} has no tokens."
+        )
+    check_place(description_path(path))
+    _write(path, format, ids, item_ids, about, template)
+    if format != "parquet":
+        describe_file(path, about)
+
+
+def describe_file(path: str | os.PathLike[str], about: Mapping[str, Any]) -> None:
+    """Write beside a file what its IDs are, and which file it is."""
+    rest = {"file_sha256": _sha256(path), "versions": present_versions()}
+    write_description(description_path(path), described_again(about, **rest))
+
+
+def description_path(path: str | os.PathLike[str]) -> str:
+    """Return where an export is described that has no room for it.
+
+    The underscore keeps it from being read as data where a directory of parts is.
+    """
+    folder, name = os.path.split(os.fspath(path))
+    return os.path.join(folder, f"_{name}.vocabulary.json")
+
+
+def _sha256(path: str | os.PathLike[str]) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(
+    path: str | os.PathLike[str],
+    format: str,
+    ids: NDArray[np.int64],
+    item_ids: NDArray[Any],
+    about: Mapping[str, Any],
+    template: str,
+) -> None:
+    items, collisions = item_ids.tolist(), about["collisions"]
+    level_sizes = [level["n_codes"] for level in about["levels"]]
     if format in ("parquet", "jsonl"):
         if format == "parquet" and max(level_sizes) <= 2**31:
             ids = ids.astype(np.int32)
         meaning = json.dumps(
             {
-                "level_sizes": list(level_sizes),
+                "level_sizes": level_sizes,
                 "collisions": collisions,
-                "fingerprint": fingerprint,
+                "fingerprint": about["catalog_fingerprint"],
+                "vocabulary": about,
                 "versions": present_versions(),
             }
         )
@@ -113,7 +170,7 @@ def export(
                 return
             text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
             if format == "index.json":
-                _write_object(text, map(str, items), ids_to_tokens(ids))
+                _write_object(text, map(str, items), ids_to_tokens(ids, template))
             else:
                 _write_flashrec(text, ids, items)
             text.detach()
@@ -126,6 +183,35 @@ def read(
     id_column: str | None = None,
 ) -> FileContent:
     """Read IDs from a file, or from a directory of tables; see `SemanticIDIndex.read`."""
+    content = _read(path, format, item_type, id_column)
+    return _with_description(content, path)
+
+
+def _with_description(content: FileContent, path: str | os.PathLike[str]) -> FileContent:
+    """Add what stands beside a file that an index wrote."""
+    beside = description_path(path)
+    if not os.path.exists(beside):
+        return content
+    about = read_description(beside)
+    if about.get("file_sha256") != _sha256(path):
+        warn_caller(
+            f"{beside} describes an export that another file has replaced; {os.fspath(path)} is "
+            "read as it is, without the sizes of its levels and its model. Delete the description, "
+            "or export again.",
+            UserWarning,
+        )
+        return content
+    return content._replace(
+        level_sizes=[level["n_codes"] for level in about["levels"]],
+        collisions=about.get("collisions"),
+        model=about.get("model_fingerprint"),
+        suffix_size=about.get("suffix_size"),
+    )
+
+
+def _read(
+    path: str | os.PathLike[str], format: str, item_type: str | None, id_column: str | None
+) -> FileContent:
     _check_format(format)
     if item_type not in (None, "int", "str"):
         raise ValueError(f"item_type={item_type!r} should be 'int', 'str' or None.")
@@ -195,7 +281,10 @@ def _table_content(table: Table, item_type: str | None, id_column: str | None) -
     meaning = _meaning(table)
     if meaning:
         content = content._replace(
-            level_sizes=meaning.get("level_sizes"), collisions=meaning.get("collisions")
+            level_sizes=meaning.get("level_sizes"),
+            collisions=meaning.get("collisions"),
+            model=meaning.get("vocabulary", {}).get("model_fingerprint"),
+            suffix_size=meaning.get("vocabulary", {}).get("suffix_size"),
         )
     return content
 

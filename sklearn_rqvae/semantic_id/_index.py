@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._files._archive import damage_as_checkpoint_error
+from sklearn_rqvae._fitted import model_of
 from sklearn_rqvae._validation import check_codes
 from sklearn_rqvae._versions import Versioned
+from sklearn_rqvae.exceptions import VocabularyError
 from sklearn_rqvae.semantic_id import _formats, _tokens
 from sklearn_rqvae.semantic_id._catalog import Catalog
 from sklearn_rqvae.semantic_id._collisions._candidates import EstimatorCandidates, count_duplicates
@@ -23,11 +25,17 @@ from sklearn_rqvae.semantic_id._collisions._resolve import (
     check_rules,
     given_items,
     keep_ids,
+    level_sizes,
     name_first,
     name_more,
 )
 from sklearn_rqvae.semantic_id._item_ids import check_item_ids
-from sklearn_rqvae.semantic_id._level_sizes import check_codebooks, decide_sizes, grown_sizes
+from sklearn_rqvae.semantic_id._level_sizes import (
+    check_codebooks,
+    check_growth,
+    decide_sizes,
+    grown_sizes,
+)
 from sklearn_rqvae.semantic_id._saved import (
     catalog_of,
     plain_catalog,
@@ -63,8 +71,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         Number of codes at each level. If not given, it follows the codebooks of the estimator, or
         else the largest code seen.
     suffix_size : int, optional
-        Number of codes reserved for the suffix, for a generator with a fixed vocabulary. Unlimited
-        if not given.
+        Number of codes reserved for the suffix, for a generator with a fixed vocabulary. If not
+        given, there are as many as the largest group needs, and `append` asks before it adds any.
     n_candidates : int, default=32
         Candidates asked of the estimator for each colliding item. Items left without an ID get
         eight times as many, up to three times, among the IDs that are still free; those that
@@ -86,6 +94,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         Codewords, if known.
     report_ : CollisionReport
         What the last `fit` or `append` met and did.
+    version_ : int
+        Number of changes since the catalog was built.
 
     Notes
     -----
@@ -108,7 +118,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
            [0, 2, 0]])
     >>> index["tea"], index.item((3, 1, 0)), index.items((3,)).tolist()
     ((3, 1, 1), 'cup', ['cup', 'tea'])
-    >>> index.append([[3, 1]], ["pot"])
+    >>> index.append([[3, 1]], ["pot"], grow=True)
     array([[3, 1, 2]])
     """
 
@@ -228,7 +238,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         columns = _columns(estimator.transform(X))
         ids = check_item_ids(item_ids, len(columns[0]))
         codebooks = getattr(estimator, "codebooks_", None)
-        return index._fit(Items(columns, ids, source, count_duplicates(X)), codebooks)
+        items = Items(columns, ids, source, count_duplicates(X))
+        return index._fit(items, codebooks, model_of(estimator))
 
     @classmethod
     def from_ids(
@@ -287,6 +298,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         *,
         vectors: Any = None,
         candidates: tuple[Any, Any] | None = None,
+        grow: bool = False,
     ) -> NDArray[np.int64]:
         """Add items; the IDs of all others stay as they are.
 
@@ -300,6 +312,9 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             Vectors of the new items, to count exact duplicates among them.
         candidates : tuple of (codes, errors), optional
             As in `fit`.
+        grow : bool, default=False
+            Whether levels may get more codes than they have, the suffix too, where `codebook_sizes`
+            or `suffix_size` don't fix them. A generator that is there already lacks their tokens.
 
         Returns
         -------
@@ -312,13 +327,17 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         ValueError
             As `fit` does, and if an item is in the index already. The index is then as it was
             before.
+        VocabularyError
+            If the items need more codes than there are, and `grow` isn't set.
         """
         self._check_fitted()
         columns = _columns(codes, self.n_levels_)
         ids = self._store.check_new(item_ids, len(columns[0]))
-        return self._append(given_items(columns, ids, vectors, candidates))
+        return self._append(given_items(columns, ids, vectors, candidates), grow)
 
-    def append_from_estimator(self, estimator: Any, X: Any, item_ids: Any) -> NDArray[np.int64]:
+    def append_from_estimator(
+        self, estimator: Any, X: Any, item_ids: Any, *, grow: bool = False
+    ) -> NDArray[np.int64]:
         """Encode vectors with a fitted estimator and add them.
 
         Parameters
@@ -329,17 +348,26 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             Vectors of the new items.
         item_ids : array-like of int or str of shape (n_new,)
             Their ids, none of them in the index yet.
+        grow : bool, default=False
+            Whether levels may get more codes than they have; see `append`.
 
         Returns
         -------
         ids : ndarray of int of shape (n_new, width)
             The new IDs, in the order of the rows.
+
+        Raises
+        ------
+        ValueError, VocabularyError
+            As `append` does; also if the index was built with another model: equal codes of two
+            models say nothing of likeness.
         """
         self._check_fitted()
+        self._check_model(model_of(estimator))
         source = EstimatorCandidates(estimator, X) if self._rules.collisions == "reassign" else None
         columns = _columns(estimator.transform(X), self.n_levels_)
         ids = self._store.check_new(item_ids, len(columns[0]))
-        return self._append(Items(columns, ids, source, count_duplicates(X)))
+        return self._append(Items(columns, ids, source, count_duplicates(X)), grow)
 
     def remove(self, item_ids: Any, *, release: bool = False) -> SemanticIDIndex:
         """Take items out; all other IDs stay as they are.
@@ -365,7 +393,9 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         self._check_fitted()
         rows = self._store.rows_of(item_ids)
         retire = not release and self._rules.collisions != "none"
-        self._named = self._named._replace(store=self._store.without_rows(rows, retire=retire))
+        self._named = self._named._replace(
+            store=self._store.without_rows(rows, retire=retire), version=self.version_ + 1
+        )
         return self
 
     # In and out
@@ -504,13 +534,17 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         if codebook_sizes is None and content.level_sizes is not None:
             n_levels = len(content.level_sizes) - (collisions == "suffix")
             codebook_sizes = list(content.level_sizes[:n_levels])
-        return cls.from_ids(
+        if suffix_size is None and collisions == content.collisions:
+            suffix_size = content.suffix_size
+        index = cls.from_ids(
             content.ids,
             content.item_ids if item_ids is None else item_ids,
             collisions=collisions,
             codebook_sizes=codebook_sizes,
             suffix_size=suffix_size,
         )
+        index._set(index._rules._replace(model=content.model), index._named)
+        return index
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save the index, without pickle.
@@ -560,18 +594,34 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
     def _check_parameters(self) -> None:
         check_rules(self.collisions, self.suffix_size, self.n_candidates)
 
-    def _fit(self, items: Items, codebooks: Sequence[Any] | None) -> SemanticIDIndex:
+    def _check_model(self, model: str | None) -> None:
+        """Refuse an estimator other than the one that the index was built with."""
+        known = self.model_fingerprint
+        if None not in (known, model) and known != model:
+            raise VocabularyError(
+                f"the index has codes of the model {str(known)[:12]}…, the estimator is "
+                f"{str(model)[:12]}…: the same code means something else. Append with the one that "
+                "the index was built with, or build the index anew; append(codes, item_ids) takes "
+                "codes as they are."
+            )
+
+    def _fit(
+        self, items: Items, codebooks: Sequence[Any] | None, model: str | None = None
+    ) -> SemanticIDIndex:
         codewords = check_codebooks(codebooks, len(items.columns))
         sizes = decide_sizes(self.codebook_sizes, codewords, items.columns)
-        rules = self._new_rules(sizes, codewords)
+        rules = self._new_rules(sizes, codewords)._replace(model=model)
         self._set(rules, name_first(rules, items))
         return self
 
-    def _append(self, items: Items) -> NDArray[np.int64]:
+    def _append(self, items: Items, grow: bool) -> NDArray[np.int64]:
         rules, n_before = self._rules, len(self)
         if not self._sizes_given:
             rules = rules._replace(sizes=grown_sizes(rules.sizes, items.columns))
-        self._set(rules, name_more(rules, self._named, items))
+        named = name_more(rules, self._named, items)
+        if not grow:
+            check_growth(self.level_sizes_, level_sizes(rules, named))
+        self._set(rules, named)
         return self._store.layout.unpack(self._store.keys[n_before:])
 
     def _new_rules(self, sizes: list[int], codebooks: list[NDArray[Any]] | None) -> Rules:
@@ -600,7 +650,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
                     state.setdefault(f"_{name}", state.get(name))
                 state = {k: v for k, v in state.items() if k not in ("n_levels_", "_sizes_given")}
             for name, kind in (("_rules", Rules), ("_named", Named)):
-                state[name] = kind(*(state.pop(f"_{field}") for field in kind._fields))
+                there = [field for field in kind._fields if f"_{field}" in state]
+                state[name] = kind(**{field: state.pop(f"_{field}") for field in there})
         elif "_header" in state:
             header, arrays = state.pop("_header"), state.pop("_arrays")
             with damage_as_checkpoint_error("the pickle", "one of a SemanticIDIndex"):

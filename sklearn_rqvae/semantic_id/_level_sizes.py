@@ -9,9 +9,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._validation import as_array
+from sklearn_rqvae.exceptions import VocabularyError
 from sklearn_rqvae.semantic_id._keys import MAX_CODEBOOK_SIZE, KeyLayout
 
-__all__ = ["check_codebooks", "check_range", "decide_sizes", "grown_sizes", "layout_with_suffix"]
+__all__ = [
+    "GrowthNeeded",
+    "check_codebooks",
+    "check_growth",
+    "check_range",
+    "decide_sizes",
+    "grown_sizes",
+    "layout_with_suffix",
+]
+
+
+class GrowthNeeded(VocabularyError):
+    """Raised when new items need codes that no level has; `what` says which."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(
+            f"{what}. Reserve room when the catalog is built, with suffix_size or codebook_sizes; "
+            "or append with grow=True, and teach the generator the new tokens (add_tokens)."
+        )
+
+
+def check_growth(before: Sequence[int], after: Sequence[int]) -> None:
+    """Refuse levels that have more codes than before."""
+    for level, (old, new) in enumerate(zip(before, after, strict=True)):
+        if new > old:
+            raise GrowthNeeded(
+                f"the new items need {new} codes at level {level}, which has {old}: a generator "
+                f"trained on {tuple(before)} codes by level lacks tokens for the others"
+            )
 
 
 def check_codebooks(

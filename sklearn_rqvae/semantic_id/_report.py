@@ -23,7 +23,7 @@ class CollisionReport:
     n_items : int
         Items added.
     n_distinct : int
-        Distinct semantic IDs among them before collisions were resolved.
+        Distinct codes among them, before collisions were resolved.
     n_colliding : int
         Items that shared their ID with another one, or met one that was in use or retired.
     largest_group : int
@@ -43,6 +43,9 @@ class CollisionReport:
         At most what `error_after` exceeds the least possible by, given the candidates of each round
         of the search, and counting what it would take to leave an item to the next round. 0.0
         where each round was solved exactly, None without reassignment.
+    n_ids : int or None
+        Distinct semantic IDs among them afterwards: `n_items`, except with ``collisions="none"``.
+        None in a report that an earlier version saved.
     """
 
     n_items: int
@@ -55,6 +58,7 @@ class CollisionReport:
     error_before: float | None = None
     error_after: float | None = None
     error_gap: float | None = None
+    n_ids: int | None = None
 
     @property
     def collision_rate(self) -> float:
@@ -86,11 +90,16 @@ class CollisionReport:
 
     def __str__(self) -> str:
         """Say it in a few lines."""
+        n_later = self.n_items - self.n_distinct
         lines = [
-            f"{self.n_items} items, {self.n_distinct} distinct IDs: collision rate "
-            f"{self.collision_rate:.2%}",
-            f"{self.n_colliding} items collided, at most {self.largest_group} on one ID",
+            f"codes: {self.n_distinct} distinct ones of {self.n_items} items; {n_later} items "
+            f"have those of an earlier one (collision rate {self.collision_rate:.2%})",
+            f"{self.n_colliding} items shared their codes or met an ID in use, at most "
+            f"{self.largest_group} on one",
         ]
+        if self.n_ids is not None:
+            all_or_some = "all" if self.n_ids == self.n_items else f"{self.n_ids} of"
+            lines.append(f"IDs: {all_or_some} {self.n_items} distinct")
         if self.n_duplicates is not None:
             lines.append(f"{self.n_duplicates} items repeat the vector of another one")
         if self.added_error is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from itertools import pairwise
@@ -14,7 +15,13 @@ from numpy.typing import NDArray
 from sklearn_rqvae._files._archive import open_archive, write_archive
 from sklearn_rqvae._files._fingerprint import content_hash
 from sklearn_rqvae._files._header import check_header, file_header
-from sklearn_rqvae.semantic_id._collisions._resolve import Named, Rules, check_rules
+from sklearn_rqvae.semantic_id._collisions._resolve import (
+    Named,
+    Rules,
+    check_rules,
+    level_sizes,
+)
+from sklearn_rqvae.semantic_id._contract import described
 from sklearn_rqvae.semantic_id._item_ids import STRINGS
 from sklearn_rqvae.semantic_id._keys import MAX_CODEBOOK_SIZE, KeyLayout
 from sklearn_rqvae.semantic_id._level_sizes import check_codebooks
@@ -38,6 +45,7 @@ FIELDS = {
     "n_codebooks",
     "strings",
 }
+_HASH = re.compile("[0-9a-f]{64}")
 # IDs unpacked at a time.
 _BLOCK_ROWS = 1 << 20
 # Arrays that every catalog has.
@@ -137,6 +145,9 @@ def plain_catalog(
         "fields": list(store.layout.sizes),
         "report": {field.name: getattr(report, field.name) for field in fields(report)},
         "n_suffixes": int(named.n_suffixes),
+        "version": int(named.version),
+        "model": rules.model,
+        "vocabulary": described(level_sizes(rules, named), rules.collisions == "suffix"),
         "n_codebooks": len(codebooks),
         "codebook_shapes": [list(codebook.shape) for codebook in codebooks],
     }
@@ -182,7 +193,12 @@ def catalog_of(
         raise ValueError(f"it has n_suffixes={n_suffixes!r}, and a larger suffix")
     if type(header["sizes_given"]) is not bool:
         raise TypeError(f"sizes_given is {header['sizes_given']!r}")
-    return rules, Named(store, n_suffixes, _report_of(header["report"])), header["sizes_given"]
+    version = header.get("version", 0)  # files of before have none
+    if not _is_count(version, 0, 2**63):
+        raise ValueError(f"it has version={version!r}")
+    named = Named(store, n_suffixes, _report_of(header["report"]), version)
+    _check_vocabulary(header, rules, named)
+    return rules, named, header["sizes_given"]
 
 
 def catalog_hash(rules: Rules, named: Named, *, sizes_given: bool) -> str:
@@ -254,7 +270,10 @@ def _rules_of(
         header["suffix_size"],
         header["n_candidates"],
         check_codebooks(codebooks or None, len(sizes)),
+        header.get("model"),
     )
+    if rules.model is not None and not _HASH.fullmatch(rules.model):
+        raise ValueError(f"its model is {rules.model!r}")
     return rules, KeyLayout(places)
 
 
@@ -321,6 +340,13 @@ def _largest_codes(store: IDStore) -> list[int]:
     return largest
 
 
+def _check_vocabulary(header: Mapping[str, Any], rules: Rules, named: Named) -> None:
+    """Refuse a description of levels other than those that are there."""
+    levels = described(level_sizes(rules, named), rules.collisions == "suffix")
+    if header.get("vocabulary", levels) != levels:  # files of before have none
+        raise ValueError(f"it says of its levels {header['vocabulary']!r}, and has others")
+
+
 def _report_of(values: Any) -> CollisionReport:
     """Return a report, of counts and errors."""
     report = CollisionReport(**values)
@@ -329,7 +355,9 @@ def _report_of(values: Any) -> CollisionReport:
         if field.name.startswith("error_"):
             good = value is None or (type(value) in (int, float) and value >= 0)
         else:
-            good = _is_count(value, 0, 2**63) or (value is None and field.name == "n_duplicates")
+            good = _is_count(value, 0, 2**63) or (
+                value is None and field.name in ("n_duplicates", "n_ids")
+            )
         if not good:
             raise ValueError(f"its report has {field.name}={value!r}")
     return report

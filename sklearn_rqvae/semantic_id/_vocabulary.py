@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._validation import as_array
+from sklearn_rqvae.exceptions import VocabularyError
+from sklearn_rqvae.semantic_id._contract import (
+    described,
+    differences,
+    read_description,
+    tokens_of,
+    write_description,
+)
 from sklearn_rqvae.semantic_id._tokens import (
     TOKEN_TEMPLATE,
     offset_token_table,
@@ -18,6 +27,8 @@ from sklearn_rqvae.semantic_id._tokens import (
 
 __all__ = ["TokenVocabulary", "sequences_of", "vocabulary_of", "vocabulary_of_tokenizer"]
 
+_SPECIAL = ("begin_token_id", "eos_token_id", "pad_token_id")
+_ABOUT = ("template", "model_fingerprint", "catalog_version")
 # Stands in arrays of codes, and of tokens, for what is none.
 NONE = -1
 
@@ -40,8 +51,11 @@ class TokenVocabulary:
         Token that fills up shorter sequences.
     begin_token_id : int, optional
         Token right before an ID.
-    reserved_token_ids : iterable of int, default=()
+    reserved_token_ids : iterable of int, optional
         Further tokens that can't stand for codes, such as ``tokenizer.all_special_ids``.
+    about : mapping, optional
+        Of which codes it is, as far as known: ``has_suffix``, ``template``, ``model_fingerprint``
+        and ``catalog_version``.
 
     Attributes
     ----------
@@ -52,6 +66,8 @@ class TokenVocabulary:
     eos_token_id : list of int
         Tokens that end the output, as ``generate`` takes them; may be empty.
     pad_token_id, begin_token_id : int or None
+        As given.
+    about : dict
         As given.
 
     Examples
@@ -73,8 +89,10 @@ class TokenVocabulary:
         eos_token_id: int | Sequence[int] | None = None,
         pad_token_id: int | None = None,
         begin_token_id: int | None = None,
-        reserved_token_ids: Iterable[int] = (),
+        reserved_token_ids: Iterable[int] | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
+        self.about = dict(about or {})
         self.token_ids = [_level_tokens(tokens, level) for level, tokens in enumerate(token_ids)]
         self.level_sizes = tuple(len(tokens) for tokens in self.token_ids)
         self.eos_token_id = _token_list("eos_token_id", eos_token_id)
@@ -83,7 +101,7 @@ class TokenVocabulary:
         self._check_taken("eos_token_id", self.eos_token_id, "a generated ID would end early")
         self._check_taken("pad_token_id", [self.pad_token_id], "padding would read as a code")
         self._check_taken("begin_token_id", [self.begin_token_id], "an ID would begin anew")
-        reserved = list(reserved_token_ids)
+        reserved = list(reserved_token_ids or ())
         self._check_taken("reserved_token_ids", reserved, "the tokenizer uses it for another end")
 
     @property
@@ -97,6 +115,113 @@ class TokenVocabulary:
         rest = [self.pad_token_id, self.begin_token_id, *self.eos_token_id]
         largest = [int(tokens.max()) for tokens in self.token_ids]
         return max(*largest, *(token for token in rest if token is not None), 0) + 1
+
+    @property
+    def fingerprint(self) -> str:
+        """A name for the vocabulary: equal where levels, tokens, template and suffix are.
+
+        The model and the state of the catalog have no part in it: see ``about``.
+        """
+        return self.to_dict()["fingerprint"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Describe the vocabulary in plain values: what `save` writes.
+
+        Returns
+        -------
+        description : dict
+            Levels with their numbers of codes and ranges of tokens, the tokens that are no codes,
+            the template, the fingerprints of vocabulary and model, and the catalog's version.
+        """
+        about = dict(self.about)
+        return described(
+            self.level_sizes,
+            about.pop("has_suffix", False),
+            token_ids=self.token_ids,
+            begin_token_id=self.begin_token_id,
+            eos_token_id=self.eos_token_id,
+            pad_token_id=self.pad_token_id,
+            **about,
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the vocabulary as JSON, to lie beside a generator's weights.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write, such as ``model/semantic_ids.json``.
+        """
+        write_description(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> TokenVocabulary:
+        """Read a vocabulary that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to read.
+
+        Returns
+        -------
+        vocabulary : TokenVocabulary
+            The vocabulary. Before a generator speaks to a catalog: ``vocabulary.check(index)``.
+
+        Raises
+        ------
+        ValueError
+            If the file is none, or has been changed by hand.
+        """
+        content = read_description(path)
+        levels = content.pop("levels")
+        special = {key: content.pop(key, None) for key in _SPECIAL}
+        about = {key: value for key, value in content.items() if key in _ABOUT}
+        try:
+            token_ids = [tokens_of(level) for level in levels]
+        except KeyError as error:
+            raise ValueError(
+                f"{os.fspath(path)} describes codes without tokens, as an export does; load what "
+                "TokenVocabulary.save wrote."
+            ) from error
+        about["has_suffix"] = levels[-1]["is_suffix"]
+        return cls(token_ids, about=about, **special)
+
+    def check(self, other: Any) -> None:
+        """Refuse a catalog, a tokenizer or a vocabulary of which this one isn't.
+
+        Parameters
+        ----------
+        other : SemanticIDIndex, tokenizer, TokenVocabulary, mapping or path
+            What should mean the same: a catalog, of the same levels, of the same model where both
+            are known; a tokenizer, with the same numbers for the tokens; another vocabulary, its
+            `to_dict`, or its file.
+
+        Raises
+        ------
+        VocabularyError
+            If they differ; says in what.
+        """
+        here = self.to_dict()
+        if hasattr(other, "convert_tokens_to_ids"):
+            template = self.about.get("template") or TOKEN_TEMPLATE
+            tokens = vocabulary_of_tokenizer(other, self.level_sizes, template)
+            there = described(
+                self.level_sizes, self.about.get("has_suffix", False), token_ids=tokens.token_ids
+            )
+        elif hasattr(other, "_levels_described"):
+            there = other._levels_described()
+        elif isinstance(other, str | os.PathLike):
+            there = read_description(other)
+        else:
+            there = other if isinstance(other, Mapping) else other.to_dict()
+        found = differences(here, there)
+        if found:
+            raise VocabularyError(
+                f"the vocabulary doesn't fit: {'; '.join(found)}. Use the catalog, tokenizer and "
+                "vocabulary that the generator was trained with, or make the vocabulary anew and "
+                "train on."
+            )
 
     def encode(self, ids: Any) -> NDArray[np.int64]:
         """Return the tokens of IDs.
@@ -223,7 +348,9 @@ def vocabulary_of(
         The vocabulary.
     """
     if isinstance(tokens, TokenVocabulary):
-        return tokens
+        given = {name: value for name, value in special.items() if value is not None}
+        own = {name: getattr(tokens, name) for name in _SPECIAL}
+        return TokenVocabulary(tokens.token_ids, **{**own, "about": tokens.about, **given})
     if hasattr(tokens, "convert_tokens_to_ids"):
         return vocabulary_of_tokenizer(tokens, level_sizes, template, **special)
     if isinstance(tokens, int | np.integer):

@@ -55,7 +55,7 @@ def test_append_keeps_ids_and_lookup_finds_them(inputs, capsys):
     run("build", inputs / "codes.csv", "--out", catalog, "--json")
     assert json.loads(capsys.readouterr().out)["n_colliding"] == 2
     (inputs / "new.csv").write_text("item_id,code_0,code_1\n7,3,1\n")
-    run("append", catalog, inputs / "new.csv")
+    run("append", catalog, inputs / "new.csv", "--grow")
     capsys.readouterr()
     run("lookup", catalog, "--item", "tea", "7")
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -149,15 +149,20 @@ def test_new_items_are_asked_for_ids_of_the_kind_in_the_catalog(inputs):
         run("append", catalog, inputs / "codes.csv")
 
 
-def test_a_vocabulary_that_grows_is_said(inputs, capsys):
+def test_a_vocabulary_grows_only_where_that_is_asked_for(inputs, capsys):
     catalog = inputs / "catalog"
     run("build", inputs / "codes.csv", "--out", catalog)
     (inputs / "new.csv").write_text("item_id,code_0,code_1\nink,3,1\n")
-    capsys.readouterr()
-    run("append", catalog, inputs / "new.csv")
-    said = capsys.readouterr().err
-    assert "grew from (4, 3, 2) to (4, 3, 3)" in said
-    assert "--suffix-size" in said
+    before = catalog.read_bytes()
+    with pytest.raises(
+        ValueError, match=r"new\.csv: .* 3 codes at level 2, which has 2.*"
+    ) as error:
+        run("append", catalog, inputs / "new.csv")
+    assert all(option in str(error.value) for option in ("--suffix-size", "--grow"))
+    assert "grow=True" not in str(error.value)
+    assert catalog.read_bytes() == before
+    run("append", catalog, inputs / "new.csv", "--grow")
+    assert "codes by level: (4, 3, 3)" in capsys.readouterr().out
     args = ["--suffix-size", 9, "--codebook-sizes", 9]
     run("build", inputs / "codes.csv", "--out", catalog, *args)
     capsys.readouterr()
@@ -197,7 +202,7 @@ def test_columns_of_ids_are_named_or_asked_for(inputs):
     for number in (3, 4):
         text = f"sku,code_0,code_1\nx-{number},1,{number}\n"
         (inputs / "parts" / f"{number}.csv").write_text(text)
-    run("append", inputs / "catalog", inputs / "parts", "--id", "sku")
+    run("append", inputs / "catalog", inputs / "parts", "--id", "sku", "--grow")
     assert SemanticIDIndex.load(inputs / "catalog").item_ids_.tolist()[2:] == ["x-3", "x-4"]
 
 

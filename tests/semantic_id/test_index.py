@@ -199,7 +199,7 @@ def test_append_keeps_old_ids_and_gives_new_ones(catalog, n_old, collisions):
     options = {}
     if collisions == "reassign":
         options["candidates"] = candidates_for(list(new.values()))
-    ids = index.append(list(new.values()), list(new), **options)
+    ids = index.append(list(new.values()), list(new), grow=True, **options)
     after = as_dict(index)
     assert {item: after[item] for item in old} == before
     assert [tuple(row) for row in ids.tolist()] == [after[item] for item in new]
@@ -226,7 +226,7 @@ def test_removed_items_are_gone_and_their_ids_retire_unless_released(catalog, pl
         assert item not in index
         assert not index.items(before[item]).size
     # The same items come back: as other IDs if the old ones are retired.
-    index.append([catalog[item] for item in gone], gone)
+    index.append([catalog[item] for item in gone], gone, grow=True)
     returned = as_dict(index)
     assert len(set(returned.values())) == len(catalog)
     if not release:
@@ -396,7 +396,7 @@ def test_from_estimator_is_fit_of_what_the_estimator_returns(collisions):
     assert index.report_ == other.report_
     assert index.report_.n_duplicates == 2
     assert index.level_sizes_[:2] == (3, 3)
-    new = index.append_from_estimator(quantizer, X[:1], ["h"])
+    new = index.append_from_estimator(quantizer, X[:1], ["h"], grow=True)
     if collisions == "suffix":
         assert new.tolist() == [[0, 0, 4]]
     if collisions == "reassign":
@@ -439,7 +439,7 @@ def test_ids_beyond_64_bits_behave_alike(n_levels):
     assert index.children(codes[0][:3].tolist()).tolist() == sorted(
         {row[3] for row in map(tuple, codes.tolist()) if row[:3] == tuple(codes[0][:3])}
     )
-    index.append(codes[:50], np.arange(200, 250))
+    index.append(codes[:50], np.arange(200, 250), grow=True)
     assert len(np.unique(index.ids_, axis=0)) == 250
     np.testing.assert_array_equal(index.codes_[:200], codes)
 
@@ -447,7 +447,7 @@ def test_ids_beyond_64_bits_behave_alike(n_levels):
 def test_appended_codes_beyond_those_seen_widen_inferred_levels_and_keep_ids():
     index = SemanticIDIndex().fit([[0, 1], [1, 0], [0, 1]], [5, 6, 7])
     before = index.ids_
-    index.append([[700, 70000]], [1])
+    index.append([[700, 70000]], [1], grow=True)
     np.testing.assert_array_equal(index.ids_[:3], before)
     assert index[1] == (700, 70000, 0)
     assert index.level_sizes_ == (701, 70001, 2)
@@ -457,7 +457,7 @@ def test_appended_codes_beyond_those_seen_widen_inferred_levels_and_keep_ids():
 def test_a_failed_append_does_not_widen_inferred_levels():
     index = SemanticIDIndex("raise").fit([[0, 1], [1, 0]])
     with pytest.raises(ValueError, match="taken or retired"):
-        index.append([[700, 5], [0, 1]], [8, 9])
+        index.append([[700, 5], [0, 1]], [8, 9], grow=True)
     assert index.level_sizes_ == (2, 2)
     assert index.ids_.tolist() == [[0, 1], [1, 0]]
 
@@ -468,7 +468,7 @@ def test_a_suffix_outgrows_the_bits_left_for_it():
     index = SemanticIDIndex(codebook_sizes=sizes).fit([[3, 2**28 - 1]] * 200)
     before = index.ids_
     assert index.nbytes <= 200 * 20
-    index.append([[3, 2**28 - 1]] * 100, np.arange(200, 300))
+    index.append([[3, 2**28 - 1]] * 100, np.arange(200, 300), grow=True)
     np.testing.assert_array_equal(index.ids_[:200], before)
     assert index.ids_[:, 2].tolist() == list(range(300))
 
@@ -527,7 +527,7 @@ def test_decoded_neighbors_without_codebooks_take_a_decoder():
 def test_copies_are_independent(copier):
     index = SemanticIDIndex().fit([[0], [0]], ["a", "b\0"])
     other = copier(index)
-    other.append([[0]], ["c"])
+    other.append([[0]], ["c"], grow=True)
     assert len(index) == 2
     assert as_dict(other) == {"a": (0, 0), "b\0": (0, 1), "c": (0, 2)}
 
@@ -604,7 +604,7 @@ def test_lookups_of_what_is_not_there():
     with pytest.raises(TypeError, match="sequence of codes"):
         index.items(0)
     with pytest.raises(TypeError, match="integers, those in the index are strings"):
-        index.append([[0]], [3])
+        index.append([[0]], [3], grow=True)
     with pytest.raises(ValueError, match="is empty; call fit"):
         len(SemanticIDIndex())
 
@@ -615,7 +615,7 @@ def test_an_emptied_index_still_works():
     assert index.items().size == 0
     assert index.children().size == 0
     assert index.trie().children().size == 0
-    assert index.append([[0, 1]], [8]).tolist() == [[0, 1, 1]]
+    assert index.append([[0, 1]], [8], grow=True).tolist() == [[0, 1, 1]]
     assert index[8] == (0, 1, 1)
 
 
@@ -685,7 +685,7 @@ def test_append_does_not_depend_on_the_order_of_new_rows(catalog, random, collis
         index = build({item: catalog[item] for item in old}, collisions)
         codes = [catalog[item] for item in new]
         options = {"candidates": candidates_for(codes)} if collisions == "reassign" else {}
-        index.append(codes, new, **options)
+        index.append(codes, new, grow=True, **options)
         results.append(as_dict(index))
         random.shuffle(new)
     assert results[0] == results[1]

@@ -39,7 +39,7 @@ def test_a_header_of_other_values_is_damage(saved, value):
     _, path = saved
     header, arrays = parts(path)
     for name in set(header) - {"sizes_given"}:  # a flag, which anything can be taken for
-        if (name, value) == ("suffix_size", None):
+        if value is None and name in ("suffix_size", "model"):
             continue
         write_archive(path, {**header, name: value}, arrays)
         with pytest.raises(CheckpointError):

@@ -104,7 +104,7 @@ def test_tokens_that_are_there_are_not_added_again():
     for one, other in zip(first.token_ids, again.token_ids, strict=True):
         np.testing.assert_array_equal(one, other)
     # A suffix that grows gets one token more, behind the others.
-    index.append([[3, 1]], ["mug"])
+    index.append([[3, 1]], ["mug"], grow=True)
     grown = index.add_tokens(tokenizer)
     assert grown.token_ids[2].tolist() == [*first.token_ids[2].tolist(), n]
 

@@ -35,6 +35,7 @@ __all__ = [
     "check_rules",
     "given_items",
     "keep_ids",
+    "level_sizes",
     "name_first",
     "name_more",
 ]
@@ -50,6 +51,7 @@ class Rules(NamedTuple):
     suffix_size: int | None
     n_candidates: int
     codebooks: list[NDArray[Any]] | None
+    model: str | None = None  # fingerprint of the estimator that the codes are from, if known
 
     def layout(self, largest_suffix: int) -> KeyLayout:
         """Return how IDs are packed."""
@@ -68,11 +70,19 @@ class Items(NamedTuple):
 
 
 class Named(NamedTuple):
-    """A catalog's IDs, the number of suffixes in use, and what naming the items took."""
+    """A catalog's IDs, the number of suffixes in use, what naming took, and changes since."""
 
     store: IDStore
     n_suffixes: int
     report: CollisionReport
+    version: int = 0
+
+
+def level_sizes(rules: Rules, named: Named) -> tuple[int, ...]:
+    """Return the number of codes at each position of an ID."""
+    if rules.collisions != "suffix":
+        return tuple(rules.sizes)
+    return (*rules.sizes, rules.suffix_size or named.n_suffixes)
 
 
 def check_rules(collisions: Any, suffix_size: Any, n_candidates: Any) -> None:
@@ -150,7 +160,7 @@ def name_first(rules: Rules, items: Items) -> Named:
         if report.n_moved:
             order = np.argsort(keys)
     store = IDStore(layout, keys, order, items.item_ids, order_of_items)
-    return Named(store, report.largest_group, report)
+    return Named(store, report.largest_group, _with_ids(rules, report))
 
 
 def name_more(rules: Rules, named: Named, items: Items) -> Named:
@@ -192,7 +202,13 @@ def name_more(rules: Rules, named: Named, items: Items) -> Named:
         keys = store.layout.pack([*items.columns, suffix])
     else:
         keys, report = _free_keys(rules, store, keys, order, items, report)
-    return Named(store.with_items(keys, items.item_ids), n_suffixes, report)
+    report = _with_ids(rules, report)
+    return named._replace(
+        store=store.with_items(keys, items.item_ids),
+        n_suffixes=n_suffixes,
+        report=report,
+        version=named.version + 1,
+    )
 
 
 def keep_ids(rules: Rules, items: Items, suffix: NDArray[Any] | None) -> Named:
@@ -231,7 +247,13 @@ def keep_ids(rules: Rules, items: Items, suffix: NDArray[Any] | None) -> Named:
     if rules.collisions != "none" and report.n_colliding:
         raise collision_error(keys, items.item_ids, layout, 'read them with collisions="none"')
     store = IDStore(layout, keys, order, items.item_ids, order_of_items)
-    return Named(store, largest + 1, report)
+    return Named(store, largest + 1, _with_ids(rules, report))
+
+
+def _with_ids(rules: Rules, report: CollisionReport) -> CollisionReport:
+    """Add how many IDs the items have: one each, except where they may share one."""
+    n_ids = report.n_distinct if rules.collisions == "none" else report.n_items
+    return replace(report, n_ids=n_ids)
 
 
 def _free_keys(
