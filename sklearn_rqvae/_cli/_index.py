@@ -35,6 +35,8 @@ _CODES = ".npy, .npz, .parquet, .csv or .jsonl, or a directory of these tables"
 _SUFFIXES = {
     "index.json": (".json",), "flashrec": (".json",), "npy": (".npy",), "token_ids": (".npy",),
     "parquet": (".parquet",), "csv": (".csv",), "jsonl": (".jsonl", ".ndjson"),
+    "sidinspector": (".csv",), "torcheasyrec": (".parquet",), "grid": (".pt",),
+    "recbole": (".item",),
 }  # fmt: skip
 _BUILD_EXAMPLE = """\
 examples:

@@ -709,14 +709,20 @@ class Catalog:
         ----------
         path : str or path-like
             File to write, replaced as a whole.
-        format : {"index.json", "flashrec", "npy", "parquet", "csv", "jsonl"}
+        format : str
             - ``"index.json"``: LC-Rec, LETTER, MiniOneRec: an object of item id → list of tokens;
             - ``"flashrec"``: a catalog of ``"a,b,c"`` → items;
             - ``"npy"``: an integer array (n_items, width), as TIGER-style trainers read it, in the
               order of items;
             - ``"parquet"``: columns ``item_id`` and ``semantic_id``, a list; the file's metadata
               hold what the levels, the model and the catalog are;
-            - ``"csv"``, ``"jsonl"``: the same as text.
+            - ``"csv"``, ``"jsonl"``: the same as text;
+            - ``"sidinspector"``: a CSV file with columns ``item_id``, ``sid_0``, …;
+            - ``"torcheasyrec"``: a Parquet file with the lists ``codebook`` and
+              ``offset_codebook``, whose levels have ranges of their own from 0, and ``index``,
+              which counts the items that share an ID;
+            - ``"grid"``: GRID's and NVIDIA's tensor (width, n_items), column i for item i;
+            - ``"recbole"``: an atomic file, ``item_id:token`` and ``semantic_id:token_seq``.
         template : str, default="<{letter}_{code}>"
             Form of the tokens in ``"index.json"``; see `to_tokens`.
 

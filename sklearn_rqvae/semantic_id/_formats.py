@@ -32,6 +32,7 @@ from sklearn_rqvae.semantic_id._contract import (
     read_description,
     write_description,
 )
+from sklearn_rqvae.semantic_id._others import read_grid, read_recbole, write_other
 from sklearn_rqvae.semantic_id._tokens import (
     TOKEN_TEMPLATE,
     check_widths,
@@ -54,8 +55,9 @@ __all__ = [
 ]
 
 ITEM_COLUMNS = ("item_id", "id")
-ID_COLUMNS = ("semantic_id", "codes")
-FORMATS = ("index.json", "flashrec", "npy", "parquet", "csv", "jsonl")
+ID_COLUMNS = ("semantic_id", "codes", "codebook")
+_OTHERS = ("sidinspector", "torcheasyrec", "grid", "recbole")
+FORMATS = ("index.json", "flashrec", "npy", "parquet", "csv", "jsonl", *_OTHERS)
 _TABLES = {"parquet": ".parquet", "csv": ".csv", "jsonl": ".jsonl"}
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -146,6 +148,9 @@ def _write(
 ) -> None:
     items, collisions = item_ids.tolist(), about["collisions"]
     level_sizes = [level["n_codes"] for level in about["levels"]]
+    if format in _OTHERS:
+        write_other(path, format, ids, item_ids, level_sizes)
+        return
     if format in ("parquet", "jsonl"):
         if format == "parquet" and max(level_sizes) <= 2**31:
             ids = ids.astype(np.int32)
@@ -217,6 +222,14 @@ def _read(
         raise ValueError(f"item_type={item_type!r} should be 'int', 'str' or None.")
     if format == "npy":
         return FileContent(np.array(load_array(path)), None)
+    if format == "grid":
+        return FileContent(read_grid(path), None)
+    if format == "recbole":
+        ids, names = read_recbole(path)
+        return FileContent(ids, typed_items(names, item_type))
+    if format in ("sidinspector", "torcheasyrec"):
+        table = read_table(path, kind=".csv" if format == "sidinspector" else ".parquet")
+        return _table_content(table, item_type, id_column)
     if format in _TABLES:
         return _table_content(read_table(path, kind=_TABLES[format]), item_type, id_column)
     with open_text(path) as file, _json_errors(path):
@@ -396,7 +409,7 @@ def _column_names(width: int, has_suffix: bool) -> list[str]:
 
 def _code_columns(names: Sequence[str], path: object) -> list[str]:
     """List the columns that make up an ID, by level."""
-    for stem in ("code", "semantic_id"):
+    for stem in ("code", "semantic_id", "sid", "sid_level"):
         numbered = map(f"{stem}_{{}}".format, count())
         codes = list(takewhile(names.__contains__, numbered))
         if codes:
@@ -448,7 +461,7 @@ def _write_object(text: IO[str], keys: Iterable[str], values: Iterable[Any]) -> 
 
 def _check_pairs(pairs: Any, path: str | os.PathLike[str]) -> None:
     good = isinstance(pairs, list) and all(
-        isinstance(pair, tuple) and isinstance(pair[1], list) for pair in pairs
+        isinstance(pair, tuple) and isinstance(pair[1], list | str) for pair in pairs
     )
     if not good:
         raise ValueError(

@@ -180,7 +180,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             If item ids are neither all integers nor all strings.
         """
         self._check_parameters()
-        columns = _columns(codes)
+        columns = _columns(codes, item_ids=item_ids)
         ids = check_item_ids(item_ids, len(columns[0]))
         return self._fit(given_items(columns, ids, vectors, candidates), codebooks)
 
@@ -279,7 +279,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         """
         index = cls(collisions, codebook_sizes=codebook_sizes, suffix_size=suffix_size)
         index._check_parameters()
-        columns, suffix = _columns(ids), None
+        columns, suffix = _columns(ids, item_ids=item_ids), None
         items = check_item_ids(item_ids, len(columns[0]))
         if collisions == "suffix":
             if len(columns) < 2:
@@ -419,7 +419,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         ----------
         path : str or path-like
             File to read; for "parquet", "csv" and "jsonl" also a directory of part files.
-        format : {"index.json", "flashrec", "npy", "parquet", "csv", "jsonl"}
+        format : {"index.json", "flashrec", "npy", "parquet", "csv", "jsonl", "sidinspector", \
+                "torcheasyrec", "grid", "recbole"}
             Its format; see `export`.
         collisions : {"suffix", "reassign", "raise", "none"}, optional
             As in `from_ids`; ``"suffix"`` says that the last code is a suffix. By default what the
@@ -659,6 +660,15 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         super().__setstate__(state)
 
 
-def _columns(codes: Any, n_levels: int | None = None) -> list[NDArray[Any]]:
+def _columns(codes: Any, n_levels: int | None = None, item_ids: Any = None) -> list[NDArray[Any]]:
     """Return the columns of checked codes, one for each level."""
-    return list(check_codes(codes, n_levels=n_levels).T)
+    checked = check_codes(codes, n_levels=n_levels)
+    n_rows, n_columns = checked.shape
+    n_items = None if item_ids is None else len(item_ids)
+    # Nobody has IDs of more than some dozens of codes, and of more codes than items.
+    if n_items == n_columns != n_rows or (n_items is None and n_columns > max(n_rows, 64)):
+        raise ValueError(
+            f"codes have the shape {(n_rows, n_columns)}, which reads as {n_rows} items with "
+            f"{n_columns} codes each; a row should be an item: pass the transpose, codes.T."
+        )
+    return list(checked.T)
