@@ -202,7 +202,7 @@ class TokenVocabulary:
         VocabularyError
             If they differ; says in what.
         """
-        here = self.to_dict()
+        here, there = self.to_dict(), other
         if hasattr(other, "convert_tokens_to_ids"):
             template = self.about.get("template") or TOKEN_TEMPLATE
             tokens = vocabulary_of_tokenizer(other, self.level_sizes, template)
@@ -213,8 +213,8 @@ class TokenVocabulary:
             there = other._levels_described()
         elif isinstance(other, str | os.PathLike):
             there = read_description(other)
-        else:
-            there = other if isinstance(other, Mapping) else other.to_dict()
+        elif not isinstance(other, Mapping):
+            there = other.to_dict()
         found = differences(here, there)
         if found:
             raise VocabularyError(
