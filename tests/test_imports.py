@@ -23,6 +23,7 @@ FLOORS = [
     ["callbacks", "plotting", "_onnx"],
     ["_learning"],
     ["_coders"],
+    ["_fitting", "_saving"],
     ["_base"],
     ["_estimator", "_residual_kmeans"],
     ["report", "io"],

@@ -37,6 +37,8 @@ QUESTIONS = {
     "plotting": "What does it look like?",
     "_learning": "How is it learned?",
     "_coders": "How do rows get codes?",
+    "_fitting": "What does a fit do?",
+    "_saving": "How is a model kept?",
     "_base": "What do all estimators do?",
     "_estimator": "Which way to learn?",
     "_residual_kmeans": "And without a network?",

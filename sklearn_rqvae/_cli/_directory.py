@@ -1,4 +1,7 @@
-"""Directories of Parquet files on the command line: fitted and encoded in bounded memory."""
+"""Vectors in a directory of Parquet files on the command line: taken in bounded memory.
+
+All else in a directory of part files, texts say, is read as the table that a file would hold.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,34 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sklearn_rqvae._files._parquet import opened_parquet
-from sklearn_rqvae._files._tables import listed
+from sklearn_rqvae._cli._items import ITEM_COLUMNS, warn
+from sklearn_rqvae._files._parquet import opened_parquet, part_files
+from sklearn_rqvae._files._part_ids import RepeatedIds, repeated_part_ids
+from sklearn_rqvae._files._tables import file_kind, part_tables
 from sklearn_rqvae.io import fit_parquet, transform_parquet
 from sklearn_rqvae.io._parquet import planned_files
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-__all__ = ["encode_directory", "fit_directory"]
+__all__ = ["encode_directory", "fit_directory", "is_streamed"]
+
+
+def is_streamed(path: str, vector: str | None, out: str | None) -> bool:
+    """Whether rows pass in batches: vectors in Parquet files, and IDs, if any, to a directory.
+
+    Parameters
+    ----------
+    path : str
+        Where the items are.
+    vector : str or None
+        Their column of vectors, if it isn't texts that are read.
+    out : str or None
+        Where the IDs go, if they are written.
+    """
+    if vector is None or not Path(path).is_dir() or (out is not None and _is_file(out)):
+        return False
+    return set(part_tables(Path(path)).values()) == {".parquet"}
 
 
 def fit_directory(
@@ -34,24 +56,30 @@ def fit_directory(
     Raises
     ------
     ValueError
-        If the arguments name texts, or no columns that are needed, or a place for the IDs among
-        the items.
+        If ids are needed and there are none, or some are missing or repeated, or the IDs would go
+        among the items.
     """
-    _refuse_texts(args, args.text)
-    _require_id(args, args.id, "--ids" if args.ids else None)
+    column = args.id
     if args.ids:
-        for path, _ in planned_files(args.input, args.ids, args.id):
-            _check_column(path, args.id)
+        column = _id_column(args.input, args.id)
+        planned_files(args.input, args.ids, column)
+    if column:
+        found = _repeated(args.input, column)
+        if found is not None:
+            raise ValueError(
+                f"{_what_repeats(found, args.input)}; an item needs an id of its own: drop these "
+                "rows, or name another column with --id."
+            )
     started = time.monotonic()
     fit_parquet(quantizer, args.input, vector_column=args.vector)
     save(args, quantizer)
     summary = f"Fitted {args.input} in {time.monotonic() - started:.0f} s and saved {args.out}."
     if args.ids:
-        summary += " " + _encode(quantizer, args.input, args.ids, args.id, args.vector)
+        summary += " " + _encode(quantizer, args.input, args.ids, column, args.vector)
     return summary
 
 
-def encode_directory(args: argparse.Namespace, model: dict[str, Any]) -> str:
+def encode_directory(args: argparse.Namespace, model: dict[str, Any], vector_column: str) -> str:
     """Write the IDs of the items in a directory to another one.
 
     Returns
@@ -62,38 +90,49 @@ def encode_directory(args: argparse.Namespace, model: dict[str, Any]) -> str:
     Raises
     ------
     ValueError
-        If the model was fitted on texts, or a column or the output isn't named.
+        If there are no ids, or some are missing.
     """
-    _refuse_texts(args, model["text"] or args.text)
-    if args.out == "-":
-        raise ValueError(f"{args.input} is a directory; name one for the IDs with --out.")
-    id_column, vector_column = args.id or model["id"], args.vector or model["vector"]
-    if vector_column is None:
-        raise ValueError(f"name the column of {args.input} that holds the vectors with --vector.")
-    _require_id(args, id_column, "a directory")
-    return _encode(model["pipeline"], args.input, args.out, id_column, vector_column)
+    column = _id_column(args.input, args.id or model["id"])
+    planned_files(args.input, args.out, column)
+    found = _repeated(args.input, column)
+    if found is not None:
+        warn(f"{_what_repeats(found, args.input)}; index build takes each id once.")
+    return _encode(model["pipeline"], args.input, args.out, column, vector_column)
 
 
-def _check_column(path: Path, column: str) -> None:
-    with opened_parquet(path) as file:
+def _is_file(out: str) -> bool:
+    """Whether a name is that of a table, and no directory has it."""
+    if out == "-":
+        return True
+    try:
+        file_kind(out)
+    except ValueError:
+        return False
+    return not Path(out).is_dir()
+
+
+def _id_column(path: str, named: str | None) -> str:
+    """Return the column of ids: the one named, or one that needs no option, as in a file."""
+    if named:
+        return named
+    first = part_files(Path(path))[0][0]
+    with opened_parquet(first) as file:
         names = file.schema_arrow.names
-    if column not in names:
-        raise ValueError(f"{path} has no column {column!r}; it has {listed(names)}.")
+    for name in ITEM_COLUMNS:
+        if name in names:
+            return name
+    raise ValueError(f"{first} has no column item_id or id; name the column of its ids with --id.")
 
 
-def _refuse_texts(args: argparse.Namespace, columns: list[str] | None) -> None:
-    if columns:
-        raise ValueError(
-            f"{args.input} is a directory: vectors are read from it, not texts; embed these first, "
-            "or give a file."
-        )
+def _repeated(path: str, column: str) -> RepeatedIds | None:
+    return repeated_part_ids([file for file, _ in part_files(Path(path))], column)
 
 
-def _require_id(args: argparse.Namespace, id_column: str | None, needed_by: str | None) -> None:
-    if needed_by and not id_column:
-        raise ValueError(
-            f"name the column of the ids in {args.input} with --id; {needed_by} needs it."
-        )
+def _what_repeats(found: RepeatedIds, path: str) -> str:
+    return (
+        f"{found.n_repeated} ids of {path} repeat an earlier one, such as {found.first!r} in row "
+        f"{found.row} (from 0) of {found.path}"
+    )
 
 
 def _encode(

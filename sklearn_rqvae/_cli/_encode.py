@@ -13,6 +13,7 @@ from sklearn_rqvae._cli._items import (
     check_places,
     in_batches,
     is_array,
+    model_columns,
     note_row_numbers,
     read_model_items,
     warn,
@@ -47,7 +48,10 @@ def add_encode_command(subparsers: Any) -> None:
     encode.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     add_input(encode)
     encode.add_argument(
-        "--out", default="-", metavar="FILE", help=f"{FORMATS}, or a directory; '-' prints"
+        "--out",
+        default="-",
+        metavar="FILE",
+        help=f"{FORMATS}; '-' prints; a directory if ITEMS is one of vectors in Parquet files",
     )
     encode.set_defaults(run=_encode)
 
@@ -73,10 +77,12 @@ def add_decode_command(subparsers: Any) -> None:
 def _encode(args: argparse.Namespace) -> None:
     model = load_model(args.model)
     if Path(args.input).is_dir():
-        from sklearn_rqvae._cli._directory import encode_directory
+        from sklearn_rqvae._cli._directory import encode_directory, is_streamed
 
-        print(encode_directory(args, model))
-        return
+        _, vector = model_columns(args, model)
+        if vector is not None and is_streamed(args.input, vector, args.out):
+            print(encode_directory(args, model, vector))
+            return
     check_places([args.model, args.input], {"--out": args.out})
     check_table(args.out)
     items, ids = read_model_items(args, model)

@@ -28,6 +28,7 @@ from sklearn_rqvae._cli._items import (
 from sklearn_rqvae._cli._model import save_model
 from sklearn_rqvae._cli._quality import quality_of, summary_of
 from sklearn_rqvae._files._ids import check_ids, check_table, writable_ids
+from sklearn_rqvae._files._tables import FORMATS
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -54,7 +55,12 @@ def add_fit_command(subparsers: Any) -> None:
     )
     add_input(fit)
     fit.add_argument("--out", required=True, metavar="MODEL", help="where to save the model")
-    fit.add_argument("--ids", metavar="FILE", help="write the items' IDs too")
+    fit.add_argument(
+        "--ids",
+        metavar="FILE",
+        help=f"write the items' IDs too: {FORMATS}; a directory if ITEMS is one of vectors in "
+        "Parquet files",
+    )
     fit.add_argument(
         "--text-model",
         default="tfidf",
@@ -96,16 +102,17 @@ def _fit(args: argparse.Namespace) -> None:
     from sklearn.pipeline import Pipeline
 
     started = time.monotonic()
-    is_dir = Path(args.input).is_dir()
     if not is_array(args.input) and bool(args.text) == bool(args.vector):
         raise ValueError("name the columns of the items with either --text or --vector.")
     quantizer = _quantizer(args)
-    check_places([args.input], {"--out": args.out, "--ids": None if is_dir else args.ids})
-    if is_dir:
-        from sklearn_rqvae._cli._directory import fit_directory
+    if Path(args.input).is_dir():
+        from sklearn_rqvae._cli._directory import fit_directory, is_streamed
 
-        print(fit_directory(args, quantizer, save_model))
-        return
+        if is_streamed(args.input, args.vector, args.ids):
+            check_places([], {"--out": args.out})
+            print(fit_directory(args, quantizer, save_model))
+            return
+    check_places([args.input], {"--out": args.out, "--ids": args.ids})
     if args.ids:
         check_table(args.ids)
     items, ids = read_items(args, args.text, args.vector, args.id)

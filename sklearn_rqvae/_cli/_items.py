@@ -26,6 +26,7 @@ __all__ = [
     "count",
     "in_batches",
     "is_array",
+    "model_columns",
     "note_row_numbers",
     "read_items",
     "read_model_items",
@@ -64,8 +65,10 @@ def read_items(
     return [" ".join(part for part in row if part) for row in zip(*fields, strict=True)], ids
 
 
-def read_model_items(args: argparse.Namespace, model: dict[str, Any]) -> tuple[Any, Sequence[Any]]:
-    """Read the columns named in the arguments, or else those that the model was fitted on."""
+def model_columns(
+    args: argparse.Namespace, model: dict[str, Any]
+) -> tuple[Sequence[str] | None, str | None]:
+    """Return the columns of texts and of vectors: those named, or those that the model knows."""
     text, vector = args.text or model["text"], args.vector or model["vector"]
     if is_array(args.input):
         text, vector = args.text, args.vector
@@ -74,7 +77,13 @@ def read_model_items(args: argparse.Namespace, model: dict[str, Any]) -> tuple[A
         raise ValueError(f"the model was fitted on {kind}; give it {kind}.")
     if not text and not vector and not is_array(args.input):
         raise ValueError(f"name the column of {args.input} that holds the vectors with --vector.")
-    return read_items(args, text, None if text else vector, args.id or model["id"])
+    return text, None if text else vector
+
+
+def read_model_items(args: argparse.Namespace, model: dict[str, Any]) -> tuple[Any, Sequence[Any]]:
+    """Read the columns named in the arguments, or else those that the model was fitted on."""
+    text, vector = model_columns(args, model)
+    return read_items(args, text, vector, args.id or model["id"])
 
 
 def is_array(path: str) -> bool:
@@ -106,13 +115,20 @@ def check_places(inputs: Sequence[str | None], outputs: dict[str, str | None]) -
         If a file can't be written there, or would take the place of one that is read or of another
         output.
     """
-    taken = {os.path.realpath(path): "a file that is read" for path in inputs if path is not None}
+    read = [os.path.realpath(path) for path in inputs if path is not None]
+    taken = dict.fromkeys(read, "a file that is read")
     for option, path in outputs.items():
         if path is None or path == "-":
             continue
         place = os.path.realpath(path)
         if place in taken:
             raise ValueError(f"{option} {path} would overwrite {taken[place]}; give another name.")
+        around = next((folder for folder in read if place.startswith(folder + os.sep)), None)
+        if around is not None:
+            raise ValueError(
+                f"{option} {path} would be among the files of {around}, which are read; give a "
+                "place outside."
+            )
         taken[place] = f"the file of {option}"
         check_place(path)
 
@@ -176,7 +192,7 @@ def _seed(text: str) -> int:
 
 def add_input(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "input", metavar="ITEMS", help=f"{FORMATS}; fit and encode: or a directory of .parquet"
+        "input", metavar="ITEMS", help=f"{FORMATS}; or a directory of such files, .npy aside"
     )
     add_columns(parser)
 

@@ -26,6 +26,8 @@ _WHAT = "a file that save wrote"
 # What a state may hold beside parameters and what was fitted: what set_output sets, and parameters
 # that version 0.1.0 had.
 _KEPT = {"_sklearn_output_config", "compile", "data_parallel"}
+# What set_fit_request, set_score_request and the like set.
+_REQUESTS = "_metadata_request"
 _HINT = (
     " Files of joblib.dump are read by joblib.load, torch checkpoints by "
     "sklearn_rqvae.nn.RqVae.load_from_checkpoint."
@@ -178,6 +180,12 @@ def check_attributes(estimator: BaseEstimator, state: dict[str, Any]) -> None:
         If there is such a name.
     """
     known = {*estimator.get_params(deep=False), *_KEPT}
+    if _REQUESTS in state:
+        raise ValueError(
+            f"{type(estimator).__name__} has requests of metadata, which set_fit_request and the "
+            f"like set, and which no such file holds; del estimator.{_REQUESTS} first and set them "
+            "again after loading, or use joblib.dump, which keeps them"
+        )
     for name in state:
         fitted = name.isidentifier() and name.endswith("_") and not name.startswith("_")
         if name not in known and (not fitted or hasattr(type(estimator), name)):

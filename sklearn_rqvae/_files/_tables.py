@@ -28,6 +28,7 @@ __all__ = [
     "json_value",
     "listed",
     "open_text",
+    "part_tables",
     "read_table",
     "write_table",
 ]
@@ -272,7 +273,7 @@ def _read_file(path: Path, kind: str) -> Table:
 
 def _read_parts(path: Path, kind: str | None) -> Table:
     """Read the files of a directory, all of one kind."""
-    files = _part_files(path)
+    files = part_tables(path)
     kinds = sorted(set(files.values())) if kind is None else [kind]
     names = [name for name, found in files.items() if found == kinds[0]] if kinds else []
     if len(kinds) != 1 or not names:
@@ -296,8 +297,19 @@ def _read_parts(path: Path, kind: str | None) -> Table:
     return Table({name: _joined(parts, name) for name in columns}, path, numeric, metadata)
 
 
-def _part_files(path: Path) -> dict[Path, str]:
-    """Return the tables in a directory, in the order of their names, and their formats."""
+def part_tables(path: Path) -> dict[Path, str]:
+    """Return the tables in a directory, in the order of their names, and their formats.
+
+    Parameters
+    ----------
+    path : Path
+        The directory; what begins with a point or an underscore is left out, in those below too.
+
+    Returns
+    -------
+    kinds : dict of Path to str
+        Formats as suffixes, by file.
+    """
     files = {}
     for file in sorted(path.rglob("*")):
         hidden = any(part.startswith((".", "_")) for part in file.relative_to(path).parts)

@@ -12,6 +12,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from sklearn_rqvae._rows._no_vectors import no_vectors_as_error
+
 __all__ = ["RowSource", "blocks_of", "validated_rows", "validated_weight"]
 
 # Numbers in a block: small beside any matrix that is worth cutting up, large beside what cutting
@@ -155,9 +157,11 @@ def validated_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> RowSourc
 
     Raises
     ------
+    TypeError
+        If `X` is sparse.
     ValueError
-        If `X` is no matrix, is empty, has another number of features, or, where it was checked
-        whole, isn't finite.
+        If `X` is no matrix, holds texts, is empty, has another number of features, or, where it was
+        checked whole, isn't finite.
     """
     in_place = (
         type(X) in (np.ndarray, np.memmap)
@@ -168,7 +172,8 @@ def validated_rows(estimator: BaseEstimator, X: Any, *, reset: bool) -> RowSourc
     if in_place and len(X) > _block_rows(X.shape[1]):
         validate_data(estimator, X[:1], dtype=np.float32, order="C", reset=reset)
         return RowSource(X, estimator)
-    X = validate_data(estimator, X, dtype=[np.float64, np.float32], order="C", reset=reset)
+    with no_vectors_as_error(X, estimator):
+        X = validate_data(estimator, X, dtype=[np.float64, np.float32], order="C", reset=reset)
     return RowSource(X, None if X.dtype == np.float32 else estimator)
 
 

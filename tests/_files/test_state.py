@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import sklearn
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer
 from sklearn_rqvae._files._archive import write_archive
@@ -269,7 +270,17 @@ def test_what_could_not_be_loaded_is_not_saved(stream, tmp_path):
     bad.n_beams = -1
     noted = copy.deepcopy(stream)
     noted.note = "mine"
-    for model, message in ((bad, "'n_beams' parameter"), (noted, "'note' is neither a parameter")):
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = copy.deepcopy(stream).set_fit_request(sample_weight=True)
+    for model, message in (
+        (bad, "'n_beams' parameter"),
+        (noted, "'note' is neither a parameter"),
+        (routed, "requests of metadata, which set_fit_request .* del estimator._metadata_request"),
+    ):
         with pytest.raises(ValueError, match=message):
             model.save(tmp_path / "model")
+        with pytest.raises(ValueError, match=message):
+            model.save_pretrained(tmp_path / "folder")
     assert not os.listdir(tmp_path)
+    del routed._metadata_request
+    routed.save(tmp_path / "model")

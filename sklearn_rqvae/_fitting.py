@@ -1,0 +1,150 @@
+"""How an estimator learns: its learner gets rows and returns what is kept as attributes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from numbers import Integral
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sklearn_rqvae._coders import Coder
+from sklearn_rqvae._guards import warn_caller
+from sklearn_rqvae._learning._collapse import warn_of_collapse, warn_of_spare_codewords
+from sklearn_rqvae._learning._learner import Learner, PassingLearner, warn_of_ignored
+from sklearn_rqvae._learning._rows import ChosenRows, training_rows
+from sklearn_rqvae._learning._tasks import FitTasks
+from sklearn_rqvae._rows._origin import check_digits
+from sklearn_rqvae._rows._reservoir import add_rows
+from sklearn_rqvae._rows._source import RowSource, blocks_of, validated_rows, validated_weight
+from sklearn_rqvae._validation import as_array, check_codebook_size
+
+__all__ = ["FittingMixin"]
+
+
+class FittingMixin(ABC):
+    """Give an estimator that names its learner what `fit` and `partial_fit` do."""
+
+    codebook_size: Any
+    n_layers: int
+    random_state: Any
+    codebooks_: list[NDArray[np.float32]]
+    code_usage_: list[NDArray[np.float64]]
+    history_: list[dict[str, Any]]
+    n_iter_: int
+
+    @abstractmethod
+    def _learner(self) -> Learner:
+        """Return what learns, by the estimator's parameters."""
+
+    @abstractmethod
+    def _coder(self) -> Coder:
+        """Return what codes rows, by what was learned."""
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+        """Learn from rows, as `fit` says."""
+        learner = self._learner()
+        source, weight = self._validate_fit_data(X, sample_weight)
+        warn_of_ignored(self, learner)
+        self.__dict__.pop("reservoir_", None)
+        tasks = FitTasks(self, learner.n_epochs, X=X, y=y, sample_weight=weight)
+        self._learn(learner, source, weight, learner.generator(self.random_state), tasks)
+
+    def _partial_fit(self, X: Any, sample_weight: Any) -> None:
+        """Learn from more rows, as `partial_fit` says."""
+        learner = self._learner()
+        if learner.keeps_rows:
+            self._learn_from_kept(learner, X, sample_weight)
+        elif hasattr(self, "codebooks_"):
+            self._pass_once(learner, X, sample_weight)
+        else:
+            self._fit(X, None, sample_weight)
+
+    def _learn_from_kept(self, learner: Learner, X: Any, sample_weight: Any) -> None:
+        """Add rows to the reservoir, and learn from all that it holds."""
+        known = self.__dict__.get("reservoir_")
+        if known is None and hasattr(self, "codebooks_"):
+            warn_caller(
+                "partial_fit starts anew: in closed form a model is fitted to rows, and the fit "
+                "before has kept none. Call partial_fit from the start to learn from all rows."
+            )
+        source, weight = self._validate_fit_data(X, sample_weight, reset=known is None)
+        check_digits(source, weight, None if known is None else known["rows"])
+        warn_of_ignored(self, learner)
+        kept, total = add_rows(known, source, weight, learner.max_rows(source.shape[1]))
+        self.reservoir_ = {"rows": kept, "weight": total}
+        tasks = FitTasks(self, learner.n_epochs, X=kept, y=None, sample_weight=total)
+        generator = learner.generator(self.random_state)
+        self._learn(learner, RowSource(kept), total, generator, tasks)
+
+    def _pass_once(self, learner: Learner, X: Any, sample_weight: Any) -> None:
+        """Go on from what was learned, by one pass over rows."""
+        source, weight = self._validate_fit_data(X, sample_weight, reset=False)
+        learner = cast("PassingLearner", learner).next_pass(self)
+        seed = self.random_state
+        if isinstance(seed, Integral):  # another order than in the pass before
+            seed = (int(seed) + self.n_iter_) % 2**32
+        before = self.history_
+        tasks = FitTasks(self, learner.n_epochs, X=X, y=None, sample_weight=weight)
+        self._learn(learner, source, weight, learner.generator(seed), tasks)
+        self.history_ = before + self.history_
+        self.n_iter_ = len(self.history_)
+
+    def _learn(
+        self,
+        learner: Learner,
+        source: RowSource,
+        weight: NDArray[np.float64] | None,
+        generator: torch.Generator,
+        tasks: FitTasks,
+    ) -> None:
+        """Choose the training rows, and take over what is learned from them."""
+        if learner.keeps_units:
+            source.origin = self.__dict__.get("origin_")
+            check_digits(source, weight)
+        with tasks.stage("rows"):
+            chosen = training_rows(
+                source,
+                weight,
+                learner.held_out,
+                learner.device,
+                generator,
+                max_rows=learner.max_rows(source.shape[1]),
+                n_fixed=None if learner.keeps_units else learner.n_fixed,
+            )
+        if not learner.keeps_units:
+            sizes = check_codebook_size(self.codebook_size, self.n_layers)
+            warn_of_spare_codewords(sizes, len(chosen.position))
+        tasks.units = chosen.units
+        learned = tasks.undone(learner.learn(chosen.training, chosen.validation, generator, tasks))
+        if not learner.keeps_units:
+            self.__dict__.pop("origin_", None)
+        self.__dict__.update(learned)
+        with tasks.stage("usage"):
+            self._count_usage(learner, source, chosen)
+        tasks.finish()
+
+    def _count_usage(self, learner: Learner, source: RowSource, chosen: ChosenRows) -> None:
+        """Count how the codes of the training rows are used, and warn where few are."""
+        coder = self._coder()
+        source.origin = self.__dict__.get("origin_")
+        blocks = blocks_of(len(chosen.position), source.shape[1])
+        codes = np.concatenate(
+            [coder.encode(source.take(chosen.position[rows])) for rows in blocks]
+        )
+        weight = chosen.training.weight.cpu().numpy().astype(np.float64)
+        self.code_usage_ = [
+            np.bincount(codes[:, level], weight, len(codebook)).astype(np.float64)
+            for level, codebook in enumerate(self.codebooks_)
+        ]
+        n_distinct_ids = len(np.unique(codes, axis=0))
+        warn_of_collapse(self.code_usage_, len(codes), n_distinct_ids, learner.ways_out)
+
+    def _validate_fit_data(
+        self, X: Any, sample_weight: Any, reset: bool = True
+    ) -> tuple[RowSource, NDArray[np.float64] | None]:
+        """Return rows and weights to learn from, checked but for what only reading rows can say."""
+        source = validated_rows(self, as_array(X), reset=reset)
+        return source, validated_weight(sample_weight, source)
