@@ -17,7 +17,7 @@ from sklearn_rqvae._fitting import FittingMixin
 from sklearn_rqvae._guards import single_precision
 from sklearn_rqvae._rows._source import RowSource, blocks_of, validated_rows, validated_weight
 from sklearn_rqvae._saving import SavingMixin
-from sklearn_rqvae._validation import as_array, check_codes
+from sklearn_rqvae._validation import as_array, as_codes, check_codes
 
 __all__ = ["SemanticIDMixin"]
 
@@ -96,7 +96,7 @@ class SemanticIDMixin(FittingMixin, SavingMixin, ClassNamePrefixFeaturesOutMixin
         """
         check_is_fitted(self)
         sizes = [len(codebook) for codebook in self.codebooks_]
-        codes = np.asarray(as_array(X))
+        codes = as_codes(X)
         if codes.ndim != 2 or not codes.size or codes.dtype.kind not in "iuf":
             codes = check_codes(codes, sizes)  # or says what is wrong
         origin = self.__dict__.get("origin_")

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 __all__ = [
     "as_array",
+    "as_codes",
     "check_codebook_size",
     "check_codes",
 ]
@@ -211,7 +213,7 @@ def check_codes(
         If `codes` is not 2-dimensional, empty, has another number of columns, or holds a value
         that isn't a code.
     """
-    array = np.asarray(as_array(codes))
+    array = as_codes(codes)
     if array.ndim != 2:
         raise ValueError(
             f"codes should be 2-dimensional, (n_samples, n_levels), but have shape {array.shape}; "
@@ -244,6 +246,16 @@ def check_codes(
                 "samples without a code: drop them)."
             )
     return array
+
+
+def as_codes(codes: Any) -> NDArray[Any]:
+    """Return codes as an array, of which nothing has been checked; sparse matrices are refused."""
+    if issparse(codes):
+        raise TypeError(
+            f"codes are a sparse matrix of shape {codes.shape}, but should be an array of one "
+            "column for each level; give codes.toarray(), or what transform returned."
+        )
+    return np.asarray(as_array(codes))
 
 
 def _whole(array: NDArray[Any]) -> NDArray[Any]:

@@ -67,7 +67,7 @@ def encoded_items(args: argparse.Namespace, content: Any = None) -> EncodedItems
     if isinstance(ids, range):
         item_ids = None if is_array(args.items) or _has_no_ids(content) else _refuse(args)
     else:
-        check_ids(ids, args.items, args.id or model["id"] or "item_id or id")
+        check_ids(ids, args.items, args.id or model["id"])
         item_ids = typed_items(list(ids), args.item_type)
     if content is not None:
         rows = _rows_of(args, content, item_ids, len(vectors))

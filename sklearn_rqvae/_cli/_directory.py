@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sklearn_rqvae._cli._items import ITEM_COLUMNS, warn
+from sklearn_rqvae._compat import import_pyarrow
 from sklearn_rqvae._files._parquet import opened_parquet, part_files
 from sklearn_rqvae._files._part_ids import RepeatedIds, repeated_part_ids
-from sklearn_rqvae._files._tables import file_kind, part_tables
+from sklearn_rqvae._files._tables import file_kind, listed, part_tables
 from sklearn_rqvae.io import fit_parquet, transform_parquet
 from sklearn_rqvae.io._parquet import planned_files
 
@@ -125,7 +126,34 @@ def _id_column(path: str, named: str | None) -> str:
 
 
 def _repeated(path: str, column: str) -> RepeatedIds | None:
-    return repeated_part_ids([file for file, _ in part_files(Path(path))], column)
+    files = [file for file, _ in part_files(Path(path))]
+    for file in files:
+        _check_kind(file, column)
+    return repeated_part_ids(files, column)
+
+
+def _check_kind(path: Path, column: str) -> None:
+    """Refuse ids that no catalog takes from a file: those of a column are passed on as they are."""
+    types = import_pyarrow().types
+    with opened_parquet(path) as file:
+        names = file.schema_arrow
+    if column not in names.names:
+        raise ValueError(f"{path} has no column {column!r}; it has {listed(names.names)}.")
+    kind = names.field(column).type
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    taken = (
+        "is_integer",
+        "is_string",
+        "is_large_string",
+        "is_binary",
+        "is_large_binary",
+        "is_null",
+    )
+    if not any(getattr(types, is_kind)(kind) for is_kind in taken):
+        raise ValueError(
+            f"column {column!r} of {path} holds {kind}, but ids are text or integers; convert them "
+            "first, or name another column with --id."
+        )
 
 
 def _what_repeats(found: RepeatedIds, path: str) -> str:

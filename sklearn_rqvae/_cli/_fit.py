@@ -28,7 +28,7 @@ from sklearn_rqvae._cli._items import (
 from sklearn_rqvae._cli._model import save_model
 from sklearn_rqvae._cli._quality import quality_of, summary_of
 from sklearn_rqvae._files._ids import check_ids, check_table, writable_ids
-from sklearn_rqvae._files._tables import FORMATS
+from sklearn_rqvae._files._tables import FORMATS, file_kind
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -102,6 +102,8 @@ def _fit(args: argparse.Namespace) -> None:
     from sklearn.pipeline import Pipeline
 
     started = time.monotonic()
+    if not Path(args.input).is_dir():
+        file_kind(args.input, reading=True)
     if not is_array(args.input) and bool(args.text) == bool(args.vector):
         raise ValueError("name the columns of the items with either --text or --vector.")
     quantizer = _quantizer(args)
@@ -150,7 +152,7 @@ def _ids_to_write(args: argparse.Namespace, ids: Sequence[Any]) -> Sequence[Any]
     if not is_array(args.ids):
         note_row_numbers(ids, args.input)
         if not args.id:
-            check_ids(ids, args.input, "item_id or id")
+            check_ids(ids, args.input, None)
     return writable_ids(args.ids, ids)
 
 

@@ -28,9 +28,9 @@ def check_table(path: str | os.PathLike[str]) -> None:
 
 
 def writable_ids(path: str | os.PathLike[str], ids: Sequence[Any]) -> Sequence[Any]:
-    """Return ids as `write_table` can write them to this file, before work is done for it.
+    """Return ids as a catalog takes them from this file, before work is done for it.
 
-    In text files dates and times become ISO text.
+    Dates and times become ISO text, and bytes the text that they are in UTF-8.
 
     Parameters
     ----------
@@ -49,35 +49,23 @@ def writable_ids(path: str | os.PathLike[str], ids: Sequence[Any]) -> Sequence[A
     ImportError
         If a Parquet file is to be written and pyarrow isn't installed.
     ValueError
-        If the file can't hold such ids.
+        If they are no ids of a catalog, which are all text or all integers of 64 bits.
     """
     kind = ".jsonl" if path == "-" else file_kind(path)
     if kind == ".npy" or isinstance(ids, range):
         return ids
-    place = "JSON" if path == "-" else path
     if kind == ".parquet":
-        pyarrow = import_pyarrow()
-        _check_unicode(ids, place)
-        try:
-            pyarrow.array(ids)
-        except (pyarrow.ArrowException, OverflowError) as error:
-            raise ValueError(
-                f"{place} can't hold these ids in one column ({error}); make all of them text."
-            ) from error
-        return ids
+        import_pyarrow()
+    place = "JSON" if path == "-" else path
+    if ids and all(isinstance(value, bytes) for value in ids):
+        ids = [_decoded(value, place, row) for row, value in enumerate(ids)]
     ids = [value.isoformat() if isinstance(value, date | time) else value for value in ids]
-    try:
-        json.dumps(ids)
-    except TypeError as error:
-        raise ValueError(
-            f"{place} can't hold these ids ({error}); make them text or integers."
-        ) from error
     _check_kinds(ids, place)
     _check_unicode(ids, place)
     return ids
 
 
-def check_ids(ids: Sequence[Any], source: str | os.PathLike[str], column: str) -> None:
+def check_ids(ids: Sequence[Any], source: str | os.PathLike[str], column: str | None) -> None:
     """Refuse ids that are missing or repeated: an item needs one of its own.
 
     Parameters
@@ -86,24 +74,25 @@ def check_ids(ids: Sequence[Any], source: str | os.PathLike[str], column: str) -
         Identifiers.
     source : str or path-like
         The file that they are from, for messages.
-    column : str
-        Their column, for messages.
+    column : str or None
+        Their column, for messages; None for item_id or id.
 
     Raises
     ------
     ValueError
         If an id is missing or repeats an earlier one.
     """
+    place = "item_id or id" if column is None else repr(column)
     row = missing_row(ids)
     if row is not None:
         raise ValueError(
-            f"row {row} (from 0) of {source} has no id in column {column!r}; fill it in, or name "
+            f"row {row} (from 0) of {source} has no id in column {place}; fill it in, or name "
             "another column with --id."
         )
     row, n_repeated = repeated_row(ids)
     if row is not None:
         raise ValueError(
-            f"column {column!r} of {source} has {n_repeated} ids that repeat an earlier one, such "
+            f"column {place} of {source} has {n_repeated} ids that repeat an earlier one, such "
             f"as {ids[row]!r} in row {row} (from 0); an item needs an id of its own: drop these "
             "rows, or name another column with --id."
         )
@@ -146,6 +135,21 @@ def _check_kinds(ids: Sequence[Any], place: object) -> None:
                 f"{place} can't hold the id {found} of row {row} (from 0){beside}: ids are all "
                 "text or all integers; convert them first."
             )
+        if issubclass(kind, int) and not -(2**63) <= value < 2**63:
+            raise ValueError(
+                f"{place} can't hold the id {value} of row {row} (from 0) for a catalog, whose "
+                "integers have 64 bits; make the ids text."
+            )
+
+
+def _decoded(value: bytes, place: object, row: int) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{place} can't hold the id {value!r} of row {row} (from 0), which is no text in UTF-8 "
+            f"({error}); make the ids text, in hexadecimal say."
+        ) from error
 
 
 def _check_unicode(ids: Sequence[Any], place: object) -> None:

@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from sklearn_rqvae._compat import import_pyarrow
+from sklearn_rqvae._files._digest import DIGEST, table_digest
 from sklearn_rqvae._files._parquet import opened_parquet
 from sklearn_rqvae._files._replace import replace_file
 from sklearn_rqvae._files._vectors import list_column
@@ -338,8 +339,16 @@ def _read_parquet(path: Path) -> Table:
     names = table.column_names
     if len(set(names)) < len(names):
         raise ValueError(f"{path} has two columns of one name among {listed(names)}; rename one.")
+    metadata = dict(table.schema.metadata or {})
+    digest = metadata.pop(DIGEST, None)
+    if digest is not None and digest != table_digest(table):
+        raise ValueError(
+            f"{path} is damaged, or was changed since it was written: what it holds has another "
+            f"digest than it says. Write it again; if the change is yours, without "
+            f"{DIGEST.decode()!r} in the metadata."
+        )
     columns = {name: table.column(place) for place, name in enumerate(names)}
-    return Table(columns, path, metadata=table.schema.metadata)
+    return Table(columns, path, metadata=metadata)
 
 
 def _read_text(path: Path, kind: str) -> Table:
@@ -530,6 +539,8 @@ def _write_parquet(
         name: list_column(value) if _is_matrix(value) else value for name, value in columns.items()
     }
     table = pa.table(arrays).replace_schema_metadata(metadata)
+    # Pages have checksums; the footer, which says how to read them, has none.
+    table = table.replace_schema_metadata({**(metadata or {}), DIGEST: table_digest(table)})
     pa.parquet.write_table(table, file, write_page_checksum=True)
 
 

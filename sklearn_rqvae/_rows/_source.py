@@ -13,6 +13,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from sklearn_rqvae._rows._no_vectors import no_vectors_as_error
+from sklearn_rqvae._validation import as_array
 
 __all__ = ["RowSource", "blocks_of", "validated_rows", "validated_weight"]
 
@@ -202,7 +203,7 @@ def validated_weight(
     if sample_weight is None:
         return None
     weight = _check_sample_weight(
-        sample_weight, source.array, dtype=np.float64, ensure_non_negative=True
+        as_array(sample_weight), source.array, dtype=np.float64, ensure_non_negative=True
     )
     if not weight.any():  # newer versions of scikit-learn say so themselves
         raise ValueError(

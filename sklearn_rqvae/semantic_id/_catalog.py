@@ -797,7 +797,12 @@ class Catalog:
             raise TypeError(
                 f"prefix={prefix!r} should be a sequence of codes, such as ({prefix!r},)."
             )
-        codes = tuple(index(code) for code in prefix)
+        try:
+            codes = tuple(index(code) for code in prefix)
+        except TypeError as error:
+            raise TypeError(
+                f"prefix={prefix!r} should be a sequence of codes, which are integers."
+            ) from error
         if len(codes) > self.width:
             raise ValueError(f"prefix {codes} has {len(codes)} codes, an ID has {self.width}.")
         # Fields rather than sizes: a suffix beyond the largest is a valid question.

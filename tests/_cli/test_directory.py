@@ -106,6 +106,15 @@ def test_ids_that_repeat_in_another_file_are_found_before_the_fit(
     assert f"row 0 (from 0) of {src}/c.parquet has no id in column 'sku'" in said
 
 
+def test_ids_that_no_catalog_takes_are_refused_before_the_fit(src, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_directory, "fit_parquet", None)  # the work
+    table = pa.table({"sku": pa.array([1.0, 2.0]), "v": pa.array(X[:2].tolist())})
+    pq.write_table(table, src / "c.parquet")
+    said = fails(capsys, "fit", src, *COLUMNS, *SMALL, "--out", tmp_path / "m")
+    assert "column 'sku' of" in said
+    assert "c.parquet holds double, but ids are text or integers" in said
+
+
 def test_encode_says_that_ids_repeat(src, tmp_path, capsys):
     run("fit", src, *COLUMNS, *SMALL, "--out", tmp_path / "m")
     message = repeat_an_id(src)

@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+from datetime import date
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -338,12 +340,24 @@ def test_ids_that_name_no_item_are_refused(ids, message):
     check_ids(range(3), "a.csv", "sku")
 
 
-@pytest.mark.parametrize("bad", ["i\ud83d", b"x", 1.5, True, 7, ["a"], {"a": 1}])
-@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "-"])
+@pytest.mark.parametrize("bad", ["i\ud83d", b"x", 1.5, True, 7, ["a"], {"a": 1}, Decimal(1)])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "-", "a.parquet"])
 def test_ids_that_no_catalog_takes_are_refused_before_they_are_written(bad, name):
-    with pytest.raises(ValueError, match=r"can't hold (the|these) id"):
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    with pytest.raises(ValueError, match="can't hold the id"):
         writable_ids(name, ["a", "b", bad])
+    if isinstance(bad, float | bool | list | dict | Decimal):
+        with pytest.raises(ValueError, match="can't hold the id"):
+            writable_ids(name, [bad, bad])
+    with pytest.raises(ValueError, match=r"can't hold the id \d+ of row 1 .* make the ids text"):
+        writable_ids(name, [1, 2**63])
+    with pytest.raises(ValueError, match=r"can't hold the id b'\\xff' of row 0"):
+        writable_ids(name, [b"\xff"])
     assert writable_ids(name, ["a", "b"]) == ["a", "b"]
+    assert writable_ids(name, [b"a", "ä".encode()]) == ["a", "ä"]
+    assert writable_ids(name, [-(2**63), 2**63 - 1]) == [-(2**63), 2**63 - 1]
+    assert writable_ids(name, [date(2020, 1, 2)]) == ["2020-01-02"]
 
 
 def test_half_a_character_in_an_id_is_refused_for_parquet(tmp_path):

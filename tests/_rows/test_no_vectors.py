@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 from scipy.sparse import csr_array, csr_matrix
+from sklearn.base import clone
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 
-from sklearn_rqvae import ResidualKMeans, RQVAETransformer
+from sklearn_rqvae import ResidualKMeans, RQVAETransformer, SemanticIDIndex
 from sklearn_rqvae.embedding import TextEmbedder
+from sklearn_rqvae.metrics import collision_rate
 
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")
@@ -43,7 +45,8 @@ def estimator(request):
 def test_texts_are_sent_to_the_embedder(holder, estimator):
     name = type(estimator).__name__
     advice = rf"such as 'red lamp 0', but .* make_pipeline\(TextEmbedder\(\), {name}\(\)\)"
-    for method in (estimator.partial_fit, estimator.fit, estimator.fit(np.eye(8)).transform):
+    fitted = clone(estimator).fit(np.eye(8))
+    for method in (estimator.partial_fit, estimator.fit, fitted.transform, fitted.score):
         with pytest.raises(ValueError, match=advice):
             method(HOLDERS[holder])
     make_pipeline(TextEmbedder(n_components=4), estimator).fit(TEXTS)
@@ -76,3 +79,18 @@ def test_other_errors_stay_what_they_are(estimator):
         estimator.fit([[1.0, None]] * 9)
     with pytest.raises(TypeError, match="argument must be a string or a real number"):
         estimator.fit([{"a": 1}] * 9)
+
+
+def test_sparse_codes_are_refused(estimator):
+    estimator.fit(np.eye(8))
+    for call in (estimator.inverse_transform, collision_rate, SemanticIDIndex().fit):
+        with pytest.raises(TypeError, match=r"codes are a sparse matrix .* codes\.toarray\(\)"):
+            call(csr_matrix(estimator.transform(np.eye(8))))
+
+
+def test_masked_weights_are_refused(estimator):
+    weight = np.ma.masked_less(np.arange(8.0), 2)
+    with pytest.raises(ValueError, match="2 masked entries"):
+        estimator.fit(np.eye(8), sample_weight=weight)
+    with pytest.raises(ValueError, match="2 masked entries"):
+        estimator.fit(np.eye(8)).score(np.eye(8), sample_weight=weight)
