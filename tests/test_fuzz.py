@@ -92,7 +92,7 @@ def exported(format: str) -> SavedFormat:
         lambda path: SemanticIDIndex.read(path, format),
         of_index,
         ValueError,
-        has_checksums=False,  # those of Parquet's pages leave out its footer
+        has_checksums=format == "parquet",  # and a digest beside those of its pages
     )
 
 

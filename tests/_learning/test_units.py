@@ -53,6 +53,49 @@ def test_float32_is_the_same_in_other_units(name, codes):
 
 
 @pytest.mark.parametrize("name", ["closed form", "gradients", "k-means"])
+@pytest.mark.parametrize("factor", [2.0**-20, 2, 2.0**20])
+def test_powers_of_two_change_nothing_in_single_precision(name, factor):
+    single = X.astype(np.float32)
+    estimator = ESTIMATORS[name].fit(single)
+    codes, score = estimator.transform(single), estimator.score(single)
+    rows = np.float32(factor) * single
+    np.testing.assert_array_equal(estimator.fit(rows).transform(rows), codes)
+    assert estimator.score(rows) == score * factor**2
+
+
+UNITS = [(1024, 0), (1e-6, 0), (1e6, 0), (3, 0), (1, 1), (1, 100), (1, 1e4)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    ("n_rows", "n_features", "codebook_size", "n_seeds"), [(400, 8, 16, 5), (4000, 64, 64, 1)]
+)
+def test_share_of_equal_codes_in_other_units(
+    dtype, n_rows, n_features, codebook_size, n_seeds, capsys
+):
+    # What is left to chance where single precision rounds: the codes, but not how good they are.
+    shares = {units: [] for units in UNITS}
+    for seed in range(n_seeds):
+        rng = np.random.default_rng(seed)
+        mix = rng.normal(size=(n_features, n_features))
+        rows = (rng.normal(size=(n_rows, n_features)) @ mix).astype(dtype)
+        estimator = RQVAETransformer(codebook_size=codebook_size, random_state=0)
+        codes, left = estimator.fit_transform(rows), -estimator.score(rows)
+        for factor, shift in UNITS:
+            moved = dtype(factor) * rows + dtype(shift)
+            again = estimator.fit_transform(moved)
+            shares[factor, shift].append(float((again == codes).all(axis=1).mean()))
+            assert -estimator.score(moved) / factor**2 == pytest.approx(left, rel=0.05)
+    with capsys.disabled():
+        told = ", ".join(f"{a:g}x+{b:g}: {np.mean(s):.3f}" for (a, b), s in shares.items())
+        print(f"\n{np.dtype(dtype)}, {n_rows} x {n_features}, {codebook_size} codewords: {told}")
+    assert min(shares[1024, 0]) == 1
+    if dtype is np.float64:
+        assert min(map(min, shares.values())) > 0.99
+
+
+@pytest.mark.parametrize("name", ["closed form", "gradients", "k-means"])
 def test_rows_far_from_zero_come_back(name):
     far = 1e8 + X
     near, estimator = ESTIMATORS[name].fit(X).score(X), ESTIMATORS[name].fit(far)
