@@ -1,9 +1,14 @@
 """Ask how fast a catalog is built, extended and searched, and how much memory an item takes.
 
     python benchmarks/bench_index.py --n-items 5000000
+    python benchmarks/bench_index.py --single --n-items 10000000
     python benchmarks/bench_index.py --vectors vectors.npy
 
-The second asks what it takes to leave no collision without a suffix: codes come from faiss's
+The second asks what a server asks: one item in, one out, one look-up, in CPU time, as a mean over
+thousands of calls and as the slowest of them, with and without a journal; the rival is a Python
+dictionary in both directions, which keeps no order and answers no prefix.
+
+The third asks what it takes to leave no collision without a suffix: codes come from faiss's
 residual quantizer (beam 5, codebooks refined), candidates from a beam of 32.
 
 Codes are drawn with unequal probabilities, so that levels are used unevenly and some items collide,
@@ -15,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -104,6 +110,66 @@ def measure_reassign(path: str, n_levels: int, repeats: int) -> dict[str, Any]:
     return result
 
 
+def single_times(function: Callable[[Any], Any], arguments: list[Any]) -> dict[str, float]:
+    """Return the CPU time of single calls in microseconds."""
+    times = []
+    for argument in arguments:
+        start = time.process_time_ns()
+        function(argument)
+        times.append((time.process_time_ns() - start) / 1e3)
+    names = ("mean", "median", "99 %", "slowest")
+    found = (np.mean(times), np.median(times), np.percentile(times, 99), max(times))
+    return {name: round(float(value), 1) for name, value in zip(names, found, strict=True)}
+
+
+def measure_single(n_items: int, n_levels: int, codebook_size: int, n_calls: int) -> dict[str, Any]:
+    """Measure one item at a time in a catalog with integer ids in no order."""
+    rng = np.random.default_rng(1)
+    codes = draw_codes(n_items, n_levels, codebook_size, seed=0)
+    index = SemanticIDIndex(codebook_sizes=codebook_size).fit(codes, rng.permutation(n_items))
+    result: dict[str, Any] = {
+        "n_items": n_items,
+        "bytes per item": round(index.nbytes / n_items, 1),
+    }
+    new = list(range(n_items, n_items + n_calls))
+    rows = draw_codes(n_calls, n_levels, codebook_size, seed=2)
+    given = [(row[None], [item]) for row, item in zip(rows, new, strict=True)]
+    known = rng.choice(n_items, size=n_calls).tolist()
+    whole = [tuple(row) for row in index.ids_of(known).tolist()]
+    prefixes = [row[: n_levels - 1] for row in whole]
+    result["append (us)"] = single_times(lambda pair: index.append(*pair), given)
+    result["item to ID, after changes (us)"] = single_times(index.__getitem__, known)
+    result["ID to item (us)"] = single_times(index.item, whole)
+    result["items of a prefix (us)"] = single_times(index.items, prefixes)
+    result["children of a prefix (us)"] = single_times(index.children, prefixes)
+    result["snapshot (us)"] = single_times(lambda _: index.snapshot(), known)
+    result["remove (us)"] = single_times(lambda item: index.remove([item]), new)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "catalog.sid"
+        index.save(path, journal=True)
+        n_kept = n_calls // 10
+        kept = [(codes, [item + n_calls]) for codes, [item] in given[:n_kept]]
+        result["append with a journal (us)"] = single_times(lambda pair: index.append(*pair), kept)
+        size = Path(f"{path}.journal").stat().st_size
+        result["bytes of journal per change"] = round(size / n_kept, 1)
+        start = time.process_time()
+        SemanticIDIndex.load(path)
+        result["load, with its journal (s)"] = round(time.process_time() - start, 2)
+    start = time.process_time()
+    by_id = dict(zip(map(tuple, index.ids_.tolist()), index.item_ids_.tolist(), strict=True))
+    by_item = {item: semantic_id for semantic_id, item in by_id.items()}
+    result["rival: build two dictionaries (s)"] = round(time.process_time() - start, 2)
+    result["rival: item to ID (us)"] = single_times(by_item.__getitem__, known)
+    sample = list(by_id.items())[:1000]
+    objects = sum(
+        sys.getsizeof(key) + sum(map(sys.getsizeof, key)) + sys.getsizeof(item)
+        for key, item in sample
+    ) / len(sample)
+    tables = sys.getsizeof(by_id) + sys.getsizeof(by_item)
+    result["rival: bytes per item"] = round(tables / n_items + objects, 1)
+    return result
+
+
 def main() -> None:
     """Run and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -111,6 +177,8 @@ def main() -> None:
     parser.add_argument("--n-levels", type=int, help="4, with --vectors 3")
     parser.add_argument("--codebook-size", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--single", action="store_true", help="measure one item at a time")
+    parser.add_argument("--n-calls", type=int, default=20_000, help="calls of each, with --single")
     parser.add_argument("--vectors", metavar="FILE", help="measure reassignment on these (.npy)")
     arguments = parser.parse_args()
     if arguments.vectors:
@@ -119,6 +187,10 @@ def main() -> None:
         return
     arguments.n_levels = 4 if arguments.n_levels is None else arguments.n_levels
     n_items, n_levels = arguments.n_items, arguments.n_levels
+    if arguments.single:
+        size, n_calls = arguments.codebook_size, arguments.n_calls
+        print(json.dumps(measure_single(n_items, n_levels, size, n_calls), indent=2))
+        return
 
     codes = draw_codes(n_items, n_levels, arguments.codebook_size, seed=0)
     rng = np.random.default_rng(1)

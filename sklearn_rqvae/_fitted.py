@@ -34,6 +34,18 @@ def invertible_tail(estimator: BaseEstimator, X: Any) -> tuple[Any, Any]:
     return estimator, X
 
 
+def last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return what stands at the end of a pipeline or search, and `X` as it gets it."""
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif hasattr(estimator, "steps"):
+            X = estimator[:-1].transform(X) if len(estimator.steps) > 1 else X
+            estimator = estimator.steps[-1][1]
+        else:
+            return estimator, X
+
+
 def _check_can(estimator: BaseEstimator, method: str) -> None:
     if not hasattr(estimator, method):
         raise TypeError(

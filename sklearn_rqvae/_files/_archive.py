@@ -7,6 +7,7 @@ import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ class Archive:
         The header.
     names : list of str
         Names of the arrays.
+    stamp : str
+        Tells this content from any other: a hash of the names, sizes and checksums of its parts.
     """
 
     def __init__(self, file: zipfile.ZipFile):
@@ -50,6 +53,8 @@ class Archive:
             if member.compress_type != zipfile.ZIP_STORED:  # it may unpack to any size
                 raise ValueError(f"{member.filename} is compressed")
         self.header: dict[str, Any] = json.loads(file.read(_HEADER))
+        parts = [(part.filename, part.file_size, part.CRC) for part in file.infolist()]
+        self.stamp = sha256(repr(parts).encode()).hexdigest()
         self.names = [name[:-4] for name in file.namelist() if name.endswith(".npy")]
 
     def read(self, name: str) -> NDArray[Any]:

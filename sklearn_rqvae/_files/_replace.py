@@ -18,7 +18,7 @@ try:
 except ImportError:  # no Unix: there an open file can't be removed, which says the same
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["check_place", "replace_file"]
+__all__ = ["check_place", "lock_file", "replace_file"]
 
 # A file's name has room for this many bytes, less the point and the random end of its draft.
 _LONGEST_STEM = 255 - 18
@@ -209,7 +209,7 @@ def _new_draft(target: Path, path: Path) -> _Draft:
     while True:
         # "x": a new file, with the permissions that any file of this user gets.
         draft = _Draft(target.with_name(f".{_stem(target)}.{secrets.token_hex(8)}"), "xb", path)
-        if _lock(draft.fileno(), wait=True) is None:
+        if lock_file(draft.fileno(), wait=True) is None:
             return draft  # no locks here, so nobody removes it either
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.stat(draft.name), os.fstat(draft.fileno())):
@@ -221,7 +221,7 @@ def _new_draft(target: Path, path: Path) -> _Draft:
 def _only_draft(draft: str | os.PathLike[str], path: Path) -> _Draft:
     """Open a draft of a fixed name, unless another process is writing it."""
     opened = _Draft(draft, "ab", path)
-    if _lock(opened.fileno(), wait=False) is False:
+    if lock_file(opened.fileno(), wait=False) is False:
         opened.close()
         raise OSError(
             f"can't write {path}: another process is writing it; wait for it, or give each "
@@ -248,12 +248,25 @@ def _remove_if_stale(name: str) -> None:
         os.unlink(name)  # fails where it is open
         return
     with open(name, "rb") as file:
-        if _lock(file.fileno(), wait=False):
+        if lock_file(file.fileno(), wait=False):
             os.unlink(name)
 
 
-def _lock(descriptor: int, wait: bool) -> bool | None:
-    """Lock an open file; return whether that could be done, None where files have no locks."""
+def lock_file(descriptor: int, wait: bool) -> bool | None:
+    """Lock an open file for this process, until it is closed.
+
+    Parameters
+    ----------
+    descriptor : int
+        The open file.
+    wait : bool
+        Whether to wait until the file is free.
+
+    Returns
+    -------
+    locked : bool or None
+        Whether that could be done; None where files have no locks.
+    """
     if fcntl is None:
         return None
     try:

@@ -2,6 +2,7 @@
 
 from sklearn_rqvae.semantic_id._catalog import PrefixCapacity
 from sklearn_rqvae.semantic_id._collisions._assignment import last_level_candidates
+from sklearn_rqvae.semantic_id._collisions._candidates import candidate_codes
 from sklearn_rqvae.semantic_id._drift import (
     DriftReport,
     FitShift,
@@ -20,7 +21,8 @@ from sklearn_rqvae.semantic_id._tokens import (
     token_names,
     tokens_to_ids,
 )
-from sklearn_rqvae.semantic_id._trie import SemanticIDTrie
+from sklearn_rqvae.semantic_id._trie import SemanticIDTrie, TrieArrays
+from sklearn_rqvae.semantic_id._trie_static import StaticIndex
 from sklearn_rqvae.semantic_id._vocabulary import TokenVocabulary
 
 __all__ = [
@@ -32,7 +34,10 @@ __all__ = [
     "PrefixFeatures",
     "SemanticIDIndex",
     "SemanticIDTrie",
+    "StaticIndex",
     "TokenVocabulary",
+    "TrieArrays",
+    "candidate_codes",
     "compare_catalogs",
     "fit_shift",
     "last_level_candidates",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import prod
 from operator import index
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from sklearn_rqvae.semantic_id._saved import catalog_hash
 from sklearn_rqvae.semantic_id._store import IDStore
 from sklearn_rqvae.semantic_id._trie import SemanticIDTrie
 from sklearn_rqvae.semantic_id._vocabulary import TokenVocabulary, vocabulary_of
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["Catalog", "PrefixCapacity"]
 
@@ -98,7 +101,8 @@ class Catalog:
         after saving and loading, in every process and on every machine.
         """
         self._check_fitted()
-        return catalog_hash(self._rules, self._named, sizes_given=self._sizes_given)
+        now = self.snapshot()
+        return catalog_hash(now._rules, now._named, sizes_given=now._sizes_given)
 
     @property
     def version_(self) -> int:
@@ -119,7 +123,10 @@ class Catalog:
     @property
     def _sizes_given(self) -> bool:
         """Whether the sizes are fixed, and don't grow with the codes."""
-        return self.codebook_sizes is not None or self._rules.codebooks is not None
+        return self._sizes_given_by(self._rules)
+
+    def _sizes_given_by(self, rules: Rules) -> bool:
+        return self.codebook_sizes is not None or rules.codebooks is not None
 
     @property
     def _store(self) -> IDStore:
@@ -129,13 +136,15 @@ class Catalog:
     def ids_(self) -> NDArray[np.int64]:
         """Semantic IDs, in the order in which items were added."""
         self._check_fitted()
-        return self._store.layout.unpack(self._store.keys)
+        store = self._store
+        return store.layout.unpack(store.keys)
 
     @property
     def codes_(self) -> NDArray[np.int64]:
         """Semantic IDs without the suffix."""
         self._check_fitted()
-        return self._store.layout.unpack(self._store.keys, self.n_levels_)
+        store = self._store
+        return store.layout.unpack(store.keys, self.n_levels_)
 
     @property
     def item_ids_(self) -> NDArray[Any]:
@@ -153,7 +162,8 @@ class Catalog:
     def level_sizes_(self) -> tuple[int, ...]:
         """Number of codes at each position of an ID."""
         self._check_fitted()
-        return level_sizes(self._rules, self._named)
+        now = self.snapshot()
+        return level_sizes(now._rules, now._named)
 
     @property
     def nbytes(self) -> int:
@@ -169,12 +179,16 @@ class Catalog:
     def __contains__(self, item_id: object) -> bool:
         """Tell whether an item is in the index."""
         self._check_fitted()
-        return self._store.row_of(item_id) is not None
+        return self._store.key_of(item_id) is not None
 
     def __getitem__(self, item_id: Any) -> tuple[int, ...]:
         """Return the semantic ID of an item."""
         self._check_fitted()
-        return tuple(self._id_at(self._row(item_id)))
+        store = self._store
+        key = store.key_of(item_id)
+        if key is None:
+            raise self._missing(store, item_id)
+        return tuple(store.layout.unpack(key)[0].tolist())
 
     def __repr__(self) -> str:
         """Say what it is and how much is in it."""
@@ -184,6 +198,27 @@ class Catalog:
             f"SemanticIDIndex(collisions={self._rules.collisions!r}, n_items={len(self)}, "
             f"level_sizes={self.level_sizes_})"
         )
+
+    # What belongs to an object and not to its copies, since two can't write the same file.
+    _not_copied = ("_lock", "_journal")
+
+    def snapshot(self) -> Self:
+        """Return the index as it is now; it doesn't follow later changes.
+
+        Nothing is copied, so it takes microseconds at any size. Whoever asks several questions
+        that must fit together while others change the index asks a snapshot.
+
+        Returns
+        -------
+        index : SemanticIDIndex
+            An index of its own, without the journal.
+        """
+        now = type(self).__new__(type(self))
+        state = self.__dict__.copy()
+        for own in self._not_copied:
+            state.pop(own, None)
+        now.__dict__.update(state)
+        return now
 
     # Lookups
 
@@ -206,7 +241,8 @@ class Catalog:
             If an item isn't in the index.
         """
         self._check_fitted()
-        return self._store.layout.unpack(self._store.keys[self._store.rows_of(item_ids)])
+        store = self._store
+        return store.layout.unpack(store.keys_of(item_ids))
 
     def item(self, semantic_id: Sequence[int]) -> int | str:
         """Return the item that has a semantic ID.
@@ -229,11 +265,11 @@ class Catalog:
         prefix = self._check_prefix(semantic_id)
         if len(prefix) != self.width:
             raise KeyError(f"{prefix} has {len(prefix)} codes, an ID has {self.width}; see items.")
-        start, stop = self._store.range(prefix)
-        if stop - start != 1:
-            found = "no item has" if start == stop else f"{stop - start} items share"
-            raise KeyError(f"{found} the ID {prefix}")
-        return self._store.item_ids.item(self._store.order.item(start))
+        found = self._store.items_with(prefix)
+        if len(found) != 1:
+            how_many = f"{len(found)} items share" if len(found) else "no item has"
+            raise KeyError(f"{how_many} the ID {prefix}")
+        return found.item()
 
     def items(self, prefix: Sequence[int] = ()) -> NDArray[Any]:
         """Return the items whose ID begins with a prefix.
@@ -248,8 +284,7 @@ class Catalog:
         item_ids : ndarray of shape (n,)
             Items in the order of their IDs; empty if there are none.
         """
-        start, stop = self._store.range(self._check_prefix(prefix))
-        return self._store.items_at(slice(start, stop))
+        return self._store.items_with(self._check_prefix(prefix))
 
     def children(self, prefix: Sequence[int] = ()) -> NDArray[np.int64]:
         """Return the codes that can follow a prefix.
@@ -265,10 +300,11 @@ class Catalog:
             Next codes for which there are items, ascending; empty after a whole ID or an unused
             prefix. For many lookups in a row, as in generation, use `trie`.
         """
-        prefix = self._check_prefix(prefix)
-        if len(prefix) == self.width:
+        now = self.snapshot()
+        prefix = now._check_prefix(prefix)
+        if len(prefix) == now.width:
             return np.empty(0, dtype=np.int64)
-        return self._store.children(prefix, self.level_sizes_[len(prefix)])
+        return now._store.children(prefix, now.level_sizes_[len(prefix)])
 
     def prefix_counts(self, depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Count the items under every prefix of a length.
@@ -302,16 +338,17 @@ class Catalog:
         capacity : PrefixCapacity
             Items, retired IDs, and the number of IDs in all and still free.
         """
-        prefix = self._check_prefix(prefix)
-        start, stop = self._store.range(prefix)
-        n_retired = self._store.count_retired(prefix)
-        rules = self._rules
+        now = self.snapshot()
+        prefix = now._check_prefix(prefix)
+        rules, store = now._rules, now._store
+        start, stop = store.range(prefix)
+        n_retired = store.count_retired(prefix)
         unlimited = rules.collisions == "none" or (
-            rules.collisions == "suffix" and rules.suffix_size is None and len(prefix) < self.width
+            rules.collisions == "suffix" and rules.suffix_size is None and len(prefix) < now.width
         )
         if unlimited:
             return PrefixCapacity(stop - start, n_retired, None, None)
-        size = prod(self.level_sizes_[len(prefix) :])
+        size = prod(now.level_sizes_[len(prefix) :]) * (rules.max_items_per_id or 1)
         return PrefixCapacity(stop - start, n_retired, size, size - (stop - start) - n_retired)
 
     def prefix_neighbors(
@@ -336,8 +373,9 @@ class Catalog:
         """
         self._check_fitted()
         _check_n_neighbors(n_neighbors)
-        places, n_shared = prefix_neighbors(self._store, self._row(item_id), n_neighbors)
-        return self._store.items_at(places), n_shared
+        store = self._store
+        places, n_shared = prefix_neighbors(store, self._row(store, item_id), n_neighbors)
+        return store.items_at(places), n_shared
 
     def decoded_neighbors(
         self,
@@ -368,7 +406,8 @@ class Catalog:
         """
         self._check_fitted()
         _check_n_neighbors(n_neighbors)
-        row = self._row(item_id)
+        store = self._store
+        row = self._row(store, item_id)
         if decode is None:
             if self.codebooks_ is None:
                 raise ValueError(
@@ -376,8 +415,8 @@ class Catalog:
                     "codebooks to fit."
                 )
             decode = partial(sum_codewords, self.codebooks_)
-        places, distances = decoded_neighbors(self._store, row, n_neighbors, self.n_levels_, decode)
-        return self._store.items_at(places), distances
+        places, distances = decoded_neighbors(store, row, n_neighbors, self.n_levels_, decode)
+        return store.items_at(places), distances
 
     def trie(self) -> SemanticIDTrie:
         """Return the IDs as a trie in numpy arrays, for constrained decoding.
@@ -385,11 +424,14 @@ class Catalog:
         Returns
         -------
         trie : SemanticIDTrie
-            A copy of the IDs as they are now; it doesn't follow later changes.
+            The IDs as they are now; it doesn't follow later changes. `SemanticIDTrie.restrict`
+            leaves some of the items, `~SemanticIDTrie.to_torch` moves it to a device.
         """
         self._check_fitted()
-        keys = self._store.sorted_keys()
-        return SemanticIDTrie(self._store.layout.unpack(keys), self.level_sizes_)
+        now = self.snapshot()
+        packed, layout = now._store.packed, now._store.layout
+        ids = layout.unpack(packed.keys[packed.order])
+        return SemanticIDTrie._of_sorted(ids, now.level_sizes_, packed.order)
 
     def drift(
         self,
@@ -415,12 +457,13 @@ class Catalog:
         """
         self._check_fitted()
         other._check_fitted()
+        now, other = self.snapshot(), other.snapshot()
         return compare_catalogs(
-            self.codes_,
-            self.item_ids_,
+            now.codes_,
+            now.item_ids_,
             other.codes_,
             other.item_ids_,
-            codebooks=self.codebooks_ if codebooks is None else codebooks,
+            codebooks=now.codebooks_ if codebooks is None else codebooks,
             other_codebooks=other.codebooks_ if other_codebooks is None else other_codebooks,
         )
 
@@ -474,7 +517,8 @@ class Catalog:
             Tokens of each item, in the order in which items were added. For some items only, or
             for histories: ``vocabulary.encode(index.ids_of(items))``.
         """
-        return self.vocabulary(offset).encode(self.ids_)
+        now = self.snapshot()
+        return now.vocabulary(offset).encode(now.ids_)
 
     def vocabulary(
         self,
@@ -678,12 +722,67 @@ class Catalog:
         function : PrefixAllowedTokens
             Pass it as ``prefix_allowed_tokens_fn``.
         """
+        now = self.snapshot()
         return PrefixAllowedTokens(
-            self.trie(),
-            self.vocabulary(token_ids),
+            now.trie(),
+            now.vocabulary(token_ids),
             eos_token_id=eos_token_id,
             prompt_length=prompt_length,
             begin_token_id=begin_token_id,
+        )
+
+    def logits_processor(
+        self,
+        token_ids: Any = 0,
+        *,
+        eos_token_id: int | Sequence[int] | None = None,
+        prompt_length: int | None = None,
+        begin_token_id: int | None = None,
+        device: Any = "cpu",
+    ) -> Any:
+        """Return what keeps ``generate`` on IDs of the catalog, for all beams at once.
+
+        It allows what `prefix_allowed_tokens_fn` does, but is asked once for each step and not
+        once for each beam, and its arrays are on the model's device.
+
+        Parameters
+        ----------
+        token_ids : int, TokenVocabulary, tokenizer or sequence of sequences of int, default=0
+            Which token stands for which code; see `vocabulary`.
+        eos_token_id : int or sequence of int, optional
+            Tokens that end the output; by default those of the vocabulary.
+        prompt_length : int, optional
+            Number of tokens before the ID: 1 for encoder-decoder models, the padded length of the
+            prompt for decoder-only models.
+        begin_token_id : int, optional
+            Token before the ID, instead of `prompt_length`; the last occurrence counts. By default
+            that of the vocabulary, if it has one.
+        device : str or torch.device, default="cpu"
+            Where the model is.
+
+        Returns
+        -------
+        processor : transformers.LogitsProcessor
+            Pass it as ``logits_processor=[processor]``.
+
+        Raises
+        ------
+        ImportError
+            If transformers isn't installed.
+        """
+        from sklearn_rqvae.semantic_id.engines._transformers import SemanticIDLogitsProcessor
+
+        now = self.snapshot()
+        vocabulary = now.vocabulary(token_ids)
+        if prompt_length is None and begin_token_id is None:
+            begin_token_id = vocabulary.begin_token_id
+        return SemanticIDLogitsProcessor(
+            now.trie(),
+            vocabulary.token_ids,
+            eos_token_id=vocabulary.eos_token_id if eos_token_id is None else eos_token_id,
+            prompt_length=prompt_length,
+            begin_token_id=begin_token_id,
+            device=device,
         )
 
     def to_frame(self) -> Any:
@@ -694,7 +793,8 @@ class Catalog:
         frame : pandas.DataFrame
             One row per item, in the order in which items were added.
         """
-        return _formats.to_frame(self.ids_, self.item_ids_, self._rules.collisions == "suffix")
+        now = self.snapshot()
+        return _formats.to_frame(now.ids_, now.item_ids_, now._rules.collisions == "suffix")
 
     def export(
         self,
@@ -733,13 +833,14 @@ class Catalog:
         beside, ``_NAME.vocabulary.json``, which `read` reads, and `TokenVocabulary.check` compares.
         """
         self._check_fitted()
-        about = self._levels_described(
-            collisions=self._rules.collisions,
-            suffix_size=self._rules.suffix_size,
-            catalog_fingerprint=self.fingerprint,
+        now = self.snapshot()
+        about = now._levels_described(
+            collisions=now._rules.collisions,
+            suffix_size=now._rules.suffix_size,
+            catalog_fingerprint=now.fingerprint,
             template=_tokens.token_form(template).template if format == "index.json" else None,
         )
-        _formats.export(path, format, self.ids_, self.item_ids_, about, template)
+        _formats.export(path, format, now.ids_, now.item_ids_, about, template)
 
     # Inside
 
@@ -752,31 +853,36 @@ class Catalog:
                 f"This {type(self).__name__} is empty; call fit, or use from_estimator."
             )
 
-    def _row(self, item_id: Any) -> int:
-        row = self._store.row_of(item_id)
-        if row is not None:
-            return row
-        is_text = self._store.item_ids.dtype.kind != "i"
+    def _row(self, store: IDStore, item_id: Any) -> int:
+        row = store.row_of(item_id)
+        if row is None:
+            raise self._missing(store, item_id)
+        return row
+
+    def _missing(self, store: IDStore, item_id: Any) -> KeyError:
+        """Say that an item isn't there, and why it may not be."""
+        is_text = store.item_kind != "i"
         if is_text and isinstance(item_id, int | np.integer):
-            raise KeyError(
+            return KeyError(
                 f"no item {item_id!r}; items are text: ask for '{item_id}', or read them with "
                 "item_type='int'"
             )
         if not is_text and isinstance(item_id, str):
-            raise KeyError(f"no item {item_id!r}; items are integers: ask for one, without quotes")
-        raise KeyError(item_id)
+            return KeyError(f"no item {item_id!r}; items are integers: ask for one, without quotes")
+        return KeyError(item_id)
 
     def _items_with(self, ids: NDArray[np.int64]) -> NDArray[Any]:
         """Return the item of each ID, None where there is none."""
         items = np.full(len(ids), None, dtype=object)
-        layout = self._store.layout
+        store = self._store
+        layout = store.layout
         if ids.shape[1] != self.width:
             raise ValueError(
                 f"the vocabulary has {ids.shape[1]} levels, but IDs have {self.width} codes; make "
                 "it with index.vocabulary."
             )
         rows = np.flatnonzero(((ids >= 0) & (ids < np.array(layout.sizes))).all(axis=1))
-        places, counts = self._store.places_of(layout.pack(list(ids[rows].T)))
+        places, counts = store.places_of(layout.pack(list(ids[rows].T)))
         if (counts > 1).any():
             shared = tuple(ids[rows[counts > 1][0]].tolist())
             raise ValueError(
@@ -784,11 +890,8 @@ class Catalog:
                 "vocabulary.decode and ask index.items(codes) for all of them."
             )
         found = counts == 1
-        items[rows[found]] = self._store.items_at(places[found])
+        items[rows[found]] = store.items_at(places[found])
         return items
-
-    def _id_at(self, row: int) -> list[int]:
-        return self._store.layout.unpack(self._store.keys[row : row + 1])[0].tolist()
 
     def _check_prefix(self, prefix: Sequence[int]) -> tuple[int, ...]:
         """Return a prefix as integers; a code outside its level is an error."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._files._archive import damage_as_checkpoint_error
-from sklearn_rqvae._fitted import model_of
-from sklearn_rqvae._validation import check_codes
+from sklearn_rqvae._fitted import last_step, model_of
+from sklearn_rqvae._validation import as_array, check_codes
 from sklearn_rqvae._versions import Versioned
 from sklearn_rqvae.exceptions import VocabularyError
 from sklearn_rqvae.semantic_id import _formats, _tokens
@@ -30,18 +31,20 @@ from sklearn_rqvae.semantic_id._collisions._resolve import (
     name_more,
 )
 from sklearn_rqvae.semantic_id._item_ids import check_item_ids
+from sklearn_rqvae.semantic_id._journal import (
+    Journal,
+    appended,
+    load_catalog,
+    removed,
+    save_catalog,
+)
 from sklearn_rqvae.semantic_id._level_sizes import (
     check_codebooks,
     check_growth,
     decide_sizes,
     grown_sizes,
 )
-from sklearn_rqvae.semantic_id._saved import (
-    catalog_of,
-    plain_catalog,
-    read_catalog,
-    write_catalog,
-)
+from sklearn_rqvae.semantic_id._saved import catalog_of, plain_catalog
 
 __all__ = ["SemanticIDIndex"]
 
@@ -77,6 +80,9 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         Candidates asked of the estimator for each colliding item. Items left without an ID get
         eight times as many, up to three times, among the IDs that are still free; those that
         share an ID then share a search, for their mean.
+    max_items_per_id : int, optional
+        With ``"reassign"`` and ``"raise"``, how many items may share an ID; 1 if not given. Only
+        what an ID has no place for moves, or is an error.
 
     Attributes
     ----------
@@ -129,11 +135,13 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         codebook_sizes: int | Sequence[int] | None = None,
         suffix_size: int | None = None,
         n_candidates: int = 32,
+        max_items_per_id: int | None = None,
     ) -> None:
         self.collisions = collisions
         self.codebook_sizes = codebook_sizes
         self.suffix_size = suffix_size
         self.n_candidates = n_candidates
+        self.max_items_per_id = max_items_per_id
 
     # Building
 
@@ -145,6 +153,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         vectors: Any = None,
         candidates: tuple[Any, Any] | None = None,
         codebooks: Sequence[Any] | None = None,
+        priority: Any = None,
     ) -> SemanticIDIndex:
         """Build the index from codes.
 
@@ -165,6 +174,11 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             Codewords of each level: the sizes of the levels, the neighborhood in which
             reassignment looks for free IDs once candidates run out, and the vectors of
             `decoded_neighbors`.
+        priority : array-like of shape (n_items,), optional
+            Numbers, popularity for example. Among items with the same codes those of larger
+            numbers come first: in look-ups of shared IDs, as suffixes, and where
+            `max_items_per_id` lets some of them stay. By default in the order of item ids, and
+            who stays is decided by the total error.
 
         Returns
         -------
@@ -182,7 +196,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         self._check_parameters()
         columns = _columns(codes, item_ids=item_ids)
         ids = check_item_ids(item_ids, len(columns[0]))
-        return self._fit(given_items(columns, ids, vectors, candidates), codebooks)
+        items = given_items(columns, ids, vectors, candidates).ranked(priority)
+        return self._fit(items, codebooks)
 
     @classmethod
     def from_estimator(
@@ -195,6 +210,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         codebook_sizes: int | Sequence[int] | None = None,
         suffix_size: int | None = None,
         n_candidates: int = 32,
+        max_items_per_id: int | None = None,
+        priority: Any = None,
     ) -> SemanticIDIndex:
         """Encode vectors with a fitted estimator and index them.
 
@@ -203,9 +220,10 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         estimator : object
             Fitted; has ``transform``, and for ``collisions="reassign"`` also ``candidate_codes(X,
             n_candidates)`` and ``inverse_transform``. Its ``codebooks_`` are used where it has
-            them; where it is `verbose`, the search for candidates has a progress bar.
+            them; where it is `verbose`, the search for candidates has a progress bar. Of a
+            pipeline or a search, the quantizer at its end.
         X : array-like of shape (n_items, n_features)
-            Vectors of the items.
+            Vectors of the items, or whatever the pipeline takes.
         item_ids : array-like of int or str of shape (n_items,), optional
             Distinct ids; row numbers if not given.
         collisions : {"suffix", "reassign", "raise", "none"}, default="suffix"
@@ -216,6 +234,10 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             Number of codes reserved for the suffix.
         n_candidates : int, default=32
             Candidates asked of the estimator for each colliding item.
+        max_items_per_id : int, optional
+            How many items may share an ID; see the class.
+        priority : array-like of shape (n_items,), optional
+            Which of the items with the same codes come first; see `fit`.
 
         Returns
         -------
@@ -232,13 +254,15 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             codebook_sizes=codebook_sizes,
             suffix_size=suffix_size,
             n_candidates=n_candidates,
+            max_items_per_id=max_items_per_id,
         )
         index._check_parameters()
-        source = EstimatorCandidates(estimator, X) if collisions == "reassign" else None
-        columns = _columns(estimator.transform(X))
+        quantizer, rows = last_step(estimator, X)
+        source = EstimatorCandidates(quantizer, rows) if collisions == "reassign" else None
+        columns = _columns(quantizer.transform(rows))
         ids = check_item_ids(item_ids, len(columns[0]))
-        codebooks = getattr(estimator, "codebooks_", None)
-        items = Items(columns, ids, source, count_duplicates(X))
+        codebooks = getattr(quantizer, "codebooks_", None)
+        items = Items(columns, ids, source, count_duplicates(X)).ranked(priority)
         return index._fit(items, codebooks, model_of(estimator))
 
     @classmethod
@@ -250,6 +274,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         collisions: str = "raise",
         codebook_sizes: int | Sequence[int] | None = None,
         suffix_size: int | None = None,
+        max_items_per_id: int | None = None,
+        priority: Any = None,
     ) -> SemanticIDIndex:
         """Index IDs that are final already, such as those in a file.
 
@@ -266,6 +292,10 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             Number of codes at each level; see the class.
         suffix_size : int, optional
             Number of codes reserved for the suffix.
+        max_items_per_id : int, optional
+            How many items may share an ID; see the class.
+        priority : array-like of shape (n_items,), optional
+            Which of the items that share an ID come first; see `fit`.
 
         Returns
         -------
@@ -277,7 +307,12 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         ValueError
             If two items have the same ID and `collisions` isn't ``"none"``.
         """
-        index = cls(collisions, codebook_sizes=codebook_sizes, suffix_size=suffix_size)
+        index = cls(
+            collisions,
+            codebook_sizes=codebook_sizes,
+            suffix_size=suffix_size,
+            max_items_per_id=max_items_per_id,
+        )
         index._check_parameters()
         columns, suffix = _columns(ids, item_ids=item_ids), None
         items = check_item_ids(item_ids, len(columns[0]))
@@ -288,7 +323,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
                 )
             *columns, suffix = columns
         rules = index._new_rules(decide_sizes(codebook_sizes, None, columns), None)
-        index._set(rules, keep_ids(rules, Items(columns, items), suffix))
+        index._set(rules, keep_ids(rules, Items(columns, items).ranked(priority), suffix))
         return index
 
     def append(
@@ -298,6 +333,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         *,
         vectors: Any = None,
         candidates: tuple[Any, Any] | None = None,
+        priority: Any = None,
         grow: bool = False,
     ) -> NDArray[np.int64]:
         """Add items; the IDs of all others stay as they are.
@@ -315,6 +351,9 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         grow : bool, default=False
             Whether levels may get more codes than they have, the suffix too, where `codebook_sizes`
             or `suffix_size` don't fix them. A generator that is there already lacks their tokens.
+        priority : array-like of shape (n_new,), optional
+            Which of the new items with the same codes come first; all of them come behind those
+            that are there.
 
         Returns
         -------
@@ -332,11 +371,19 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         """
         self._check_fitted()
         columns = _columns(codes, self.n_levels_)
-        ids = self._store.check_new(item_ids, len(columns[0]))
-        return self._append(given_items(columns, ids, vectors, candidates), grow)
+        with self._writing:
+            ids = self._store.check_new(item_ids, len(columns[0]))
+            items = given_items(columns, ids, vectors, candidates).ranked(priority)
+            return self._append(items, grow)
 
     def append_from_estimator(
-        self, estimator: Any, X: Any, item_ids: Any, *, grow: bool = False
+        self,
+        estimator: Any,
+        X: Any,
+        item_ids: Any,
+        *,
+        priority: Any = None,
+        grow: bool = False,
     ) -> NDArray[np.int64]:
         """Encode vectors with a fitted estimator and add them.
 
@@ -350,6 +397,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             Their ids, none of them in the index yet.
         grow : bool, default=False
             Whether levels may get more codes than they have; see `append`.
+        priority : array-like of shape (n_new,), optional
+            As in `append`.
 
         Returns
         -------
@@ -364,10 +413,14 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         """
         self._check_fitted()
         self._check_model(model_of(estimator))
-        source = EstimatorCandidates(estimator, X) if self._rules.collisions == "reassign" else None
-        columns = _columns(estimator.transform(X), self.n_levels_)
-        ids = self._store.check_new(item_ids, len(columns[0]))
-        return self._append(Items(columns, ids, source, count_duplicates(X)), grow)
+        quantizer, rows = last_step(estimator, X)
+        reassigns = self._rules.collisions == "reassign"
+        source = EstimatorCandidates(quantizer, rows) if reassigns else None
+        columns = _columns(quantizer.transform(rows), self.n_levels_)
+        with self._writing:
+            ids = self._store.check_new(item_ids, len(columns[0]))
+            items = Items(columns, ids, source, count_duplicates(X))
+            return self._append(items.ranked(priority), grow)
 
     def remove(self, item_ids: Any, *, release: bool = False) -> SemanticIDIndex:
         """Take items out; all other IDs stay as they are.
@@ -391,11 +444,12 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             If an item isn't in the index.
         """
         self._check_fitted()
-        rows = self._store.rows_of(item_ids)
-        retire = not release and self._rules.collisions != "none"
-        self._named = self._named._replace(
-            store=self._store.without_rows(rows, retire=retire), version=self.version_ + 1
-        )
+        with self._writing:
+            retire = not release and self._rules.collisions != "none"
+            store = self._store.without_items(item_ids, retire=retire)
+            change = removed(np.asarray(as_array(item_ids)).tolist(), retire)
+            named = self._named._replace(store=store, version=self.version_ + 1)
+            self._set(self._rules, named, change)
         return self
 
     # In and out
@@ -547,7 +601,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         index._set(index._rules._replace(model=content.model), index._named)
         return index
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], *, journal: bool | None = None) -> None:
         """Save the index, without pickle.
 
         The file is a zip archive of a JSON header and plain arrays. It's written beside `path` and
@@ -557,18 +611,42 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         ----------
         path : str or path-like
             File to write.
+        journal : bool, optional
+            Whether later changes are written, too: each to the end of ``path + ".journal"``, where
+            it is on disk before it takes effect and `append` or `remove` returns. `load` makes
+            these changes again, and `save` to the same path takes them into the file. By default
+            a journal that is kept there goes on, and none is begun.
+
+        Raises
+        ------
+        OSError
+            If the file can't be written, or a journal that another index is writing lies beside
+            it.
         """
         self._check_fitted()
-        write_catalog(path, self._rules, self._named, sizes_given=self._sizes_given)
+        with self._writing:
+            self._journal = save_catalog(
+                path,
+                self._rules,
+                self._named,
+                sizes_given=self._sizes_given,
+                kept=self._journal,
+                keep=journal,
+            )
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> SemanticIDIndex:
+    def load(cls, path: str | os.PathLike[str], *, journal: bool = False) -> SemanticIDIndex:
         """Load an index that `save` wrote; runs no code from the file.
+
+        Changes in the journal beside the file are made again. One that was being written when the
+        process was killed counts as not made.
 
         Parameters
         ----------
         path : str or path-like
             File to read.
+        journal : bool, default=False
+            Whether to go on with the journal; see `save`.
 
         Returns
         -------
@@ -578,22 +656,33 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         Raises
         ------
         CheckpointError
-            If the file isn't an index, is damaged, or comes from a later version of the format.
+            If the file isn't an index, is damaged, or comes from a later version of the format; if
+            its journal is damaged, or belongs to another file.
         """
-        rules, named, sizes_given = read_catalog(path)
+        rules, named, sizes_given, kept = load_catalog(path, keep=journal)
         index = cls(
             rules.collisions,
             codebook_sizes=list(rules.sizes) if sizes_given else None,
             suffix_size=rules.suffix_size,
             n_candidates=rules.n_candidates,
+            max_items_per_id=rules.max_items_per_id,
         )
         index._set(rules, named)
+        index._journal = kept
         return index
 
     # Inside
 
+    # Not in the state: copies and pickles have none.
+    _journal: Journal | None = None
+
+    @property
+    def _writing(self) -> Any:
+        """Lock for whoever changes the index; readers need none."""
+        return self.__dict__.setdefault("_lock", RLock())
+
     def _check_parameters(self) -> None:
-        check_rules(self.collisions, self.suffix_size, self.n_candidates)
+        check_rules(self.collisions, self.suffix_size, self.n_candidates, self.max_items_per_id)
 
     def _check_model(self, model: str | None) -> None:
         """Refuse an estimator other than the one that the index was built with."""
@@ -616,25 +705,42 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         return self
 
     def _append(self, items: Items, grow: bool) -> NDArray[np.int64]:
-        rules, n_before = self._rules, len(self)
+        rules = self._rules
         if not self._sizes_given:
             rules = rules._replace(sizes=grown_sizes(rules.sizes, items.columns))
         named = name_more(rules, self._named, items)
         if not grow:
             check_growth(self.level_sizes_, level_sizes(rules, named))
-        self._set(rules, named)
-        return self._store.layout.unpack(self._store.keys[n_before:])
+        self._set(rules, named, appended(rules, named, items))
+        return named.store.layout.unpack(named.store.last_keys(len(items.item_ids)))
 
     def _new_rules(self, sizes: list[int], codebooks: list[NDArray[Any]] | None) -> Rules:
-        return Rules(self.collisions, sizes, self.suffix_size, self.n_candidates, codebooks)
+        return Rules(
+            self.collisions,
+            sizes,
+            self.suffix_size,
+            self.n_candidates,
+            codebooks,
+            self.max_items_per_id,
+        )
 
-    def _set(self, rules: Rules, named: Named) -> None:
+    def _set(self, rules: Rules, named: Named, change: dict[str, Any] | None = None) -> None:
         """Take over a catalog, all at once: whatever fails before leaves the index as it was."""
-        self.__dict__.update(_rules=rules, _named=named)
+        with self._writing:
+            if self._journal is not None and change is not None:
+                self._journal.write(change)
+            elif self._journal is not None:
+                path, sizes_given = self._journal.path, self._sizes_given_by(rules)
+                save_catalog(
+                    path, rules, named, sizes_given=sizes_given, kept=self._journal, keep=True
+                )
+            self.__dict__.update(_rules=rules, _named=named)
 
     def __getstate__(self) -> dict[str, Any]:
         # Plain values and arrays of numbers, which every way of saving takes.
         state = super().__getstate__()
+        for own in self._not_copied:
+            state.pop(own, None)
         if self.__sklearn_is_fitted__():
             rules, named = state.pop("_rules"), state.pop("_named")
             plain = plain_catalog(rules, named, sizes_given=self._sizes_given)
@@ -650,6 +756,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
                 for name in Rules._fields:
                     state.setdefault(f"_{name}", state.get(name))
                 state = {k: v for k, v in state.items() if k not in ("n_levels_", "_sizes_given")}
+            state.setdefault("_max_items_per_id", None)
             for name, kind in (("_rules", Rules), ("_named", Named)):
                 there = [field for field in kind._fields if f"_{field}" in state]
                 state[name] = kind(**{field: state.pop(f"_{field}") for field in there})
@@ -657,7 +764,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             header, arrays = state.pop("_header"), state.pop("_arrays")
             with damage_as_checkpoint_error("the pickle", "one of a SemanticIDIndex"):
                 state["_rules"], state["_named"], _ = catalog_of(header, arrays)
-        super().__setstate__(state)
+        super().__setstate__({"max_items_per_id": None, **state})
 
 
 def _columns(codes: Any, n_levels: int | None = None, item_ids: Any = None) -> list[NDArray[Any]]:

@@ -39,6 +39,12 @@ class KeyLayout:
         self._bits = bits
         self.n_bits = sum(bits)
 
+    def packs_like(self, other: KeyLayout) -> bool:
+        """Tell whether every ID has the same key in both layouts."""
+        if self.as_integer and other.as_integer:
+            return self._bits == other._bits
+        return not self.as_integer and not other.as_integer and self._bytes == other._bytes
+
     def pack(self, columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """Turn one array of codes per level, each of shape (n,), into keys of shape (n,)."""
         n = len(columns[0])

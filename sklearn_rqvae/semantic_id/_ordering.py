@@ -12,12 +12,16 @@ __all__ = [
     "canonical_order",
     "in_group",
     "insert_sorted",
+    "insert_values",
     "is_among",
     "is_increasing",
     "position_in_group",
     "rank",
     "rank_one",
 ]
+
+# Queries up to which a search one by one costs less than arrays of so few.
+_FEW = 4
 
 
 def rank(
@@ -57,6 +61,9 @@ def rank(
         return low
     if order is None and values.dtype.kind != "T":
         return np.searchsorted(values, queries, side=side)  # type: ignore[call-overload]
+    if len(queries) <= _FEW and within is None:
+        found = [rank_one(values, order, query, side) for query in queries.tolist()]
+        return np.array(found, dtype=np.intp)
     high = np.full(len(queries), stop, dtype=np.intp)
     for _ in range((stop - start).bit_length()):
         middle = (low + high) >> 1
@@ -86,6 +93,13 @@ def is_among(values: NDArray[Any], sorted_values: NDArray[Any]) -> NDArray[np.bo
         return np.zeros(len(values), dtype=bool)
     place = np.minimum(rank(sorted_values, None, values), len(sorted_values) - 1)
     return sorted_values[place] == values
+
+
+def insert_values(sorted_values: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
+    """Return a sorted array with more values, of which none occurs twice."""
+    values = np.unique(values)
+    values = values[~is_among(values, sorted_values)]
+    return np.insert(sorted_values, rank(sorted_values, None, values), values)
 
 
 def is_increasing(values: NDArray[Any]) -> bool:

@@ -53,7 +53,12 @@ _ARRAYS = {"keys", "order", "item_ids", "retired"}
 
 
 def write_catalog(
-    path: str | os.PathLike[str], rules: Rules, named: Named, *, sizes_given: bool
+    path: str | os.PathLike[str],
+    rules: Rules,
+    named: Named,
+    *,
+    sizes_given: bool,
+    supersedes: str | None = None,
 ) -> None:
     """Write a catalog.
 
@@ -67,8 +72,12 @@ def write_catalog(
         The catalog.
     sizes_given : bool
         Whether the sizes are fixed, and don't grow with the codes.
+    supersedes : str, optional
+        Stamp of the file whose journal is of no use any more.
     """
     header, arrays = plain_catalog(rules, named, sizes_given=sizes_given)
+    if supersedes is not None:
+        header["supersedes"] = supersedes
     write_archive(path, {**file_header(KIND), **header}, arrays)
 
 
@@ -149,6 +158,7 @@ def plain_catalog(
         "model": rules.model,
         "vocabulary": described(level_sizes(rules, named), rules.collisions == "suffix"),
         "n_codebooks": len(codebooks),
+        **({"max_items_per_id": int(rules.max_items_per_id)} if rules.max_items_per_id else {}),
         "codebook_shapes": [list(codebook.shape) for codebook in codebooks],
     }
     return header, {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -237,6 +247,9 @@ def catalog_hash(rules: Rules, named: Named, *, sizes_given: bool) -> str:
         content += [suffix_size, int(named.n_suffixes)]
     elif rules.collisions == "reassign":
         content.append(int(rules.n_candidates))
+    if rules.max_items_per_id is not None:
+        # The order of items on an ID is part of the catalog then.
+        content += [int(rules.max_items_per_id), store.items_at(slice(None)).tolist()]
     return content_hash(content)
 
 
@@ -245,7 +258,8 @@ def _rules_of(
 ) -> tuple[Rules, KeyLayout]:
     """Return the rules, and how keys are packed."""
     collisions, sizes, places = header["collisions"], header["sizes"], header["fields"]
-    check_rules(collisions, header["suffix_size"], header["n_candidates"])
+    n_places = header.get("max_items_per_id")
+    check_rules(collisions, header["suffix_size"], header["n_candidates"], n_places)
     n_codes = len(sizes) + (collisions == "suffix")
     for name, counts in (("sizes", sizes), ("fields", places)):
         if not isinstance(counts, list | tuple) or not all(
@@ -270,6 +284,7 @@ def _rules_of(
         header["suffix_size"],
         header["n_candidates"],
         check_codebooks(codebooks or None, len(sizes)),
+        n_places,
         header.get("model"),
     )
     if rules.model is not None and not _HASH.fullmatch(rules.model):
@@ -310,8 +325,10 @@ def _store_of(
         raise ValueError("it has keys out of order")
     if (item_ids[by_item[1:]] <= item_ids[by_item[:-1]]).any():
         raise ValueError("it has item ids out of order")
-    if header["collisions"] != "none" and (keys[order[1:]] == keys[order[:-1]]).any():
-        raise ValueError("it has an ID twice")
+    n_places, by_key = header.get("max_items_per_id") or 1, keys[order]
+    too_often = (by_key[n_places:] == by_key[: max(len(keys) - n_places, 0)]).any()
+    if header["collisions"] != "none" and too_often:
+        raise ValueError("it has an ID twice" if n_places == 1 else "it has an ID too often")
     return IDStore(layout, keys, order, item_ids, item_order, retired)
 
 

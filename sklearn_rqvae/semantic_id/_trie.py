@@ -3,21 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_rqvae._validation import as_array
 from sklearn_rqvae._versions import Versioned
+from sklearn_rqvae.semantic_id._trie_level import (
+    TrieLevel,
+    alive_nodes,
+    make_level,
+    mask,
+    parents_of,
+    restricted,
+    step,
+    with_flags,
+)
+from sklearn_rqvae.semantic_id._trie_static import StaticIndex, static_index
 
-__all__ = ["SemanticIDTrie"]
+if TYPE_CHECKING:
+    from sklearn_rqvae.semantic_id._trie_torch import TorchTrie
+
+__all__ = ["SemanticIDTrie", "TrieArrays"]
+
+
+class TrieArrays(NamedTuple):
+    """A trie as a sparse matrix of nodes and codes, in compressed rows.
+
+    Nodes are numbered level by level, the root being 0. The edges from a node are
+    ``indptr[node]`` to ``indptr[node + 1]``, and edge number ``e`` leads to node ``e + 1``.
+
+    Attributes
+    ----------
+    indptr : ndarray of int of shape (n_inner_nodes + 1,)
+        Where the edges of each node that isn't a whole ID begin.
+    codes : ndarray of int32 of shape (n_edges,)
+        The code of each edge; ascending among those of a node.
+    level_starts : ndarray of int of shape (width + 2,)
+        First node of each level, from the root to whole IDs, and the number of nodes.
+    """
+
+    indptr: NDArray[Any]
+    codes: NDArray[np.int32]
+    level_starts: NDArray[np.int64]
 
 
 class SemanticIDTrie(Versioned):
     """Tell which codes may follow a prefix, for one prefix or a batch of beams.
 
     Nodes of a level lie in one array, sorted by prefix, so that the children of a node are a slice
-    of the next level.
+    of the next level. Levels of which most codes are in use have a table and bits, too. A trie
+    doesn't change, so threads can share it.
 
     Parameters
     ----------
@@ -32,9 +69,6 @@ class SemanticIDTrie(Versioned):
         Number of codes in each ID.
     level_sizes : tuple of int
         Number of codes at each level.
-    n_nodes : tuple of int
-        Number of distinct prefixes of length 1, …, width.
-
     Examples
     --------
     >>> from sklearn_rqvae.semantic_id import SemanticIDTrie
@@ -45,6 +79,8 @@ class SemanticIDTrie(Versioned):
     array([[0, 1, 1],
            [0, 1, 0],
            [0, 0, 0]])
+    >>> trie.restrict([True, False, False]).children()
+    array([0])
     """
 
     def __init__(self, ids: Any, level_sizes: Sequence[int] | None = None) -> None:
@@ -54,37 +90,89 @@ class SemanticIDTrie(Versioned):
                 f"ids should be integers of shape (n_ids, width), got {ids.dtype} of shape "
                 f"{ids.shape}."
             )
-        n_ids, self.width = ids.shape
+        n_ids, width = ids.shape
         largest = ids.max(axis=0, initial=-1)
         sizes = largest + 1 if level_sizes is None else np.asarray(level_sizes)
-        if len(sizes) != self.width or (largest >= sizes).any() or (n_ids and ids.min() < 0):
+        if len(sizes) != width or (largest >= sizes).any() or (n_ids and ids.min() < 0):
             raise ValueError(
-                f"ids have {self.width} columns with codes up to {largest.tolist()}, but "
+                f"ids have {width} columns with codes up to {largest.tolist()}, but "
                 "level_sizes="
                 f"{np.asarray(sizes).tolist()}; codes at level l should be in [0, level_sizes[l])."
             )
-        self.level_sizes = tuple(int(size) for size in sizes)
-        # IDs from an index are in order; sorting is for others.
-        changed = ids[1:] != ids[:-1]
-        first = changed.argmax(axis=1)
-        steps = np.arange(max(n_ids - 1, 0))
-        if not (ids[1:][steps, first] >= ids[:-1][steps, first]).all():
-            ids = ids[np.lexsort(ids.T[::-1])]
-            changed = ids[1:] != ids[:-1]
+        order = None if _are_sorted(ids) else np.lexsort(ids.T[::-1])
+        self._build(ids if order is None else ids[order], sizes.tolist(), order)
+
+    @classmethod
+    def _of_sorted(
+        cls, ids: NDArray[Any], level_sizes: Sequence[int], order: NDArray[Any] | None
+    ) -> SemanticIDTrie:
+        """Return the trie of IDs that are sorted and checked; `order` sorted their rows."""
+        trie = cls.__new__(cls)
+        trie._build(ids, level_sizes, order)
+        return trie
+
+    def _build(
+        self, ids: NDArray[Any], level_sizes: Sequence[int], order: NDArray[Any] | None
+    ) -> None:
+        n_ids, self.width = ids.shape
+        self.level_sizes = tuple(int(size) for size in level_sizes)
+        dtype = np.int32 if n_ids < 2**31 else np.int64
         is_start = np.zeros(n_ids, dtype=bool)
         is_start[:1] = True
-        self._codes: list[NDArray[np.int32] | NDArray[np.int64]] = []
-        self._starts: list[NDArray[np.intp]] = []
-        parents = np.zeros(min(n_ids, 1), dtype=np.intp)
-        for level in range(self.width):
-            is_start[1:] |= changed[:, level]
-            nodes = np.flatnonzero(is_start)
-            dtype = np.int32 if self.level_sizes[level] <= 2**31 else np.int64
-            self._codes.append(ids[nodes, level].astype(dtype))
-            starts = np.searchsorted(nodes, parents)
-            self._starts.append(np.append(starts, len(nodes)))
+        self._levels: list[TrieLevel] = []
+        parents = np.zeros(min(n_ids, 1), dtype=dtype)
+        for level, size in enumerate(self.level_sizes):
+            column = ids[:, level]
+            is_start[1:] |= column[1:] != column[:-1]
+            nodes = np.flatnonzero(is_start).astype(dtype)
+            starts = np.append(np.searchsorted(nodes, parents), len(nodes)).astype(dtype)
+            codes = column[nodes].astype(np.min_scalar_type(size - 1))
+            self._levels.append(make_level(codes, starts, size, level == self.width - 1))
             parents = nodes
-        self.n_nodes = tuple(len(codes) for codes in self._codes)
+        self._n_rows = n_ids
+        self._order, self._places = order, None
+        # Rows of an ID begin here; each is a row of its own where None.
+        self._row_starts = None if len(parents) == n_ids else parents
+        if self._levels[-1].bits is not None:
+            self._places = self._places_of_rows()
+
+    def _places_of_rows(self) -> NDArray[Any]:
+        """Return where the bit of each row's ID is among those of the last level."""
+        last = self._levels[-1]
+        places = parents_of(last) * last.size + last.codes
+        if self._row_starts is not None:
+            ends = np.append(self._row_starts[1:], self._n_rows)
+            places = np.repeat(places, ends - self._row_starts)
+        n_places = (len(last.starts) - 1) * last.size
+        places = places.astype(np.int32 if n_places < 2**31 else np.int64)
+        if self._order is None:
+            return places
+        of_rows = np.empty_like(places)
+        of_rows[self._order] = places
+        return of_rows
+
+    @property
+    def n_nodes(self) -> tuple[int, ...]:
+        """Number of distinct prefixes of length 1, …, width, of allowed items."""
+        return tuple(int(alive_nodes(level).sum()) for level in self._levels)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all arrays in bytes, without an order of rows that an index shares."""
+        parts = [part for level in self._levels for part in level] + [
+            self._row_starts,
+            self._places,
+        ]
+        return sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
+
+    # Whether all items are allowed.
+    _is_whole = True
+
+    @property
+    def _is_empty(self) -> bool:
+        return not len(self._levels[0].codes)
+
+    # One prefix
 
     def children(self, prefix: Sequence[int] = ()) -> NDArray[np.int64]:
         """Return the codes that can follow a prefix.
@@ -99,16 +187,41 @@ class SemanticIDTrie(Versioned):
         codes : ndarray of int of shape (n,)
             Next codes, ascending; empty after a whole ID or a prefix that no ID has.
         """
-        level = len(prefix)
+        depth = len(prefix)
         node = self._node(prefix)
-        if node < 0 or level == self.width:
+        if node < 0 or depth == self.width:
             return np.empty(0, dtype=np.int64)
-        start, stop = self._starts[level][node : node + 2].tolist()
-        return self._codes[level][start:stop].astype(np.int64)
+        level = self._levels[depth]
+        if level.bits is not None:
+            return np.flatnonzero(np.unpackbits(level.bits[node], count=level.size))
+        start, stop = level.starts[node : node + 2].tolist()
+        codes = level.codes[start:stop]
+        return (codes if level.alive is None else codes[level.alive[start:stop]]).astype(np.int64)
 
     def __contains__(self, prefix: Sequence[int]) -> bool:
         """Tell whether any ID begins with a prefix, or equals it."""
         return self._node(prefix) >= 0
+
+    def _node(self, prefix: Sequence[int]) -> int:
+        """Return the node of a prefix among the nodes of its level, -1 if there is none."""
+        if len(prefix) > self.width or self._is_empty:
+            return -1
+        node = parent = 0
+        for level, code in zip(self._levels, prefix, strict=False):
+            parent = node
+            start, stop = level.starts[node : node + 2].tolist()
+            node = start + int(level.codes[start:stop].searchsorted(code))
+            if node == stop or level.codes.item(node) != code:
+                return -1
+        if not len(prefix):
+            return node
+        if level.bits is not None:
+            is_alive = level.bits.item(parent, code >> 3) >> (7 - code % 8) & 1
+        else:
+            is_alive = level.alive is None or level.alive.item(node)
+        return node if is_alive else -1
+
+    # A batch
 
     def allowed(self, prefixes: Any) -> NDArray[np.bool_]:
         """Return a mask over the next codes, for prefixes of one length.
@@ -123,52 +236,253 @@ class SemanticIDTrie(Versioned):
         mask : ndarray of bool of shape (n_prefixes, level_sizes[n_levels])
             True where a code leads to an ID; all False where the prefix leads to none.
         """
-        prefixes = np.asarray(prefixes)
+        prefixes = np.asarray(as_array(prefixes))
         if prefixes.ndim != 2 or prefixes.shape[1] >= self.width:
             raise ValueError(
                 f"prefixes have shape {prefixes.shape}; (n_prefixes, n_levels) with n_levels < "
                 f"{self.width} was "
                 "expected."
             )
-        level = prefixes.shape[1]
-        mask = np.zeros((len(prefixes), self.level_sizes[level]), dtype=bool)
-        if self.n_nodes[0] == 0:
-            return mask
+        return self.mask(self.nodes(prefixes), prefixes.shape[1])
+
+    def nodes(self, prefixes: Any) -> NDArray[np.intp]:
+        """Find the nodes of prefixes of one length.
+
+        Parameters
+        ----------
+        prefixes : array-like of int of shape (n_prefixes, n_levels)
+            Codes of the first ``n_levels <= width`` levels.
+
+        Returns
+        -------
+        nodes : ndarray of int of shape (n_prefixes,)
+            Numbers of the nodes within their level, -1 where a prefix leads to no ID.
+        """
+        prefixes = np.asarray(as_array(prefixes))
         nodes = np.zeros(len(prefixes), dtype=np.intp)
-        for step in range(level):
-            nodes = self._step(step, nodes, prefixes[:, step])
-        alive = np.flatnonzero(nodes >= 0)
-        starts = self._starts[level][nodes[alive]]
-        counts = self._starts[level][nodes[alive] + 1] - starts
-        rows = np.repeat(alive, counts)
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        mask[rows, self._codes[level][np.repeat(starts, counts) + within]] = True
-        return mask
+        if self._is_empty:
+            nodes[:] = -1
+        for level in range(prefixes.shape[1]):
+            nodes = self.step(nodes, prefixes[:, level], level)
+        return nodes
 
-    def _node(self, prefix: Sequence[int]) -> int:
-        """Return the node of a prefix among the nodes of its level, -1 if there is none."""
-        if len(prefix) > self.width or self.n_nodes[0] == 0:
-            return -1
-        node = 0
-        for level, code in enumerate(prefix):
-            start, stop = self._starts[level][node : node + 2].tolist()
-            codes = self._codes[level]
-            node = start + int(codes[start:stop].searchsorted(code))
-            if node == stop or codes.item(node) != code:
-                return -1
-        return node
+    def step(self, nodes: NDArray[np.intp], codes: Any, level: int) -> NDArray[np.intp]:
+        """Go on from nodes by one code each, as a decoder does that keeps the nodes of its beams.
 
-    def _step(self, level: int, nodes: NDArray[np.intp], codes: NDArray[Any]) -> NDArray[np.intp]:
-        """Go from nodes of one level to those of the next, -1 where there is none."""
-        stored = self._codes[level]
-        low = self._starts[level][nodes]
-        stop = np.where(nodes >= 0, self._starts[level][nodes + 1], low)
-        high = stop.copy()
-        for _ in range(int((high - low).max(initial=0)).bit_length()):
-            middle = (low + high) >> 1
-            open_ = low < high
-            below = stored[np.minimum(middle, len(stored) - 1)] < codes
-            low = np.where(open_ & below, middle + 1, low)
-            high = np.where(open_ & ~below, middle, high)
-        found = (low < stop) & (stored[np.minimum(low, len(stored) - 1)] == codes)
-        return np.where(found & (nodes >= 0), low, -1)
+        Parameters
+        ----------
+        nodes : ndarray of int of shape (n,)
+            Nodes of prefixes of length `level`, -1 for none.
+        codes : array-like of int of shape (n,)
+            Codes at `level`.
+        level : int
+            Number of codes before.
+
+        Returns
+        -------
+        nodes : ndarray of int of shape (n,)
+            Nodes of the longer prefixes.
+        """
+        return step(self._levels[level], np.asarray(nodes), np.asarray(as_array(codes)))
+
+    def mask(self, nodes: NDArray[np.intp], level: int) -> NDArray[np.bool_]:
+        """Tell which codes follow nodes.
+
+        Parameters
+        ----------
+        nodes : ndarray of int of shape (n,)
+            Nodes of prefixes of length `level`, -1 for none.
+        level : int
+            Number of codes before, below `width`.
+
+        Returns
+        -------
+        mask : ndarray of bool of shape (n, level_sizes[level])
+            True where a code leads to an ID.
+        """
+        nodes = np.asarray(nodes)
+        if self._is_empty:
+            return np.zeros((len(nodes), self.level_sizes[level]), dtype=bool)
+        return mask(self._levels[level], nodes)
+
+    # In other forms
+
+    def restrict(self, allowed: Any) -> SemanticIDTrie:
+        """Return the trie of some of the items: those in stock, say, or those that are new.
+
+        Nothing is built anew, and the large arrays are shared: at ten million items a restriction
+        takes a tenth of a second. Restrict the whole trie each time, not a restricted one again.
+
+        Parameters
+        ----------
+        allowed : array-like of bool of shape (n_ids,)
+            Which rows of `ids` to allow; for the trie of an index, in the order of its
+            ``item_ids_``.
+
+        Returns
+        -------
+        trie : SemanticIDTrie
+            It leads to the IDs of allowed rows only.
+        """
+        allowed = np.asarray(as_array(allowed))
+        if allowed.dtype != bool or allowed.shape != (self._n_rows,):
+            raise ValueError(
+                f"allowed is of {allowed.dtype} and shape {allowed.shape}, but {self._n_rows} "
+                "times True or False was expected, one for each item in the order of item_ids_; "
+                "for a list of items, np.isin(index.item_ids_, items)."
+            )
+        trie = type(self).__new__(type(self))
+        trie.__dict__.update(self.__dict__, _levels=self._restricted(allowed), _is_whole=False)
+        return trie
+
+    def _restricted(self, allowed: NDArray[np.bool_]) -> list[TrieLevel]:
+        """Return the levels from the last to the first, each knowing what is alive below it."""
+        last = self._levels[-1]
+        if self._is_empty:
+            return self._levels
+        if self._places is not None:
+            flags = np.zeros((len(last.starts) - 1, last.size), dtype=bool)
+            flags.reshape(-1)[self._places[allowed]] = True
+            last, alive = with_flags(last, flags)
+        else:
+            alive = allowed if self._order is None else _taken(allowed, self._order)
+            if self._row_starts is not None:
+                alive = np.logical_or.reduceat(alive, self._row_starts)
+            last, alive = restricted(last, alive)
+        levels = [last]
+        for level in reversed(self._levels[:-1]):
+            level, alive = restricted(level, alive)
+            levels.insert(0, level)
+        return levels
+
+    def ids(self) -> NDArray[np.int64]:
+        """Return the distinct IDs, sorted.
+
+        Returns
+        -------
+        ids : ndarray of int of shape (n_nodes[-1], width)
+            The IDs, of allowed items only.
+        """
+        ids = np.empty((len(self._levels[-1].codes), self.width), dtype=np.int64)
+        path = np.arange(len(ids))
+        for depth in range(self.width - 1, -1, -1):
+            level = self._levels[depth]
+            ids[:, depth] = level.codes[path]
+            path = parents_of(level)[path]
+        return ids if self._is_whole else ids[alive_nodes(self._levels[-1])]
+
+    def to_csr(self) -> TrieArrays:
+        """Return all nodes as a sparse matrix in compressed rows, for kernels of one's own.
+
+        Returns
+        -------
+        arrays : TrieArrays
+            Where the edges of each node begin, and the code of each edge. A node needs no
+            pointers: edge ``e`` leads to node ``e + 1``.
+        """
+        whole = self._whole()
+        n_nodes = [min(1, len(whole._levels[0].codes)), *whole.n_nodes]
+        level_starts = np.concatenate([[0], np.cumsum(n_nodes)]).astype(np.int64)
+        edges = [
+            level.starts[:-1] + (first - 1)
+            for level, first in zip(whole._levels, level_starts[1:].tolist(), strict=False)
+        ]
+        n_edges = sum(whole.n_nodes)
+        dtype = np.int32 if n_edges < 2**31 else np.int64
+        indptr = np.append(np.concatenate(edges), n_edges).astype(dtype)
+        codes = np.concatenate([level.codes.astype(np.int32) for level in whole._levels])
+        return TrieArrays(indptr, codes, level_starts)
+
+    def to_static(
+        self,
+        vocab_size: int | None = None,
+        token_ids: Sequence[Any] | None = None,
+        *,
+        n_dense: int = 2,
+    ) -> StaticIndex:
+        """Return the arrays with which YouTube's STATIC decodes on GPUs and TPUs.
+
+        Parameters
+        ----------
+        vocab_size : int, optional
+            Number of tokens that the model knows; by default one more than the largest of an ID.
+        token_ids : sequence of sequences of int, optional
+            ``token_ids[level][code]`` is the number of a token, as `offset_token_table` makes
+            them; by default a code is its own token, at all levels.
+        n_dense : int, default=2
+            Levels at the start for which there is a table of ``vocab_size ** n_dense`` entries.
+
+        Returns
+        -------
+        index : StaticIndex
+            Its six arrays, as ``build_static_index`` returns them.
+        """
+        tokens = self.ids()
+        if token_ids is not None:
+            tables = [np.asarray(as_array(level)) for level in token_ids]
+            columns = zip(tables, tokens.T, strict=True)
+            tokens = np.stack([table[column] for table, column in columns], axis=1)
+        if not len(tokens):
+            raise ValueError("the trie has no IDs, and STATIC has no arrays for none.")
+        size = int(tokens.max()) + 1 if vocab_size is None else vocab_size
+        if size <= tokens.max():
+            raise ValueError(
+                f"vocab_size={size} should be above the largest token, {tokens.max()}."
+            )
+        return static_index(SemanticIDTrie(tokens, [size] * self.width), size, n_dense)
+
+    def to_torch(self, device: Any = "cpu") -> TorchTrie:
+        """Return the trie in tensors, with the same `nodes`, `step` and `mask`, on any device.
+
+        Parameters
+        ----------
+        device : str or torch.device, default="cpu"
+            Where the tensors go.
+
+        Returns
+        -------
+        trie : TorchTrie
+            Its methods take and return tensors on this device, for all beams at once.
+        """
+        from sklearn_rqvae.semantic_id._trie_torch import TorchTrie
+
+        return TorchTrie(self._levels, device)
+
+    def _whole(self) -> SemanticIDTrie:
+        """Return the trie of the allowed items alone, built anew if there are others."""
+        if self._is_whole:
+            return self
+        return SemanticIDTrie._of_sorted(self.ids(), self.level_sizes, None)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "_codes" in self.__dict__:  # of version 0.1.0, which had no dense forms
+            codes, starts = self.__dict__.pop("_codes"), self.__dict__.pop("_starts")
+            self._levels = [
+                TrieLevel(size, codes_, starts_, 0, None, None)
+                for size, codes_, starts_ in zip(self.level_sizes, codes, starts, strict=True)
+            ]
+            del self.__dict__["n_nodes"]
+            self._build(self.ids(), self.level_sizes, None)
+
+
+def _taken(values: NDArray[Any], order: NDArray[Any]) -> NDArray[Any]:
+    """Return values in an order, some at a time, of which no wide copy is made."""
+    out = np.empty(len(order), dtype=values.dtype)
+    for start in range(0, len(order), 2**18):
+        some = slice(start, start + 2**18)
+        # All places are there; any mode but the default writes to the output at once.
+        np.take(values, order[some], out=out[some], mode="clip")
+    return out
+
+
+def _are_sorted(ids: NDArray[Any]) -> bool:
+    """Tell whether rows are in order, as IDs from an index are."""
+    if len(ids) < 2:
+        return True
+    undecided = np.ones(len(ids) - 1, dtype=bool)
+    for column in ids.T:
+        if (undecided & (column[1:] < column[:-1])).any():
+            return False
+        undecided &= column[1:] == column[:-1]
+    return True

@@ -174,7 +174,7 @@ def test_writers_of_one_name_at_once_do_not_take_each_others_drafts(tmp_path):
 
 def test_a_draft_that_was_taken_for_stale_is_made_anew(tmp_path, monkeypatch):
     # Another process looks between the opening of a draft and its lock.
-    lock, taken = _replace._lock, []
+    lock, taken = _replace.lock_file, []
 
     def late(descriptor, wait):
         if not taken:
@@ -182,7 +182,7 @@ def test_a_draft_that_was_taken_for_stale_is_made_anew(tmp_path, monkeypatch):
             taken[0].unlink()
         return lock(descriptor, wait)
 
-    monkeypatch.setattr(_replace, "_lock", late)
+    monkeypatch.setattr(_replace, "lock_file", late)
     with replace_file(tmp_path / "a") as file:
         file.write(b"new")
     assert taken

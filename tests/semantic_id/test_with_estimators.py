@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer
-from sklearn_rqvae.semantic_id import SemanticIDIndex, fit_shift
+from sklearn_rqvae.embedding import TextEmbedder
+from sklearn_rqvae.semantic_id import SemanticIDIndex, candidate_codes, fit_shift
 
 
 @pytest.fixture(scope="module", params=["rqvae", "kmeans"])
@@ -68,3 +72,50 @@ def test_the_default_model_reaches_unique_ids_for_at_most_two_percent_of_its_err
     )
     assert len(np.unique(index.ids_, axis=0)) == len(X)
     assert 0.0 < index.report_.added_error <= 0.02
+
+
+@pytest.fixture(scope="module")
+def texts():
+    rng = np.random.default_rng(0)
+    words = np.array(
+        ["red", "blue", "green", "tea", "cup", "pot", "pen", "mug", "jar", "lamp", "desk", "chair"]
+    )
+    return [" ".join(row) for row in words[rng.integers(0, 10, size=(300, 4))]]
+
+
+def pipelines(texts):
+    """Return a pipeline on vectors and one on texts, and a search over each."""
+    X = np.random.default_rng(0).normal(size=(300, 6)) * [1, 1, 1, 9, 9, 9]
+    quantizer = ResidualKMeans(2, 8, random_state=0)
+    for rows, first in ((X, StandardScaler()), (texts, TextEmbedder(n_components=6))):
+        pipeline = make_pipeline(first, quantizer)
+        yield pipeline.fit(rows), rows
+        name = {"residualkmeans__codebook_size": [8, 16]}
+        yield GridSearchCV(pipeline, name, cv=2).fit(rows), rows
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_pipelines_and_searches_name_items_as_the_quantizer_at_their_end(texts, which):
+    estimator, rows = list(pipelines(texts))[which]
+    pipeline = getattr(estimator, "best_estimator_", estimator)
+    quantizer, vectors = pipeline[-1], pipeline[:-1].transform(rows)
+    codes, errors = candidate_codes(estimator, rows, 4)
+    expected = quantizer.candidate_codes(vectors, 4)
+    assert np.array_equal(codes, expected[0])
+    assert np.array_equal(errors, expected[1])
+    for collisions in ("suffix", "reassign"):
+        if collisions == "reassign" and len(rows) > 8**2:
+            rows, vectors = rows[:50], vectors[:50]
+        through = SemanticIDIndex.from_estimator(estimator, rows, collisions=collisions)
+        alone = SemanticIDIndex.from_estimator(quantizer, vectors, collisions=collisions)
+        assert np.array_equal(through.ids_, alone.ids_)
+        assert through.codebooks_ is not None
+        assert through.level_sizes_ == alone.level_sizes_
+        new = through.append_from_estimator(estimator, rows[:3], [900, 901, 902], grow=True)
+        expected = alone.append_from_estimator(quantizer, vectors[:3], [900, 901, 902], grow=True)
+        assert np.array_equal(new, expected)
+
+
+def test_what_has_no_candidates_is_named():
+    with pytest.raises(TypeError, match="ends with StandardScaler, which has no candidate_codes"):
+        candidate_codes(make_pipeline(StandardScaler()).fit([[1.0]]), [[1.0]])

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_rqvae._fitted import last_step
 from sklearn_rqvae._rows._hashing import duplicate_groups
 from sklearn_rqvae._validation import as_array
 
@@ -16,6 +17,7 @@ __all__ = [
     "CandidatesNeeded",
     "EstimatorCandidates",
     "GivenCandidates",
+    "candidate_codes",
     "count_duplicates",
 ]
 
@@ -174,6 +176,64 @@ class EstimatorCandidates:
             )
             errors[chunk] = ((x - decoded) ** 2).sum(axis=1)
         return errors
+
+
+def candidate_codes(
+    estimator: Any, X: Any, n_candidates: int = 16
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """List several semantic IDs for each item, through pipelines and searches.
+
+    Several IDs for an item are also more data: a generator that sees an item's second and third
+    best ID in training, too, is what MTGRec [1]_ calls augmentation.
+
+    Parameters
+    ----------
+    estimator : object
+        A fitted quantizer with ``candidate_codes``; or a pipeline that ends with one, or a search
+        that found either.
+    X : array-like of shape (n_items, n_features)
+        What `estimator` takes; texts, where it begins with an embedder of texts.
+    n_candidates : int, default=16
+        IDs for each item.
+
+    Returns
+    -------
+    codes : ndarray of int of shape (n_items, n_found, n_levels)
+        IDs by rising error; `n_found` is `n_candidates`, or the number of IDs if that is less.
+    errors : ndarray of shape (n_items, n_found)
+        Squared errors of their reconstructions, summed over the features that the quantizer gets.
+
+    Raises
+    ------
+    TypeError
+        If the quantizer has no ``candidate_codes``.
+
+    References
+    ----------
+    .. [1] Zheng, B. et al. "Pre-training generative recommender with multi-identifier item
+       tokenization". arXiv:2504.04400, 2025.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_rqvae import RQVAETransformer
+    >>> from sklearn_rqvae.semantic_id import candidate_codes
+    >>> X = np.random.default_rng(0).normal(size=(200, 4))
+    >>> pipeline = make_pipeline(StandardScaler(), RQVAETransformer(2, 8, random_state=0)).fit(X)
+    >>> codes, errors = candidate_codes(pipeline, X[:5], 3)
+    >>> codes.shape, bool((np.diff(errors) >= 0).all())
+    ((5, 3, 2), True)
+    """
+    quantizer, rows = last_step(estimator, X)
+    if not hasattr(quantizer, "candidate_codes"):
+        raise TypeError(
+            f"estimator ends with {type(quantizer).__name__}, which has no candidate_codes; end "
+            "with RQVAETransformer or ResidualKMeans."
+        )
+    codes, errors = quantizer.candidate_codes(rows, n_candidates)
+    return np.asarray(as_array(codes), dtype=np.int64), np.asarray(as_array(errors), np.float64)
 
 
 def _squared_distances(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_rqvae.semantic_id._collisions._taken import TakenIDs
 from sklearn_rqvae.semantic_id._keys import KeyLayout
-from sklearn_rqvae.semantic_id._ordering import rank_one
 
 __all__ = ["FreeIDs"]
 
@@ -28,8 +28,8 @@ class FreeIDs:
     ----------
     layout : KeyLayout
         How IDs are packed.
-    taken : ndarray of shape (n_taken,)
-        Sorted keys in use.
+    taken : TakenIDs
+        IDs that aren't free.
     sizes : sequence of int
         Number of codes at each level.
     codebooks : sequence of ndarray of shape (codebook_size, embed_dim), optional
@@ -39,7 +39,7 @@ class FreeIDs:
     def __init__(
         self,
         layout: KeyLayout,
-        taken: NDArray[Any],
+        taken: TakenIDs,
         sizes: Sequence[int],
         codebooks: Sequence[NDArray[Any]] | None = None,
     ) -> None:
@@ -74,10 +74,7 @@ class FreeIDs:
                 yield from self._below(child, own, skip=None)
 
     def _n_taken(self, prefix: tuple[int, ...]) -> int:
-        low, high = self._layout.bounds(prefix)
-        start = rank_one(self._taken, None, low)
-        stop = rank_one(self._taken, None, high, side="right")
-        return stop - start + self._given[prefix]
+        return self._taken.count(prefix, *self._layout.bounds(prefix)) + self._given[prefix]
 
     def _by_distance(self, level: int, code: int) -> list[int]:
         """List the codes of a level, the nearest to `code` first, the lower of equals."""

@@ -14,8 +14,9 @@ from sklearn_rqvae._guards import warn_caller
 from sklearn_rqvae.semantic_id._collisions._assignment import assign_free
 from sklearn_rqvae.semantic_id._collisions._candidates import CandidatesNeeded, CandidateSource
 from sklearn_rqvae.semantic_id._collisions._free_ids import FreeIDs
+from sklearn_rqvae.semantic_id._collisions._taken import TakenIDs
 from sklearn_rqvae.semantic_id._keys import KeyLayout
-from sklearn_rqvae.semantic_id._ordering import in_group, is_among
+from sklearn_rqvae.semantic_id._ordering import in_group
 
 __all__ = ["reassign"]
 
@@ -44,11 +45,12 @@ def reassign(
     keys: NDArray[Any],
     order: NDArray[np.intp],
     *,
-    taken: NDArray[Any],
+    taken: TakenIDs,
     sizes: Sequence[int],
     source: CandidateSource | None,
     codebooks: Sequence[NDArray[Any]] | None,
     n_candidates: int,
+    contested: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[Any], dict[str, Any]]:
     """Give items that collide free IDs at little total error; all others keep theirs.
 
@@ -63,8 +65,8 @@ def reassign(
         Packed codes of the items.
     order : ndarray of int of shape (n_items,)
         Sorts by key, then by item id. All decisions follow it, hence not the order of the rows.
-    taken : ndarray of shape (n_taken,)
-        Sorted keys of IDs that no item here can have.
+    taken : TakenIDs
+        IDs that no item here can have.
     sizes : sequence of int
         Number of codes at each level.
     source : CandidateSource or None
@@ -73,6 +75,8 @@ def reassign(
         Decide which free IDs are near once candidates run out.
     n_candidates : int
         Candidates per item in the first round.
+    contested : ndarray of bool of shape (n_items,), optional
+        Items that have to look for an ID; by default those whose key others have, too.
 
     Returns
     -------
@@ -87,7 +91,8 @@ def reassign(
         If there are more items than IDs, or collisions but no source of candidates.
     """
     _check_room(keys, taken, sizes)
-    contested = in_group(keys, order) | is_among(keys, taken)
+    if contested is None:
+        contested = in_group(keys, order) | taken.among(keys)
     if source is None:
         if contested.any():
             raise CandidatesNeeded(
@@ -102,7 +107,7 @@ def reassign(
     after = before.copy()
     final = keys.copy()
     rows = order[contested[order]]
-    in_use = np.sort(np.concatenate([taken, keys[~contested]]))
+    in_use = taken.with_keys(keys[~contested])
     gap, limit = 0.0, max(MIN_CANDIDATES, len(rows) * n_candidates // 2)
     for attempt in range(ROUNDS):
         if not len(rows):
@@ -116,12 +121,12 @@ def reassign(
             )
         candidates = np.concatenate([keys[rows, None], candidates], axis=1)
         errors = np.concatenate([before[rows, None], errors], axis=1)
-        choice, missed = assign_free(candidates, errors, in_use)
+        choice, missed = assign_free(candidates, errors, _those_among(candidates, in_use))
         gap += missed
         served = np.flatnonzero(choice >= 0)
         final[rows[served]] = candidates[served, choice[served]]
         after[rows[served]] = errors[served, choice[served]]
-        in_use = np.sort(np.concatenate([in_use, final[rows[served]]]))
+        in_use = in_use.with_keys(final[rows[served]])
         rows = rows[choice < 0]
     if len(rows):
         final[rows] = _nearest_free(layout, keys[rows], in_use, sizes, codebooks)
@@ -136,7 +141,13 @@ def reassign(
     }
 
 
-def _check_room(keys: NDArray[Any], taken: NDArray[Any], sizes: Sequence[int]) -> None:
+def _those_among(candidates: NDArray[Any], taken: TakenIDs) -> NDArray[Any]:
+    """Return the sorted keys of the candidates that are taken."""
+    keys = np.unique(candidates)
+    return keys[taken.among(keys)]
+
+
+def _check_room(keys: NDArray[Any], taken: TakenIDs, sizes: Sequence[int]) -> None:
     """Refuse more items than there are IDs."""
     n_ids = prod(sizes)
     if len(keys) + len(taken) > n_ids:
@@ -148,7 +159,7 @@ def _check_room(keys: NDArray[Any], taken: NDArray[Any], sizes: Sequence[int]) -
 
 
 def _warn_if_crowded(
-    n_contested: int, keys: NDArray[Any], taken: NDArray[Any], sizes: Sequence[int]
+    n_contested: int, keys: NDArray[Any], taken: TakenIDs, sizes: Sequence[int]
 ) -> None:
     """Say that the IDs are too few for the items before a long search for free ones begins."""
     if n_contested < MIN_CROWD or n_contested <= CROWDED * len(keys):
@@ -254,7 +265,7 @@ def _packed(
 def _nearest_free(
     layout: KeyLayout,
     keys: NDArray[Any],
-    in_use: NDArray[Any],
+    in_use: TakenIDs,
     sizes: Sequence[int],
     codebooks: Sequence[NDArray[Any]] | None,
 ) -> NDArray[Any]:

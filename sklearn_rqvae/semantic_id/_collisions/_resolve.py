@@ -14,15 +14,16 @@ from sklearn_rqvae.semantic_id._collisions._candidates import (
     GivenCandidates,
     count_duplicates,
 )
+from sklearn_rqvae.semantic_id._collisions._places import overflow, reassign_places
 from sklearn_rqvae.semantic_id._collisions._reassign import reassign
 from sklearn_rqvae.semantic_id._collisions._suffix import suffixes
+from sklearn_rqvae.semantic_id._collisions._taken import TakenIDs
 from sklearn_rqvae.semantic_id._item_ids import item_order
 from sklearn_rqvae.semantic_id._keys import MAX_CODEBOOK_SIZE, KeyLayout
 from sklearn_rqvae.semantic_id._level_sizes import check_range, layout_with_suffix
 from sklearn_rqvae.semantic_id._ordering import (
     canonical_order,
     in_group,
-    is_among,
     position_in_group,
 )
 from sklearn_rqvae.semantic_id._report import CollisionReport, collision_error, describe_groups
@@ -33,6 +34,7 @@ __all__ = [
     "Named",
     "Rules",
     "check_rules",
+    "fitting_store",
     "given_items",
     "keep_ids",
     "level_sizes",
@@ -51,6 +53,7 @@ class Rules(NamedTuple):
     suffix_size: int | None
     n_candidates: int
     codebooks: list[NDArray[Any]] | None
+    max_items_per_id: int | None = None
     model: str | None = None  # fingerprint of the estimator that the codes are from, if known
 
     def layout(self, largest_suffix: int) -> KeyLayout:
@@ -61,12 +64,38 @@ class Rules(NamedTuple):
 
 
 class Items(NamedTuple):
-    """Items to be named: their codes by level, their ids, and what may come with them."""
+    """Items to be named: their codes by level, their ids, and what may come with them.
+
+    Those with the same ID stand in the order of `ties`, or else of item ids.
+    """
 
     columns: list[NDArray[Any]]
     item_ids: NDArray[Any]
     source: CandidateSource | None = None
     n_duplicates: int | None = None
+    ties: NDArray[np.intp] | None = None
+
+    def order_of(self, keys: NDArray[Any]) -> NDArray[np.intp]:
+        """Sort by key, and where these are equal as the items are to stand."""
+        return canonical_order(keys, self.item_ids if self.ties is None else self.ties)
+
+    def ranked(self, priority: Any) -> Items:
+        """Return the items with those of the largest priority first, then by item id."""
+        if priority is None:
+            return self
+        values = np.asarray(as_array(priority))
+        if values.shape != self.item_ids.shape or values.dtype.kind not in "iuf":
+            raise ValueError(
+                f"priority is of {values.dtype} and shape {values.shape}, but there are "
+                f"{len(self.item_ids)} items; give one number for each."
+            )
+        if not np.isfinite(values).all():
+            raise ValueError("priority has NaN or infinity; give finite numbers.")
+        # Ranks rather than minus the values, which unsigned integers don't have.
+        falling = -np.unique(values, return_inverse=True)[1]
+        ties = np.empty(len(values), dtype=np.intp)
+        ties[canonical_order(falling, self.item_ids)] = np.arange(len(values))
+        return self._replace(ties=ties)
 
 
 class Named(NamedTuple):
@@ -85,17 +114,35 @@ def level_sizes(rules: Rules, named: Named) -> tuple[int, ...]:
     return (*rules.sizes, rules.suffix_size or named.n_suffixes)
 
 
-def check_rules(collisions: Any, suffix_size: Any, n_candidates: Any) -> None:
+def check_rules(
+    collisions: Any, suffix_size: Any, n_candidates: Any, max_items_per_id: Any = None
+) -> None:
     """Refuse parameters that are no rules."""
     if collisions not in COLLISIONS:
         raise ValueError(
             f"collisions={collisions!r} should be one of {', '.join(map(repr, COLLISIONS))}."
         )
-    for name, value in (("suffix_size", suffix_size), ("n_candidates", n_candidates)):
-        if value is None and name == "suffix_size":
+    for name, value in (
+        ("suffix_size", suffix_size),
+        ("n_candidates", n_candidates),
+        ("max_items_per_id", max_items_per_id),
+    ):
+        if value is None and name != "n_candidates":
             continue
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{name}={value!r} should be a positive integer.")
+    if max_items_per_id is not None and collisions not in ("reassign", "raise"):
+        raise ValueError(
+            f'max_items_per_id={max_items_per_id} has no meaning with collisions="{collisions}": '
+            + (
+                "each ID names one item there, and suffix_size"
+                if collisions == "suffix"
+                else 'any number of items share an ID there; "reassign" or "raise"'
+            )
+            + " limits how many items may have the same codes."
+        )
+    if max_items_per_id is not None and max_items_per_id > MAX_CODEBOOK_SIZE:
+        raise ValueError(f"max_items_per_id={max_items_per_id} should be at most 2**32.")
     if suffix_size is not None and suffix_size > MAX_CODEBOOK_SIZE:
         raise ValueError(f"suffix_size={suffix_size} should be at most {MAX_CODEBOOK_SIZE}.")
 
@@ -141,7 +188,7 @@ def name_first(rules: Rules, items: Items) -> Named:
     order_of_items = item_order(items.item_ids)
     layout = KeyLayout(rules.sizes)
     keys = layout.pack(items.columns)
-    order = canonical_order(keys, items.item_ids)
+    order = items.order_of(keys)
     report = replace(describe_groups(keys, order), n_duplicates=items.n_duplicates)
     if rules.collisions == "suffix":
         if rules.suffix_size is not None and report.largest_group > rules.suffix_size:
@@ -153,14 +200,14 @@ def name_first(rules: Rules, items: Items) -> Named:
         suffix = np.empty(len(keys), dtype=np.int64)
         suffix[order] = position_in_group(keys[order])
         keys = layout.pack([*items.columns, suffix])
-    elif rules.collisions == "raise" and report.n_colliding:
+    elif rules.collisions == "raise" and report.largest_group > (rules.max_items_per_id or 1):
         raise collision_error(keys, items.item_ids, layout, 'use collisions="suffix"')
     elif rules.collisions == "reassign":
-        keys, report = _reassigned(rules, layout, keys, order, keys[:0], items, report)
+        keys, report = _reassigned(rules, layout, keys, order, None, items, report)
         if report.n_moved:
-            order = np.argsort(keys)
+            order = items.order_of(keys)
     store = IDStore(layout, keys, order, items.item_ids, order_of_items)
-    return Named(store, report.largest_group, _with_ids(rules, report))
+    return Named(store, report.largest_group, _with_ids(rules, report, keys))
 
 
 def name_more(rules: Rules, named: Named, items: Items) -> Named:
@@ -186,29 +233,46 @@ def name_more(rules: Rules, named: Named, items: Items) -> Named:
         As in `name_first`, or if a code is out of range.
     """
     check_range(items.columns, rules.sizes)
-    store, n_suffixes = named.store, named.n_suffixes
-    if tuple(rules.sizes) != store.layout.sizes[: len(rules.sizes)]:
-        store = store.repacked(rules.layout(n_suffixes - 1))
+    store, n_suffixes = fitting_store(rules, named, named.n_suffixes), named.n_suffixes
     keys = KeyLayout(rules.sizes).pack(items.columns)
-    order = canonical_order(keys, items.item_ids)
+    order = items.order_of(keys)
     report = replace(describe_groups(keys, order), n_duplicates=items.n_duplicates)
     if rules.collisions == "suffix":
         suffix = suffixes(store, items.columns, order, keys, rules.suffix_size)
         collides = in_group(keys, order) | (suffix > 0)
         report = replace(report, n_colliding=int(collides.sum()))
         n_suffixes = max(n_suffixes, int(suffix.max()) + 1)
-        if n_suffixes > store.layout.sizes[-1]:
-            store = store.repacked(KeyLayout([*rules.sizes, MAX_CODEBOOK_SIZE]))
+        store = fitting_store(rules, named, n_suffixes)
         keys = store.layout.pack([*items.columns, suffix])
     else:
         keys, report = _free_keys(rules, store, keys, order, items, report)
-    report = _with_ids(rules, report)
-    return named._replace(
-        store=store.with_items(keys, items.item_ids),
-        n_suffixes=n_suffixes,
-        report=report,
-        version=named.version + 1,
-    )
+    store = store.with_items(keys, items.item_ids, items.order_of(keys))
+    return Named(store, n_suffixes, _with_ids(rules, report, keys), named.version + 1)
+
+
+def fitting_store(rules: Rules, named: Named, n_suffixes: int) -> IDStore:
+    """Return the IDs of a catalog with room for the codes that the rules allow, and the suffixes.
+
+    Parameters
+    ----------
+    rules : Rules
+        The sizes may have grown since the catalog was made.
+    named : Named
+        The catalog.
+    n_suffixes : int
+        Number of suffixes to make room for.
+
+    Returns
+    -------
+    store : IDStore
+        The same IDs.
+    """
+    store = named.store
+    if tuple(rules.sizes) != store.layout.sizes[: len(rules.sizes)]:
+        store = store.repacked(rules.layout(named.n_suffixes - 1))
+    if rules.collisions == "suffix" and n_suffixes > store.layout.sizes[-1]:
+        store = store.repacked(KeyLayout([*rules.sizes, MAX_CODEBOOK_SIZE]))
+    return store
 
 
 def keep_ids(rules: Rules, items: Items, suffix: NDArray[Any] | None) -> Named:
@@ -242,18 +306,19 @@ def keep_ids(rules: Rules, items: Items, suffix: NDArray[Any] | None) -> Named:
     order_of_items = item_order(items.item_ids)
     layout = rules.layout(largest)
     keys = layout.pack(items.columns if suffix is None else [*items.columns, suffix])
-    order = canonical_order(keys, items.item_ids)
+    order = items.order_of(keys)
     report = describe_groups(keys, order)
-    if rules.collisions != "none" and report.n_colliding:
+    shared = report.n_colliding and report.largest_group > (rules.max_items_per_id or 1)
+    if rules.collisions != "none" and shared:
         raise collision_error(keys, items.item_ids, layout, 'read them with collisions="none"')
     store = IDStore(layout, keys, order, items.item_ids, order_of_items)
-    return Named(store, largest + 1, _with_ids(rules, report))
+    return Named(store, largest + 1, _with_ids(rules, report, keys))
 
 
-def _with_ids(rules: Rules, report: CollisionReport) -> CollisionReport:
+def _with_ids(rules: Rules, report: CollisionReport, keys: NDArray[Any]) -> CollisionReport:
     """Add how many IDs the items have: one each, except where they may share one."""
-    n_ids = report.n_distinct if rules.collisions == "none" else report.n_items
-    return replace(report, n_ids=n_ids)
+    shared = rules.collisions == "none" or rules.max_items_per_id is not None
+    return replace(report, n_ids=len(np.unique(keys)) if shared else report.n_items)
 
 
 def _free_keys(
@@ -265,9 +330,12 @@ def _free_keys(
     report: CollisionReport,
 ) -> tuple[NDArray[Any], CollisionReport]:
     """Return the keys of new items without a suffix, resolved against those in use."""
-    taken = np.sort(np.concatenate([store.keys, store.retired]))
-    collides = in_group(keys, order) | is_among(keys, taken)
+    taken = TakenIDs(keys[:0], store)
+    collides = in_group(keys, order) | taken.among(keys)
     report = replace(report, n_colliding=int(collides.sum()))
+    if rules.collisions == "raise" and rules.max_items_per_id is not None:
+        n_places = rules.max_items_per_id
+        _, collides = overflow(keys, order, store, n_places, all_compete=True)
     if rules.collisions == "raise" and collides.any():
         row = int(order[collides[order]][0])
         semantic_id = tuple(store.layout.unpack(keys[row : row + 1])[0].tolist())
@@ -277,7 +345,7 @@ def _free_keys(
             'collisions="suffix".'
         )
     if rules.collisions == "reassign":
-        return _reassigned(rules, store.layout, keys, order, taken, items, report)
+        return _reassigned(rules, store.layout, keys, order, store, items, report)
     return keys, report
 
 
@@ -286,16 +354,30 @@ def _reassigned(
     layout: KeyLayout,
     keys: NDArray[Any],
     order: NDArray[np.intp],
-    taken: NDArray[Any],
+    store: IDStore | None,
     items: Items,
     report: CollisionReport,
 ) -> tuple[NDArray[Any], CollisionReport]:
-    """Return keys of which none is taken or shared, and the report with what that took."""
+    """Return keys that are neither taken nor shared too often, and the report on that."""
+    if rules.max_items_per_id is not None:
+        keys, outcome = reassign_places(
+            keys,
+            order,
+            items.columns,
+            n_places=rules.max_items_per_id,
+            all_compete=items.ties is None,
+            store=store,
+            sizes=rules.sizes,
+            source=items.source,
+            codebooks=rules.codebooks,
+            n_candidates=rules.n_candidates,
+        )
+        return keys, replace(report, **outcome)
     keys, outcome = reassign(
         layout,
         keys,
         order,
-        taken=taken,
+        taken=TakenIDs(keys[:0], store),
         sizes=rules.sizes,
         source=items.source,
         codebooks=rules.codebooks,

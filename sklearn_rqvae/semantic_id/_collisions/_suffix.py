@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_rqvae.semantic_id._ordering import position_in_group, rank
+from sklearn_rqvae.semantic_id._ordering import position_in_group
 from sklearn_rqvae.semantic_id._store import IDStore
 
 __all__ = ["suffixes"]
@@ -52,12 +52,8 @@ def suffixes(
     low = layout.pack([*columns, zero])
     high = layout.pack([*columns, zero + layout.sizes[-1] - 1])
     following = zero.copy()
-    for keys, sorted_by in ((store.keys, store.order), (store.retired, None)):
-        start = rank(keys, sorted_by, low)
-        stop = rank(keys, sorted_by, high, side="right")
-        used = stop > start
-        last = stop[used] - 1
-        largest = layout.column(keys[last if sorted_by is None else sorted_by[last]], n_levels)
+    for used, last in store.last_of(low, high):
+        largest = layout.column(last, n_levels)
         following[used] = np.maximum(following[used], largest + 1)
     suffix = np.empty_like(zero)
     suffix[order] = position_in_group(bare_keys[order])

@@ -1,0 +1,1 @@
+"""Generation that stays on the IDs of a catalog, in the engines that generate."""
