@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from numbers import Integral
 from typing import Any, TypeVar
@@ -15,6 +16,12 @@ from sklearn_rqvae._coders import Coder
 from sklearn_rqvae._compute._threads import in_threads
 from sklearn_rqvae._fitting import FittingMixin
 from sklearn_rqvae._guards import single_precision
+from sklearn_rqvae._learning._names import (
+    input_codewords,
+    names_by_codewords,
+    names_by_rows,
+    renamed,
+)
 from sklearn_rqvae._rows._source import RowSource, blocks_of, validated_rows, validated_weight
 from sklearn_rqvae._saving import SavingMixin
 from sklearn_rqvae._validation import as_array, as_codes, check_codes
@@ -179,6 +186,69 @@ class SemanticIDMixin(FittingMixin, SavingMixin, ClassNamePrefixFeaturesOutMixin
 
         total = sum(_map_blocks(summed_errors, source, coder.n_threads()))
         return -float(total / (len(source) if weight is None else weight.sum()))
+
+    @single_precision()
+    def relabel_like(self, other: Any, X: ArrayLike | None = None) -> Any:
+        """Return this model with its codes called like the codes of another one that they match.
+
+        Two fits number their codewords differently even where they group items alike. At each level
+        the codes are matched one to one, and take the names of their matches: only names change,
+        and reconstructions stay what they are. A code without a match takes a name that is left.
+
+        Parameters
+        ----------
+        other : estimator
+            Fitted, with as many levels: the older model, whose names are to be taken over.
+        X : array-like of shape (n_samples, n_features), optional
+            Items that both models code. Codes are then matched such that most items keep theirs,
+            else by the distance of codewords.
+
+        Returns
+        -------
+        renamed : estimator
+            A fitted copy of this estimator.
+
+        Raises
+        ------
+        ValueError
+            If the models differ in the number of levels, or, without `X`, have codewords that can't
+            be compared.
+        TypeError
+            If `module` decodes codes by what they are called.
+        """
+        check_is_fitted(self)
+        sizes = [len(codebook) for codebook in self.codebooks_]
+        if len(other.codebooks_) != len(sizes):
+            raise ValueError(
+                f"the models have {len(sizes)} and {len(other.codebooks_)} levels; only codes of "
+                "models with the same number of levels can be matched."
+            )
+        if X is None:
+            new, old = input_codewords(self), input_codewords(other)
+            if new is None or old is None or new[0].shape[1] != old[0].shape[1]:
+                raise ValueError(
+                    "these models have no codewords in one space to be matched by; give items that "
+                    "both can code, as in relabel_like(other, X)."
+                )
+            names = names_by_codewords(new, old)
+        else:
+            names = names_by_rows(self.transform(X), sizes, other.transform(X))
+        model = copy.copy(self)
+        model.__dict__.pop("_holder", None)
+        model.__dict__.update(renamed(self.__dict__, names))
+        self._check_renamed(model, names)
+        return model
+
+    def _check_renamed(self, model: Any, names: list[NDArray[np.intp]]) -> None:
+        """Raise an error if codes under other names decode to other rows."""
+        some = np.arange(64)[:, None] * np.arange(1, len(names) + 1)
+        codes = np.stack([c % len(name) for c, name in zip(some.T, names, strict=True)], axis=1)
+        called = np.stack([name[c] for c, name in zip(codes.T, names, strict=True)], axis=1)
+        if not np.array_equal(model.inverse_transform(called), self.inverse_transform(codes)):
+            raise TypeError(
+                f"module={self.module!r} decodes codes by what they are called, so they can't be "
+                "called otherwise."
+            )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

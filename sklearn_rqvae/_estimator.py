@@ -137,8 +137,13 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         started share each batch of gradient training: all of them call `fit` with the same rows,
         and all get the same model; needs accelerate. The fitted state is the same everywhere.
     warm_start : bool, default=False
-        Whether gradient training starts from the last fit's weights instead of from the data. The
-        closed form has no start: it is computed anew.
+        Whether to go on from the last fit instead of from the data. Gradient training starts from
+        its weights. The closed form keeps its axes and units, and refits its codebooks such that
+        most items keep their codes; see `stability`.
+    stability : float, default=0.3
+        What an item's codes under the last fit must cost before it gives them up, where the closed
+        form goes on from it: by how much others have to lower its squared error, as a multiple of
+        the mean error. With 0 they are only where the search starts.
     random_state : int, RandomState or None, default=None
         Draws starting codewords, weights, order and noise. Equal integers give equal models.
     verbose : int, default=0
@@ -224,6 +229,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         "net_params": [dict, None],
         "device": [str],
         "warm_start": ["boolean"],
+        "stability": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -256,6 +262,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         net_params: dict[str, Any] | None = None,
         device: str = "auto",
         warm_start: bool = False,
+        stability: float = 0.3,
         random_state: Any = None,
         verbose: int = 0,
     ):
@@ -284,6 +291,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         self.net_params = net_params
         self.device = device
         self.warm_start = warm_start
+        self.stability = stability
         self.random_state = random_state
         self.verbose = verbose
 

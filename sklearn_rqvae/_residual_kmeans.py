@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from sklearn_rqvae._compat import Interval, fit_context
 from sklearn_rqvae._files._state import check_array
 from sklearn_rqvae._guards import all_or_nothing
 from sklearn_rqvae._learning._learner import Learner
+from sklearn_rqvae._learning._refit import SummedCodewordsRefit
 from sklearn_rqvae._learning._residual_kmeans import SummedCodewords
 
 __all__ = ["ResidualKMeans"]
@@ -42,6 +43,13 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         sums of codewords and take longer; 1 is greedy.
     n_iter : int, default=12
         Rounds of search and least squares.
+    warm_start : bool, default=False
+        Whether to go on from the last fit instead of from the data: its mean stays, and its
+        codebooks are refitted such that most items keep their codes.
+    stability : float, default=0.3
+        With `warm_start`, what an item's codes under the last fit must cost before it gives them
+        up: by how much others have to lower its squared error, as a multiple of the mean error.
+        With 0 they are only where the search starts.
     random_state : int, RandomState instance or None, default=None
         Determines the rows that start k-means. An int makes fits repeatable.
 
@@ -87,6 +95,8 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         "codebook_size": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "n_beams": [Interval(Integral, 1, None, closed="left")],
         "n_iter": [Interval(Integral, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "stability": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
     }
 
@@ -97,12 +107,16 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         *,
         n_beams: int = 5,
         n_iter: int = 12,
+        warm_start: bool = False,
+        stability: float = 0.3,
         random_state: Any = None,
     ):
         self.n_layers = n_layers
         self.codebook_size = codebook_size
         self.n_beams = n_beams
         self.n_iter = n_iter
+        self.warm_start = warm_start
+        self.stability = stability
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -172,6 +186,8 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         return "by residual k-means and least squares"
 
     def _learner(self) -> Learner:
+        if self.warm_start and hasattr(self, "codebooks_"):
+            return SummedCodewordsRefit.of(self)
         return SummedCodewords.of(self)
 
     def _coder(self) -> CodebookCoder:

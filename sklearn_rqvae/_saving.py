@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -48,6 +49,13 @@ class SavingMixin(Versioned, ABC):
     @abstractmethod
     def _codes_depend_on(self) -> list[Any]:
         """Return all that determines the codes of a row, and the row that codes stand for."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what was pickled; parameters that came later have their defaults."""
+        parameters = inspect.signature(type(self).__init__).parameters.values()
+        defaults = {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
+        defaults.pop("self", None)
+        super().__setstate__({**defaults, **state})
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the fitted estimator to a file that holds arrays and plain values only.

@@ -25,7 +25,7 @@ from sklearn_rqvae._cli._items import (
     warn,
     write_rows,
 )
-from sklearn_rqvae._cli._model import save_model
+from sklearn_rqvae._cli._model import load_model, quantizer_of, save_model
 from sklearn_rqvae._cli._quality import quality_of, summary_of
 from sklearn_rqvae._files._ids import check_ids, check_table, writable_ids
 from sklearn_rqvae._files._tables import FORMATS, file_kind
@@ -42,6 +42,14 @@ _EXAMPLE = """\
 example:
   sklearn-rqvae fit items.csv --text title brand --id sku --out model.joblib --ids ids.csv
 """
+_WARM_EXAMPLE = """\
+  sklearn-rqvae fit all_items.csv --warm-start model.joblib --out new_model.joblib
+"""
+# Options that describe a model; one that goes on from another has those of that one.
+_MODEL = (
+    *("text_model", "n_components", "method", "n_layers"),
+    *("codebook_size", "mode", "max_epochs", "seed"),
+)
 _MODES = ("STE", "ROTATION_TRICK", "GUMBEL_SOFTMAX", "SINKHORN")
 
 
@@ -51,7 +59,7 @@ def add_fit_command(subparsers: Any) -> None:
         "fit",
         help="learn IDs for a table of items",
         formatter_class=HelpFormatter,
-        epilog=_EXAMPLE,
+        epilog=_EXAMPLE + _WARM_EXAMPLE,
     )
     add_input(fit)
     fit.add_argument("--out", required=True, metavar="MODEL", help="where to save the model")
@@ -94,19 +102,33 @@ def add_fit_command(subparsers: Any) -> None:
         "fitted",
     )
     fit.add_argument("--max-epochs", type=count, metavar="N", help="epochs of training")
+    fit.add_argument(
+        "--warm-start",
+        metavar="OLD",
+        help="go on from a model that fit has saved: most items keep their IDs; its encoder of "
+        "texts, its columns and all sizes stay",
+    )
+    fit.add_argument(
+        "--stability",
+        type=float,
+        metavar="S",
+        help="with --warm-start: an item gives up its ID for one that lowers its squared error by "
+        "more than so many times the mean error; 0.3 by default",
+    )
     add_seed(fit)
-    fit.set_defaults(run=_fit)
+    fit.set_defaults(run=_fit, defaults={name: fit.get_default(name) for name in _MODEL})
 
 
 def _fit(args: argparse.Namespace) -> None:
     from sklearn.pipeline import Pipeline
 
     started = time.monotonic()
+    old = _old_model(args)
     if not Path(args.input).is_dir():
         file_kind(args.input, reading=True)
     if not is_array(args.input) and bool(args.text) == bool(args.vector):
         raise ValueError("name the columns of the items with either --text or --vector.")
-    quantizer = _quantizer(args)
+    quantizer = _quantizer(args) if old is None else _warm_quantizer(args, old)
     if Path(args.input).is_dir():
         from sklearn_rqvae._cli._directory import fit_directory, is_streamed
 
@@ -123,15 +145,11 @@ def _fit(args: argparse.Namespace) -> None:
     if args.ids:
         ids = _ids_to_write(args, ids)
     _check_different(items, args.input)
-    _warn_of_few(len(items), args.codebook_size)
+    if old is None:
+        _warn_of_few(len(items), args.codebook_size)
     if args.text:
-        from sklearn_rqvae.embedding import TextEmbedder
-
-        embedder = TextEmbedder(
-            args.text_model, n_components=args.n_components, random_state=args.seed
-        )
         say(f"embedding {len(items)} texts")
-        vectors = embedder.fit_transform(items)
+        embedder, vectors = _embedded(args, old, items)
         pipeline: Any = Pipeline([("emb", embedder), ("rq", quantizer)])
     else:
         vectors, pipeline = items, quantizer
@@ -145,6 +163,46 @@ def _fit(args: argparse.Namespace) -> None:
         f"Fitted {len(codes)} items in {time.monotonic() - started:.0f} s and saved {args.out}. "
         f"For these items: {summary_of(quality)}."
     )
+
+
+def _old_model(args: argparse.Namespace) -> dict[str, Any] | None:
+    """Return the model that ``--warm-start`` names, its columns taken over where none are given."""
+    if args.warm_start is None:
+        if args.stability is not None:
+            raise ValueError("--stability needs --warm-start, the model whose IDs are to be kept.")
+        return None
+    changed = [name for name in _MODEL if getattr(args, name) != args.defaults[name]]
+    if changed:
+        option = f"--{changed[0].replace('_', '-')}"
+        raise ValueError(f"{option} is a matter of the model of --warm-start; leave it out.")
+    old = load_model(args.warm_start)
+    if not args.text and not args.vector:
+        args.text, args.vector = old["text"], old["vector"]
+    args.id = args.id or old["id"]
+    if bool(args.text) != bool(old["text"]):
+        raise ValueError(
+            f"{args.warm_start} was fitted to {'texts' if old['text'] else 'vectors'}; give the "
+            f"same kind of items, by {'--text' if old['text'] else '--vector'}."
+        )
+    return old
+
+
+def _warm_quantizer(args: argparse.Namespace, old: dict[str, Any]) -> Any:
+    quantizer = quantizer_of(old).set_params(warm_start=True)
+    return quantizer if args.stability is None else quantizer.set_params(stability=args.stability)
+
+
+def _embedded(
+    args: argparse.Namespace, old: dict[str, Any] | None, items: Sequence[str]
+) -> tuple[Any, NDArray[Any]]:
+    """Return what encodes texts, and the vectors; those of two encoders can't be compared."""
+    if old is not None:
+        embedder = old["pipeline"].named_steps["emb"]
+        return embedder, embedder.transform(items)
+    from sklearn_rqvae.embedding import TextEmbedder
+
+    embedder = TextEmbedder(args.text_model, n_components=args.n_components, random_state=args.seed)
+    return embedder, embedder.fit_transform(items)
 
 
 def _ids_to_write(args: argparse.Namespace, ids: Sequence[Any]) -> Sequence[Any]:

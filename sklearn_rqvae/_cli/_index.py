@@ -63,6 +63,13 @@ example:
   sklearn-rqvae index drift old.sid catalog.sid
 """
 
+_REFIT_EXAMPLE = """\
+examples:
+  sklearn-rqvae index refit catalog.sid --model new_model.joblib --items all_items.csv --dry-run
+  sklearn-rqvae index refit catalog.sid --model new_model.joblib --items all_items.csv \\
+      --moves moved.csv
+"""
+
 
 class _Input(NamedTuple):
     """Codes and what may come with them."""
@@ -118,14 +125,31 @@ def add_index_commands(subparsers: Any) -> None:
     _add_codes(append)
     add_items(append)
     append.add_argument("--out", metavar="CATALOG", help="save here instead of in place")
-    append.add_argument(
-        "--grow",
-        action="store_true",
-        help="let levels, and the suffix, have more codes than before: a generator that was "
-        "trained on the catalog lacks the new ones",
-    )
+    _add_grow(append)
     append.add_argument("--json", action="store_true", help="print one JSON object")
     append.set_defaults(run=_append)
+
+    refit = add("refit", "take over a new model; items move where it says so", _REFIT_EXAMPLE)
+    refit.add_argument("catalog", metavar="CATALOG")
+    add_items(refit)
+    refit.add_argument("--id", metavar="COLUMN", help="column of the ids of the items")
+    refit.add_argument(
+        "--stability",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="an item keeps its ID all the same if that costs at most so many times the mean "
+        "squared error; 0 by default",
+    )
+    refit.add_argument(
+        "--release", action="store_true", help="let other items have the IDs that items move from"
+    )
+    refit.add_argument("--dry-run", action="store_true", help="say what would move, change nothing")
+    refit.add_argument("--moves", metavar="FILE", help="write the items that move to a table")
+    refit.add_argument("--out", metavar="CATALOG", help="save here instead of in place")
+    refit.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_grow(refit)
+    refit.set_defaults(run=_refit, item_ids=None, item_type=None, codes=None)
 
     lookup = add("lookup", "print items and their IDs as JSON lines", _LOOKUP_EXAMPLE)
     lookup.add_argument("catalog", metavar="CATALOG")
@@ -159,6 +183,15 @@ def add_index_commands(subparsers: Any) -> None:
     drift.add_argument("new", metavar="NEW")
     drift.add_argument("--json", action="store_true", help="print one JSON object")
     drift.set_defaults(run=_drift)
+
+
+def _add_grow(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--grow",
+        action="store_true",
+        help="let levels, and the suffix, have more codes than before: a generator that was "
+        "trained on the catalog lacks the new ones",
+    )
 
 
 def _add_codes(parser: argparse.ArgumentParser) -> None:
@@ -279,6 +312,29 @@ def _append(args: argparse.Namespace) -> None:
     _print_report(index, args)
 
 
+def _refit(args: argparse.Namespace) -> None:
+    out = None if args.dry_run else args.out or args.catalog
+    check_places([args.model, args.items], {"--out": out, "--moves": args.moves})
+    index = SemanticIDIndex.load(args.catalog)
+    items = encoded_items(args)
+    with errors_naming(args.items), _options_named():
+        plan = index.plan_refit(
+            items.quantizer,
+            items.vectors,
+            _as_in_catalog(index, items.item_ids),
+            stability=args.stability,
+            release=args.release,
+        )
+        if out is not None:
+            index.apply(plan, grow=args.grow)
+    if args.moves:
+        moved = {"item_id": plan.item_ids.tolist(), "old_id": plan.old_ids, "new_id": plan.new_ids}
+        write_table(args.moves, moved)
+    if out is not None:
+        index.save(out)
+    print(json.dumps(plan.to_dict()) if args.json else plan)
+
+
 def _as_in_catalog(index: SemanticIDIndex, item_ids: Any) -> Any:
     """Return item ids of the catalog's type: a text file doesn't tell "7" from 7."""
     if item_ids is None:
@@ -321,7 +377,7 @@ def _options_named() -> Iterator[None]:
     except GrowthNeeded as error:
         raise ValueError(
             f"{error.what}. Reserve room when the catalog is built, with --suffix-size or "
-            "--codebook-sizes; or append with --grow, and train the generator on."
+            "--codebook-sizes; or pass --grow, and train the generator on."
         ) from error
 
 

@@ -10,6 +10,7 @@ from sklearn_rqvae._learning._closed_form import ClosedForm
 from sklearn_rqvae._learning._given_callbacks import check_callbacks
 from sklearn_rqvae._learning._gradients import GradientTraining
 from sklearn_rqvae._learning._learner import Learner
+from sklearn_rqvae._learning._refit import ClosedFormRefit
 from sklearn_rqvae.nn._config import checked_widths
 
 __all__ = ["choose_learner", "names_closed_form"]
@@ -25,7 +26,7 @@ def choose_learner(estimator: BaseEstimator) -> Learner:
 
     Returns
     -------
-    learner : ClosedForm or GradientTraining
+    learner : ClosedForm, ClosedFormRefit or GradientTraining
         The learner.
 
     Raises
@@ -47,8 +48,10 @@ def choose_learner(estimator: BaseEstimator) -> Learner:
             "them at its default."
         )
     asked = estimator.codebook_mode is None or names_closed_form(estimator.codebook_mode)
-    kind = ClosedForm if asked and obstacle is None else GradientTraining
-    return kind.of(estimator)
+    if not asked or obstacle is not None:
+        return GradientTraining.of(estimator)
+    goes_on = estimator.warm_start and hasattr(estimator, "architecture_")
+    return ClosedFormRefit.of(estimator) if goes_on else ClosedForm.of(estimator)
 
 
 def names_closed_form(mode: Any) -> bool:

@@ -19,7 +19,14 @@ from sklearn_rqvae.quantize._additive import fit_codebooks
 from sklearn_rqvae.quantize._interactions import fit_interactions
 from sklearn_rqvae.quantize._kmeans import principal_axes
 
-__all__ = ["ClosedForm", "start_module"]
+__all__ = [
+    "SHRINKAGE_BELOW_PAIRS",
+    "SHRINKAGE_WITHOUT_PAIRS",
+    "ClosedForm",
+    "latents_of",
+    "pair_floats",
+    "start_module",
+]
 
 # Numbers that the closed form may store, as a multiple of those in codebooks of the input's width.
 # Half of the numbers in the training rows is a limit, too.
@@ -28,8 +35,8 @@ _MAX_SIZE = 6
 # Shrinkage of the codewords. Below vectors of pairs it can be strong: these give back to the rows
 # what the codewords give up, and held-out error falls (Amazon Scientific: by 2 % with 3 x 256 codes
 # beside the best strength for codewords alone, by 6 % with 8 x 256).
-_SHRINKAGE_BELOW_PAIRS = 4.0
-_SHRINKAGE_WITHOUT_PAIRS = 0.5
+SHRINKAGE_BELOW_PAIRS = 4.0
+SHRINKAGE_WITHOUT_PAIRS = 0.5
 
 # Rows whose squares or latents are computed at a time.
 _BLOCK_ROWS = 4096
@@ -63,7 +70,7 @@ class ClosedForm:
         *("hidden_dims", "codebook_sim_vq", "commitment_weight", "codebook_weight"),
         *("max_epochs", "batch_size", "lr", "weight_decay", "lr_schedule"),
         *("early_stopping", "validation_fraction", "n_iter_no_change"),
-        *("callbacks", "net_params", "warm_start"),
+        *("callbacks", "net_params"),
     )
     ignores_because = (
         "without a quantize mode the model is fitted in closed form. Set codebook_mode='STE', or "
@@ -104,13 +111,13 @@ class ClosedForm:
         self, training: Rows, validation: Rows | None, generator: torch.Generator, tasks: FitTasks
     ) -> dict[str, Any]:
         """Fit a module, and return it as plain values."""
-        architecture = self._architecture(training.x.shape[1])
+        architecture = self.architecture(training.x.shape[1])
         device = exact_device(self.device)
         module = build_module(None, architecture, generator).to(device)
         start_module(module, training.to(device), generator, interactions=True, stage=tasks.stage)
         return module_attributes(module, architecture, history=[])
 
-    def _architecture(self, n_features: int) -> dict[str, Any]:
+    def architecture(self, n_features: int) -> dict[str, Any]:
         """Return those of the module's constructor arguments that are no defaults."""
         return {
             "input_dim": n_features,
@@ -177,13 +184,10 @@ def _start_linear_path(
         axes = principal_axes(deviation, rows.weight).T[: module.embed_dim]
         module.set_linear_path(mean, axes)
         del deviation  # as large as the rows; so are the latents
-        latent = rows.x.new_empty(len(rows.x), module.embed_dim)
-        for x, z in zip(rows.x.split(_BLOCK_ROWS), latent.split(_BLOCK_ROWS), strict=True):
-            z.copy_(module.encoder(module.standardize(x)))
+        latent = latents_of(module, rows.x)
     sizes = [len(codebook) for codebook in module.codebooks]
-    rest = sum(sizes) * (module.embed_dim + 1) + axes.numel() + 4 * module.input_dim
-    max_floats = min(_MAX_SIZE * sum(sizes) * module.input_dim - rest, rows.x.numel() // 2)
-    with_pairs = interactions and module.n_layers > 1 and max_floats > 0
+    max_floats = pair_floats(module, rows.x)
+    with_pairs = interactions and max_floats > 0
     with stage("codebooks"):
         if module.codebook_normalize:
             # Least squares would move first codewords off their common length.
@@ -193,7 +197,7 @@ def _start_linear_path(
             latent,
             sizes,
             sample_weight=rows.weight,
-            shrinkage=_SHRINKAGE_BELOW_PAIRS if with_pairs else _SHRINKAGE_WITHOUT_PAIRS,
+            shrinkage=SHRINKAGE_BELOW_PAIRS if with_pairs else SHRINKAGE_WITHOUT_PAIRS,
             generator=generator,
         )
     if with_pairs:
@@ -204,3 +208,21 @@ def _start_linear_path(
         codebooks = fitted.codebooks
         module.set_interactions(fitted.keys, fitted.vectors)
     module.quantizer.set_codebooks(codebooks)
+
+
+def latents_of(module: RqVae, x: torch.Tensor) -> torch.Tensor:
+    """Return the latents of rows, for which no copy of all rows is made."""
+    latent = x.new_empty(len(x), module.embed_dim)
+    for rows, z in zip(x.split(_BLOCK_ROWS), latent.split(_BLOCK_ROWS), strict=True):
+        z.copy_(module.encoder(module.standardize(rows)))
+    return latent
+
+
+def pair_floats(module: RqVae, x: torch.Tensor) -> int:
+    """Return how many numbers the vectors of pairs of codes may have for these rows, if any."""
+    if module.n_layers == 1:
+        return 0
+    n_codewords = sum(len(codebook) for codebook in module.codebooks)
+    n_axes = module.embed_dim * module.input_dim
+    rest = n_codewords * (module.embed_dim + 1) + n_axes + 4 * module.input_dim
+    return max(min(_MAX_SIZE * n_codewords * module.input_dim - rest, x.numel() // 2), 0)

@@ -14,7 +14,7 @@ from sklearn_rqvae._guards import Interrupted
 from sklearn_rqvae._learning._closed_form import start_module
 from sklearn_rqvae._learning._distributed import DataParallel, state_tensors
 from sklearn_rqvae._learning._habits import NOT_PRINTED, REPORT, EpochTable, own_callbacks
-from sklearn_rqvae._learning._module import build_module, module_attributes
+from sklearn_rqvae._learning._module import build_module, check_goes_on, module_attributes
 from sklearn_rqvae._learning._net import RqVaeNet, TensorBatches
 from sklearn_rqvae._learning._rows import (
     Rows,
@@ -35,9 +35,6 @@ __all__ = ["GradientTraining", "fast_precision", "plain_history", "train", "trai
 # The specification's sizes, for the plain architecture.
 _EMBED_DIM = 32
 _HIDDEN_DIMS = (512, 256, 128)
-
-# What may change from a fit to one that goes on from it.
-_CHANGES_NO_SHAPE = ("codebook_mode", "codebook_weight", "commitment_weight")
 
 # Features of processors that multiply bfloat16 in vector or matrix units.
 _BFLOAT16_UNITS = ("avx512_bf16", "amx_bf16")
@@ -184,24 +181,9 @@ class GradientTraining:
             "linear_path": bool(model["linear_path"]),
         }
         if self.last is not None:
-            _check_goes_on(self.last[0], architecture)
+            check_goes_on(self.last[0], architecture)
             architecture["interactions"] = self.last[0]["interactions"]
         return architecture
-
-
-def _check_goes_on(last: dict[str, Any], architecture: dict[str, Any]) -> None:
-    """Refuse to go on from a module of another shape."""
-    changed = [
-        name
-        for name, value in architecture.items()
-        if name not in _CHANGES_NO_SHAPE and value != last.get(name, value)
-    ]
-    if changed:
-        raise ValueError(
-            "going on from the last fit needs a module of the same shape, but what it is built of "
-            f"has changed: {', '.join(changed)}. Set it back, or start from the data by fit with "
-            "warm_start=False."
-        )
 
 
 def train(

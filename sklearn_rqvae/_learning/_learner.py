@@ -14,6 +14,9 @@ from sklearn_rqvae._learning._tasks import FitTasks
 
 __all__ = ["Learner", "ignored_parameters", "warn_of_ignored"]
 
+# The default of `stability`.
+_STABILITY = 0.3
+
 
 class Learner(Protocol):
     """Learn from rows what an estimator stores: arrays and plain values.
@@ -100,6 +103,12 @@ def warn_of_ignored(estimator: BaseEstimator, learner: Learner) -> None:
         listed = ", ".join(f"{name}={value!r}" for name, value in ignored.items())
         verb = "has" if len(ignored) == 1 else "have"
         warn_caller(f"{listed} {verb} no effect: {learner.ignores_because}")
+    stability = estimator.get_params(deep=False).get("stability", _STABILITY)
+    if stability != _STABILITY and not (estimator.warm_start and learner.keeps_rows):
+        warn_caller(
+            f"stability={stability!r} has no effect: only a fit in closed form with "
+            "warm_start=True has codes to keep, those of the fit before."
+        )
 
 
 def _same(value: Any, default: Any) -> bool:

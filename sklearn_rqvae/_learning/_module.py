@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from sklearn_rqvae.nn import RqVae
 
-__all__ = ["build_module", "module_attributes", "restored_module"]
+__all__ = ["build_module", "check_goes_on", "module_attributes", "restored_module"]
+
+# What may change from a fit to one that goes on from it.
+_CHANGES_NO_SHAPE = ("codebook_mode", "codebook_weight", "commitment_weight")
 
 
 def build_module(
@@ -102,3 +105,29 @@ def module_attributes(
         "history_": history,
         "n_iter_": len(history),
     }
+
+
+def check_goes_on(last: dict[str, Any], architecture: dict[str, Any]) -> None:
+    """Refuse to go on from a model of another shape.
+
+    Parameters
+    ----------
+    last, architecture : dict
+        What the last one was built of, and what the parameters ask for.
+
+    Raises
+    ------
+    ValueError
+        If they differ in anything that makes the shape.
+    """
+    changed = [
+        name
+        for name, value in architecture.items()
+        if name not in _CHANGES_NO_SHAPE and value != last.get(name, value)
+    ]
+    if changed:
+        raise ValueError(
+            "going on from the last fit needs a model of the same shape, but what it is built of "
+            f"has changed: {', '.join(changed)}. Set it back, or start from the data by fit with "
+            "warm_start=False."
+        )

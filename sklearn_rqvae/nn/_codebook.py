@@ -51,6 +51,7 @@ class Codebook(nn.Module):
     weight: Tensor
     usage: Tensor
     radius: Tensor
+    n_starts = 1  # of modules pickled by version 0.1.0
 
     def __init__(
         self,

@@ -164,6 +164,9 @@ class RqVae(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    # Modules pickled by version 0.1.0 have neither: what they hold is from data.
+    _first_rows: FirstRows | None = None
+    _scaled = True
 
     def __init__(
         self,
@@ -243,8 +246,8 @@ class RqVae(nn.Module):
         self.register_buffer("scale", torch.ones(self.input_dim))
         if self.encoder.components is not None:
             self._set_components(self.encoder.components)
-        self.register_load_state_dict_post_hook(_after_loading)
-        self._first_rows: FirstRows | None = FirstRows(self.quantizer.codebook_size)
+        self.register_load_state_dict_post_hook(_share_components)
+        self._first_rows = FirstRows(self.quantizer.codebook_size)
         self._scaled = False
 
     @property
@@ -740,7 +743,7 @@ class RqVae(nn.Module):
             )
 
 
-def _after_loading(model: RqVae, _: Any) -> None:
+def _share_components(model: RqVae, _: Any) -> None:
     """Give the decoder the linear map that the encoder has loaded; a loaded scaling stays."""
     model._scaled = model._scaled or model.quantizer.n_starts > 0
     if model.encoder.components is not None:

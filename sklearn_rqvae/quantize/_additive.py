@@ -101,7 +101,7 @@ def initialize_codebooks(
     for codebook_size in codebook_sizes:
         if codebooks:
             codes, errors = beam_search(x, codebooks, n_beams)
-            row, row_codes, row_weight = _good_choices(codes, errors, weight, share=1.0)
+            row, row_codes, row_weight = good_choices(codes, errors, weight, share=1.0)
         tickets = _tickets_of_choices(row.cpu(), len(x), n_beams, generator)
         sample = lowest_tickets(tickets, _ROWS_PER_CODEWORD * codebook_size)
         tickets, sample = tickets[sample], sample.to(x.device)
@@ -147,7 +147,7 @@ def refine_codebooks(
     lowest = _weighted_sum(errors[:, 0], weight)
     for progress in torch.linspace(0.0, 1.0, n_iter).tolist():
         share = (1.0 - progress) * _FIRST_SHARE + progress * _LAST_SHARE
-        row, row_codes, row_weight = _good_choices(codes, errors, weight, share)
+        row, row_codes, row_weight = good_choices(codes, errors, weight, share)
         current = refit_codebooks(x, row_codes, current, sample_weight=row_weight, row=row)
         current = center_codebooks(current, row_codes, sample_weight=row_weight)
         codes, errors = beam_search(x, current, n_beams)
@@ -173,14 +173,14 @@ def shrink_to_generalize(
     """
     weight = torch.ones_like(x[:, 0]) if sample_weight is None else sample_weight
     codes, errors = beam_search(x, codebooks, n_beams)
-    row, row_codes, row_weight = _good_choices(codes, errors, weight, _LAST_SHARE)
+    row, row_codes, row_weight = good_choices(codes, errors, weight, _LAST_SHARE)
     shrunk = shrink_codebooks(
         x, row_codes, codebooks, sample_weight=row_weight, row=row, strength=shrinkage
     )
     return center_codebooks(shrunk, row_codes, sample_weight=row_weight)
 
 
-def _good_choices(
+def good_choices(
     codes: Tensor, errors: Tensor, weight: Tensor, share: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Choose beams and weigh them: one for the best, up to `share` for others.

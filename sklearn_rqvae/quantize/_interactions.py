@@ -22,6 +22,7 @@ from torch import Tensor
 
 from sklearn_rqvae.quantize._beam import beam_search
 from sklearn_rqvae.quantize._distinct import distinct_choices, number_tuples
+from sklearn_rqvae.quantize._kept import KeptCodes
 from sklearn_rqvae.quantize._pairs import PairKeys, find
 from sklearn_rqvae.quantize._residual import sum_codewords
 
@@ -45,6 +46,9 @@ MIN_WEIGHT = 0.02
 
 # Regressions; rows move between them.
 N_ROUNDS = 3
+
+# Weight of the codes that a row has been given in a refit and wouldn't get, where others have one.
+INSISTENCE = 2.0
 
 # What it may cost a row to have codes of its own, in units of the mean error. Without a limit the
 # error of 10,000 rows in 65,536 IDs (2 x 256) rises by 15 %; in 3 x 256 it makes no difference.
@@ -90,6 +94,7 @@ def fit_interactions(
     max_floats: int,
     sample_weight: Tensor | None = None,
     n_beams: int = 16,
+    kept: KeptCodes | None = None,
 ) -> Interactions:
     """Fit codewords and pair vectors to rows, starting from additive codebooks.
 
@@ -105,6 +110,8 @@ def fit_interactions(
         Positive weights with a mean of one.
     n_beams : int, default=16
         Candidate codes of each row.
+    kept : KeptCodes, optional
+        Codes that rows give up for much better ones only.
 
     Returns
     -------
@@ -114,27 +121,52 @@ def fit_interactions(
     """
     row_weight = z.new_ones(len(z)) if sample_weight is None else sample_weight
     candidates, errors = beam_search(z, codebooks, n_beams)
+    if kept is not None:
+        candidates, errors = kept.put_first(z, codebooks, candidates, errors)
     ids = number_tuples(candidates, [len(codebook) for codebook in codebooks])
     for _ in range(N_ROUNDS - 1):
-        soft = _soft_codes(candidates, ids, errors, row_weight)
+        soft = _soft_codes(candidates, ids, errors, row_weight, kept)
         fitted = _regress(z, codebooks, soft, max_floats)
         errors = _leave_one_out_errors(z, fitted, candidates, soft)
-    return _regress(z, codebooks, _soft_codes(candidates, ids, errors, row_weight), max_floats)
+    soft = _soft_codes(candidates, ids, errors, row_weight, kept)
+    fitted = _regress(z, codebooks, soft, max_floats)
+    if kept is not None:
+        fitted = _regress(z, codebooks, _insistent(z, fitted, candidates, soft), max_floats)
+    return fitted
 
 
-def _soft_codes(candidates: Tensor, ids: Tensor, errors: Tensor, row_weight: Tensor) -> _SoftCodes:
+def _soft_codes(
+    candidates: Tensor,
+    ids: Tensor,
+    errors: Tensor,
+    row_weight: Tensor,
+    kept: KeptCodes | None = None,
+) -> _SoftCodes:
     """Choose each row's codes, and weigh the next best ones by how much worse they are."""
     smallest = errors.amin(1, keepdim=True)
     mean_error = smallest.mean().clamp(min=torch.finfo(errors.dtype).tiny)
-    choice = distinct_choices(ids, errors, row_weight, MAX_MOVE_COST * mean_error)
-    ranks = errors.scatter(1, choice[:, None], -torch.inf)
+    judged = errors if kept is None else kept.favored(errors, mean_error)
+    choice = distinct_choices(ids, judged, row_weight, MAX_MOVE_COST * mean_error)
+    ranks = judged.scatter(1, choice[:, None], -torch.inf)
     order = ranks.topk(min(SOFT_CODES, errors.shape[1]), largest=False).indices
-    excess = errors.gather(1, order) - smallest
+    excess = judged.gather(1, order) - judged.amin(1, keepdim=True)
     weight = SOFT_WEIGHT * torch.exp(-excess / (SOFT_TEMPERATURE * mean_error))
     weight[weight < MIN_WEIGHT] = 0
     weight[:, 0] = 1
     codes = candidates.gather(1, order[..., None].expand(-1, -1, candidates.shape[2]))
     return _SoftCodes(codes, weight * row_weight[:, None])
+
+
+def _insistent(z: Tensor, fitted: Interactions, candidates: Tensor, soft: _SoftCodes) -> _SoftCodes:
+    """Give more weight to the own codes of rows that a search would give other codes."""
+    pair_keys = PairKeys([len(codebook) for codebook in fitted.codebooks])
+    weight = soft.weight.clone()
+    for start in range(0, len(z), _CHUNK_ROWS):
+        rows = slice(start, start + _CHUNK_ROWS)
+        options = torch.cat([soft.codes[rows, :1], candidates[rows]], 1)
+        errors = (z[rows, None] - _reconstruct(options, fitted, pair_keys)).square_().sum(-1)
+        weight[rows, 0] *= torch.where(errors.argmin(1) > 0, INSISTENCE, 1.0)
+    return soft._replace(weight=weight)
 
 
 def _regress(

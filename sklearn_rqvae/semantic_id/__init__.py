@@ -12,6 +12,7 @@ from sklearn_rqvae.semantic_id._drift import (
 )
 from sklearn_rqvae.semantic_id._generate import PrefixAllowedTokens
 from sklearn_rqvae.semantic_id._index import SemanticIDIndex
+from sklearn_rqvae.semantic_id._plan import RefitPlan
 from sklearn_rqvae.semantic_id._prefix_features import PrefixFeatures
 from sklearn_rqvae.semantic_id._report import CollisionReport
 from sklearn_rqvae.semantic_id._tokens import (
@@ -32,6 +33,7 @@ __all__ = [
     "PrefixAllowedTokens",
     "PrefixCapacity",
     "PrefixFeatures",
+    "RefitPlan",
     "SemanticIDIndex",
     "SemanticIDTrie",
     "StaticIndex",

@@ -435,7 +435,7 @@ class Catalog:
 
     def drift(
         self,
-        other: Catalog,
+        other: Any,
         *,
         codebooks: Sequence[Any] | None = None,
         other_codebooks: Sequence[Any] | None = None,
@@ -444,8 +444,8 @@ class Catalog:
 
         Parameters
         ----------
-        other : SemanticIDIndex
-            The later catalog.
+        other : SemanticIDIndex or RefitPlan
+            The later catalog, or a plan whose outcome is it.
         codebooks, other_codebooks : sequence of array-like, optional
             Codewords of this and the later catalog, (codebook_size, embed_dim) for each level; by
             default those that the indexes know.
@@ -456,6 +456,7 @@ class Catalog:
             Which items came, went and changed their codes; see `compare_catalogs`.
         """
         self._check_fitted()
+        other = getattr(other, "after", other)
         other._check_fitted()
         now, other = self.snapshot(), other.snapshot()
         return compare_catalogs(

@@ -44,6 +44,7 @@ from sklearn_rqvae.semantic_id._level_sizes import (
     decide_sizes,
     grown_sizes,
 )
+from sklearn_rqvae.semantic_id._plan import RefitPlan, plan_refit
 from sklearn_rqvae.semantic_id._saved import catalog_of, plain_catalog
 
 __all__ = ["SemanticIDIndex"]
@@ -450,6 +451,81 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             change = removed(np.asarray(as_array(item_ids)).tolist(), retire)
             named = self._named._replace(store=store, version=self.version_ + 1)
             self._set(self._rules, named, change)
+        return self
+
+    def plan_refit(
+        self,
+        estimator: Any,
+        X: Any,
+        item_ids: Any = None,
+        *,
+        stability: float = 0.0,
+        release: bool = False,
+    ) -> RefitPlan:
+        """Say which items would get other IDs if the catalog took over a new fit.
+
+        An item keeps its ID if the new model gives it the same codes. Others get a new ID by the
+        rules of the catalog, and so do new items. Nothing changes until `apply`.
+
+        Parameters
+        ----------
+        estimator : object
+            The new model, fitted; has ``transform``, with `stability` also ``inverse_transform``,
+            and what ``collisions="reassign"`` asks for in `from_estimator`.
+        X : array-like of shape (n_items, n_features)
+            Vectors of all items of the catalog, and of those to add.
+        item_ids : array-like of int or str of shape (n_items,), optional
+            Their ids; row numbers if not given.
+        stability : float, default=0.0
+            An item whose codes are others keeps its ID all the same if the new model decodes it
+            to a squared error that is larger by at most so many times the mean error of all items.
+        release : bool, default=False
+            Let later items, and those that move, have the IDs that others move from. By default an
+            ID is never given to another item.
+
+        Returns
+        -------
+        plan : RefitPlan
+            Items that move, from where and to where; the catalog as it would be.
+
+        Raises
+        ------
+        ValueError
+            If an item of the catalog is missing in `X`, the model has fewer levels or codes than
+            the catalog, or the IDs don't suffice.
+        """
+        self._check_fitted()
+        return plan_refit(self, estimator, X, item_ids, stability, release)
+
+    def apply(self, plan: RefitPlan, *, grow: bool = False) -> SemanticIDIndex:
+        """Carry out a plan of `plan_refit`, all at once.
+
+        Parameters
+        ----------
+        plan : RefitPlan
+            Made for this catalog as it is.
+        grow : bool, default=False
+            Whether levels may get more codes than they have; see `append`.
+
+        Returns
+        -------
+        self : SemanticIDIndex
+            The index. IDs that items have moved from are retired, unless the plan releases them.
+
+        Raises
+        ------
+        ValueError
+            If the catalog isn't what it was when the plan was made, or a level would grow.
+        """
+        self._check_fitted()
+        if plan.before != self.fingerprint:
+            raise ValueError(
+                "the catalog has changed since the plan was made, or it is another one; make a "
+                "new plan by plan_refit."
+            )
+        if not grow:
+            check_growth(self.level_sizes_, plan.after.level_sizes_)
+        self._set(plan.after._rules, plan.after._named)
         return self
 
     # In and out

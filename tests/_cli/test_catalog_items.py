@@ -124,3 +124,32 @@ def test_items_without_ids_are_not_numbered(shop, build, tmp_path, capsys):
     assert "no column item_id or id; name the column of its ids with --id" in said
     assert main(["encode", str(tmp_path / "m"), str(shop / "items.csv")]) == 0
     assert "the ids are row numbers of" in capsys.readouterr().err
+
+
+def test_a_grown_catalog_is_fitted_again_and_keeps_most_ids(shop, tmp_path, capsys):
+    catalog, model, moves = tmp_path / "c", tmp_path / "n", tmp_path / "moves.csv"
+    everything = tmp_path / "all.csv"
+    lines = (shop / "items.csv").read_text() + (shop / "new.csv").read_text().partition("\n")[2]
+    everything.write_text(lines)
+    assert main(["index", "build", str(shop / "ids.csv"), "--out", str(catalog)]) == 0
+    warm = ["fit", str(everything), "--warm-start", str(shop / "m"), "--out", str(model)]
+    assert main([*warm, "--stability", "0.5"]) == 0
+    refit = ["index", "refit", str(catalog), "--model", str(model), "--items", str(everything)]
+    before = catalog.read_bytes()
+    capsys.readouterr()
+    assert main([*refit, "--dry-run", "--json", "--moves", str(moves)]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["n_kept"] + plan["n_moved"] == 40
+    assert plan["n_added"] == 11
+    assert plan["n_kept"] > 30
+    assert catalog.read_bytes() == before
+    assert len(moves.read_text().splitlines()) == plan["n_moved"] + 1
+    assert main([*refit, "--grow"]) == 0
+    assert len(SemanticIDIndex.load(catalog)) == 51
+    for wrong, message in (
+        ([*warm, "--n-layers", "4"], "--n-layers is a matter of the model of --warm-start"),
+        ([*warm, "--vector", "title"], "was fitted to texts"),
+        (["fit", str(everything), "--out", str(model), "--stability", "1"], "needs --warm-start"),
+    ):
+        assert main(wrong) == 1
+        assert message in capsys.readouterr().err

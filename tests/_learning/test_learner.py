@@ -39,7 +39,6 @@ SET = {
     "n_iter_no_change": 3,
     "callbacks": [EarlyStopping("train_loss")],
     "net_params": {"optimizer__betas": (0.5, 0.9)},
-    "warm_start": True,
 }
 WAYS_TO_FIT = {
     "fit": lambda estimator: estimator.fit(X),

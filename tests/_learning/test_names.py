@@ -1,0 +1,108 @@
+"""Renaming codes changes names and nothing else."""
+
+import numpy as np
+import pytest
+
+from sklearn_rqvae import ResidualKMeans, RQVAETransformer
+from sklearn_rqvae._learning._names import matching_names, renamed
+from sklearn_rqvae.nn import RqVae
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(400, 6)).astype(np.float32)
+SMALL = {"n_layers": 3, "codebook_size": [6, 8, 5], "random_state": 0}
+TRAINED = {"codebook_mode": "STE", "max_epochs": 2, "hidden_dims": (8,)}
+MODELS = {
+    "closed form": RQVAETransformer(**SMALL),
+    "k-means": ResidualKMeans(**SMALL),
+    "trained": RQVAETransformer(**SMALL, **TRAINED),
+    "textbook": RQVAETransformer(**SMALL, **TRAINED, linear_path=False),
+    "SimVQ": RQVAETransformer(**SMALL, **TRAINED, codebook_sim_vq=True, codebook_normalize=True),
+}
+pytestmark = pytest.mark.filterwarnings("ignore:Codebook collapse", "ignore:.*collapse")
+
+
+def shuffled(model):
+    """Return the model with its codes called otherwise, and the names."""
+    names = [np.random.default_rng(1).permutation(len(book)) for book in model.codebooks_]
+    other = type(model)(**model.get_params(deep=False))
+    other.__dict__.update(model.__getstate__() | renamed(model.__dict__, names))
+    other.__dict__.pop("_versions", None)
+    return other, names
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_only_names_change_and_come_back(model):
+    model.fit(X)
+    other, names = shuffled(model)
+    codes = model.transform(X)
+    called = np.stack([name[c] for name, c in zip(names, codes.T, strict=True)], axis=1)
+    assert (other.transform(X) == called).mean() > 0.999  # ties within rounding
+    for depth in (1, 2, 3):
+        np.testing.assert_array_equal(
+            other.inverse_transform(called[:, :depth]), model.inverse_transform(codes[:, :depth])
+        )
+    back = other.relabel_like(model, X)
+    assert back.fingerprint == model.fingerprint
+    for one, same in zip(back.code_usage_, model.code_usage_, strict=True):
+        np.testing.assert_array_equal(one, same)
+    assert other.fingerprint != model.fingerprint  # the model itself keeps its names
+
+
+@pytest.mark.parametrize("name", ["closed form", "k-means"])
+def test_codewords_tell_the_names_without_items(name):
+    model = MODELS[name].fit(X)
+    assert shuffled(model)[0].relabel_like(model).fingerprint == model.fingerprint
+
+
+def test_codewords_of_two_kinds_of_model_lie_in_one_space():
+    tight = np.repeat(4 * RNG.normal(size=(6, 6)), 50, axis=0) + 0.1 * RNG.normal(size=(300, 6))
+    one = RQVAETransformer(n_layers=1, codebook_size=6, random_state=0).fit(tight)
+    other = ResidualKMeans(n_layers=1, codebook_size=6, random_state=5).fit(tight)
+    assert (one.relabel_like(other).transform(tight) == other.transform(tight)).all()
+    assert (one.relabel_like(other, tight).transform(tight) == other.transform(tight)).all()
+
+
+def test_two_fits_share_more_codes_after_relabeling():
+    old, new = ResidualKMeans(2, 8, random_state=0).fit(X), ResidualKMeans(2, 8, random_state=1)
+    new.fit(X)
+    before = (new.transform(X) == old.transform(X)).mean(axis=0)
+    after = (new.relabel_like(old, X).transform(X) == old.transform(X)).mean(axis=0)
+    assert (after > before).all()
+
+
+@pytest.mark.parametrize(("old_size", "new_size"), [(4, 7), (7, 4)])
+def test_codebooks_may_grow_and_shrink(old_size, new_size):
+    old = ResidualKMeans(1, old_size, random_state=0).fit(X)
+    new = ResidualKMeans(1, new_size, random_state=0).fit(X)
+    renamed_model = new.relabel_like(old, X)
+    assert sorted(map(tuple, renamed_model.codebooks_[0])) == sorted(map(tuple, new.codebooks_[0]))
+    assert (renamed_model.transform(X) == old.transform(X)).mean() > 0.3
+
+
+def test_what_has_no_match_takes_the_names_left():
+    names = matching_names(np.array([[5.0, 1.0], [2.0, 9.0], [0.5, 3.0]]))
+    assert sorted(names) == [0, 1, 2]
+    assert names.tolist() == [1, 2, 0]
+
+
+def test_models_that_cannot_be_matched_are_refused():
+    old = ResidualKMeans(2, 8, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="3 and 2 levels"):
+        MODELS["k-means"].fit(X).relabel_like(old)
+    trained = RQVAETransformer(**{**SMALL, "n_layers": 2, "codebook_size": 8}, **TRAINED).fit(X)
+    with pytest.raises(ValueError, match=r"relabel_like\(other, X\)"):
+        trained.relabel_like(old)
+    assert trained.relabel_like(old, X).transform(X).shape == (400, 2)
+
+
+class ByName(RqVae):
+    """Decodes to what the codes are called."""
+
+    def decode(self, codes):
+        return super().decode(codes) + codes.sum(1, keepdim=True)
+
+
+def test_a_module_that_decodes_by_name_is_refused():
+    model = RQVAETransformer(n_layers=2, codebook_size=8, **TRAINED, module=ByName, random_state=0)
+    with pytest.raises(TypeError, match="ByName"):
+        model.fit(X).relabel_like(ResidualKMeans(2, 8, random_state=0).fit(X), X)
