@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 
 from sklearn_rqvae._coders import Coder
 from sklearn_rqvae._guards import warn_caller
-from sklearn_rqvae._learning._collapse import warn_of_collapse, warn_of_spare_codewords
+from sklearn_rqvae._learning._collapse import (
+    warn_of_collapse,
+    warn_of_few_ids,
+    warn_of_spare_codewords,
+)
 from sklearn_rqvae._learning._learner import Learner, PassingLearner, warn_of_ignored
 from sklearn_rqvae._learning._rows import ChosenRows, training_rows
 from sklearn_rqvae._learning._tasks import FitTasks
@@ -117,6 +121,7 @@ class FittingMixin(ABC):
         if not learner.keeps_units:
             sizes = check_codebook_size(self.codebook_size, self.n_layers)
             warn_of_spare_codewords(sizes, len(chosen.position))
+            warn_of_few_ids(sizes, len(source))
         tasks.units = chosen.units
         learned = tasks.undone(learner.learn(chosen.training, chosen.validation, generator, tasks))
         if not learner.keeps_units:

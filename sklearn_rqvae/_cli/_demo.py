@@ -20,7 +20,7 @@ __all__ = ["add_demo_command", "show_items"]
 _DEFAULT_ITEMS = (
     "sklearn.cluster.KMeans",
     "scipy.signal.butter",
-    "torch.nn.Conv2d",
+    "torch.nn.functional.conv2d",
     "numpy.linalg.svd",
 )
 _EXAMPLE = """\
@@ -29,6 +29,11 @@ example:
 """
 _N_SHOWN = 5
 _WIDTH = 78
+_NEXT = """
+What to type next, for a table of your own:
+  sklearn-rqvae fit items.csv --text title --out model.joblib --ids ids.csv
+  sklearn-rqvae report model.joblib items.csv --html report.html
+  sklearn-rqvae index build ids.csv --out catalog.sid"""
 
 
 def add_demo_command(subparsers: Any) -> None:
@@ -44,19 +49,27 @@ def add_demo_command(subparsers: Any) -> None:
     demo.set_defaults(run=_demo)
 
 
-def show_items(docs: Any, codes: NDArray[np.int64], names: Sequence[str], seed: int) -> str:
+def show_items(
+    docs: Any,
+    vectors: NDArray[np.float32],
+    codes: NDArray[np.int64],
+    names: Sequence[str],
+    seed: int,
+) -> str:
     """Describe some items of the catalog by their neighbors in the tree of IDs.
 
     Parameters
     ----------
     docs : Bunch
         The catalog of :func:`~sklearn_rqvae.datasets.load_api_docs`.
+    vectors : ndarray of shape (n_items, n_features)
+        Vector of each item, to show the nearest of many neighbors.
     codes : ndarray of shape (n_items, n_layers)
         Semantic ID of each item.
     names : sequence of str
         Full names of the items to show; a few well-known ones if empty.
     seed : int
-        Determines which of many neighbors are shown.
+        Determines which pairs of items are compared by their modules.
 
     Returns
     -------
@@ -70,25 +83,39 @@ def show_items(docs: Any, codes: NDArray[np.int64], names: Sequence[str], seed: 
     """
     _check_names(docs, names)
     shown = names or [name for name in _DEFAULT_ITEMS if name in docs.names]
-    rng = check_random_state(seed)
     lines: list[str] = []
     for name in shown:
         item = docs.names.index(name)
         lines += ["", f"{_dashed(codes[item])}  {_shortened(name, docs.data[item], 0)}"]
-        for length in range(codes.shape[1] - 1, 0, -1):
-            same = (codes[:, :length] == codes[item, :length]).all(axis=1)
-            if length + 1 < codes.shape[1]:
-                same &= codes[:, length] != codes[item, length]  # the others are listed above
-            same[item] = False
-            others = np.flatnonzero(same)
-            if not len(others):
-                continue
-            picked = np.sort(rng.permutation(others)[:_N_SHOWN])
-            more = f", {len(picked)} of them" if len(others) > len(picked) else ""
-            lines.append(f"  {len(others)} more start with {_dashed(codes[item, :length])}{more}:")
-            lines += [f"    {_shortened(docs.names[i], docs.data[i], 4)}" for i in picked]
-    lines += ["", *_agreement(docs.target, codes, rng)]
+        for length in range(codes.shape[1], 0, -1):
+            lines += _siblings(docs, vectors, codes, item, length)
+    lines += ["", *_agreement(docs.target, codes, check_random_state(seed))]
     return "\n".join(lines)
+
+
+def _siblings(
+    docs: Any, vectors: NDArray[np.float32], codes: NDArray[np.int64], item: int, length: int
+) -> list[str]:
+    """Describe the items that share so many codes with one, and no more; the nearest first."""
+    in_group = (codes[:, :length] == codes[item, :length]).all(axis=1)
+    others = in_group & (np.arange(len(codes)) != item)
+    if length < codes.shape[1]:
+        others &= codes[:, length] != codes[item, length]  # the rest is listed above
+    rows = np.flatnonzero(others)
+    if not len(rows):
+        return []
+    distance = np.square(vectors[rows] - vectors[item]).sum(axis=1)
+    nearest = rows[np.argsort(distance, kind="stable")[:_N_SHOWN]]
+    if length == codes.shape[1]:
+        what = f"{len(rows)} more with the same ID"
+    else:
+        what = f"{len(rows)} more start with {_dashed(codes[item, :length])}"
+    if len(rows) > len(nearest):
+        what += f", the nearest {len(nearest)}"
+    if length == 1:
+        average = len(codes) / len(np.unique(codes[:, 0]))
+        what += f" (a group of {in_group.sum()}; the average one has {average:.0f})"
+    return [f"  {what}:", *(f"    {_shortened(docs.names[i], docs.data[i], 4)}" for i in nearest)]
 
 
 def _check_names(docs: Any, names: Sequence[str]) -> None:
@@ -146,8 +173,24 @@ def _demo(args: argparse.Namespace) -> None:
     quantizer = RQVAETransformer(n_layers=4, codebook_size=64, random_state=args.seed)
     fit_quantizer(quantizer, vectors)
     codes = in_batches(quantizer.transform, vectors, "encoding")
-    print(show_items(docs, codes, args.items, args.seed))
+    print(show_items(docs, vectors, codes, args.items, args.seed))
+    print(_collisions(vectors, codes))
     print(
         f"Learned IDs for {len(codes)} items in {time.monotonic() - started:.0f} s: "
         f"{summary_of(quality_of(quantizer, vectors, codes))}."
+    )
+    print(_NEXT)
+
+
+def _collisions(vectors: NDArray[np.float32], codes: NDArray[np.int64]) -> str:
+    """Say what the rate of collisions means here, and what cures it."""
+    from sklearn_rqvae import metrics
+
+    excess = round(metrics.collision_rate(codes) * len(codes))
+    equal = round(metrics.collision_floor(vectors) * len(codes))
+    return (
+        f"\n{excess} items have an ID that an item before them has ({excess / len(codes):.1%}), "
+        f"{equal} of them\nwith equal texts. That is many: numpy, scipy and torch describe much "
+        "in nearly the same\nwords. More or larger codebooks leave fewer (see: sklearn-rqvae sizes "
+        f"{len(codes)}), and\nindex build gives each item an ID of its own.\n"
     )

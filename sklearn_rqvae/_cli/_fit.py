@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -148,7 +150,8 @@ def _fit(args: argparse.Namespace) -> None:
     if old is None:
         _warn_of_few(len(items), args.codebook_size)
     if args.text:
-        say(f"embedding {len(items)} texts")
+        by_what = "" if old is not None else _by_what(args.text_model)
+        say(f"embedding {len(items)} texts{by_what}")
         embedder, vectors = _embedded(args, old, items)
         pipeline: Any = Pipeline([("emb", embedder), ("rq", quantizer)])
     else:
@@ -161,7 +164,18 @@ def _fit(args: argparse.Namespace) -> None:
         write_rows(args.ids, ids, "semantic_id", codes)
     print(
         f"Fitted {len(codes)} items in {time.monotonic() - started:.0f} s and saved {args.out}. "
-        f"For these items: {summary_of(quality)}."
+        f"For these items: {summary_of(quality)}. New items lose more: "
+        f"sklearn-rqvae report {args.out} {args.input} --full holds some back to tell how much."
+    )
+
+
+def _by_what(text_model: str) -> str:
+    """Say what n-grams are; who has named a language model knows."""
+    if text_model not in ("tfidf", "hashing"):
+        return f" by {text_model}"
+    return (
+        " by character n-grams, which know spelling, not meaning; --text-model takes the folder of "
+        "a language model for that"
     )
 
 
@@ -202,7 +216,10 @@ def _embedded(
     from sklearn_rqvae.embedding import TextEmbedder
 
     embedder = TextEmbedder(args.text_model, n_components=args.n_components, random_state=args.seed)
-    return embedder, embedder.fit_transform(items)
+    embedder.set_params(verbose=int(sys.stderr.isatty()))
+    vectors = embedder.fit_transform(items)
+    embedder.set_params(verbose=0)  # the saved model has no bar
+    return embedder, vectors
 
 
 def _ids_to_write(args: argparse.Namespace, ids: Sequence[Any]) -> Sequence[Any]:
@@ -264,10 +281,15 @@ def _quantizer(args: argparse.Namespace) -> Any:
 
 
 def fit_quantizer(quantizer: BaseEstimator, vectors: NDArray[Any]) -> None:
-    """Fit with a bar for the epochs or, where scikit-learn has callbacks, the stages."""
+    """Fit with a bar for epochs or stages; stages are lines where scikit-learn has no callbacks."""
     say(f"finding codebooks for {len(vectors)} vectors of length {vectors.shape[1]}")
     if not hasattr(quantizer, "callbacks"):
         quantizer.fit(vectors)
+        return
+    if quantizer.codebook_mode is None and not hasattr(quantizer, "set_callbacks"):
+        with contextlib.redirect_stdout(sys.stderr):
+            quantizer.set_params(verbose=1).fit(vectors)
+        quantizer.set_params(verbose=0)
         return
     from sklearn_rqvae._cli._progress import EpochBar, StageBar
 

@@ -16,6 +16,7 @@ from sklearn_rqvae._cli._fit import add_fit_command
 from sklearn_rqvae._cli._index import add_index_commands
 from sklearn_rqvae._cli._options import in_options
 from sklearn_rqvae._cli._report import add_report_command
+from sklearn_rqvae._cli._sizes import add_sizes_command
 from sklearn_rqvae._version import __version__
 
 __all__ = ["main"]
@@ -107,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add_command in (
         add_demo_command,
+        add_sizes_command,
         add_fit_command,
         add_encode_command,
         add_decode_command,

@@ -1,22 +1,36 @@
-"""Say when a fitted level has collapsed, and what to do about it."""
+"""Say when levels have collapsed, or sizes don't suit the rows, and what to do about it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sklearn_rqvae._guards import warn_caller
 from sklearn_rqvae.exceptions import CodebookCollapseWarning
 from sklearn_rqvae.metrics._evenness import usage_perplexity
 from sklearn_rqvae.metrics._usage import usage_utilization
+from sklearn_rqvae.semantic_id import expected_collision_rate, suggest_sizes
 
-__all__ = ["has_collapsed", "warn_of_collapse", "warn_of_spare_codewords"]
+__all__ = [
+    "has_collapsed",
+    "warn_of_collapse",
+    "warn_of_few_ids",
+    "warn_of_narrow_latent",
+    "warn_of_spare_codewords",
+]
 
 # A level has collapsed when it uses less than half of what it could, or as if it had a tenth of it.
 _MIN_UTILIZATION = 0.5
 _MIN_PERPLEXITY = 0.1
+# Catalogs of fewer rows are of a size that the defaults are made for.
+_MANY_ROWS = 100_000
+_MANY_COLLISIONS = 0.3
+# Shares of the variance: a latent that keeps less is narrow; what one would rather keep.
+_NARROW, _WIDE = 0.5, 0.8
 
 
 def has_collapsed(n_used: int, perplexity: float, codebook_size: int, n_distinct_rows: int) -> bool:
@@ -95,3 +109,55 @@ def warn_of_spare_codewords(codebook_size: Sequence[int], n_distinct_rows: int) 
             f"{where}: each row can have a codeword of its own, and the others are never used. Set "
             "a smaller codebook_size, or give more rows."
         )
+
+
+def warn_of_few_ids(codebook_size: Sequence[int], n_rows: int) -> None:
+    """Warn once if a third of many rows or more can be expected to share an ID with others.
+
+    Where there are fewer IDs than rows, they are meant to be shared: nobody is warned.
+
+    Parameters
+    ----------
+    codebook_size : sequence of int
+        Number of codewords of each level.
+    n_rows : int
+        Rows of the fit, whether the codebooks are learned from all of them or from a sample.
+    """
+    if n_rows < _MANY_ROWS or math.prod(codebook_size) < n_rows:
+        return
+    rate = expected_collision_rate(n_rows, codebook_size, len(codebook_size))
+    if rate < _MANY_COLLISIONS:
+        return
+    better = suggest_sizes(n_rows)
+    warn_caller(
+        f"codebook_size={max(codebook_size)} with n_layers={len(codebook_size)} is little for "
+        f"{n_rows} rows: about {rate:.0%} of them can be expected to share their ID with a row "
+        f"before. codebook_size={better.codebook_size} with n_layers={better.n_layers} leaves "
+        f"about {better.collision_rate:.0%}; semantic_id.suggest_sizes({n_rows}) shows more. A "
+        "SemanticIDIndex makes IDs unique."
+    )
+
+
+def warn_of_narrow_latent(x: torch.Tensor, weight: torch.Tensor, embed_dim: int) -> None:
+    """Warn if a latent that nobody chose keeps less than half of the variance.
+
+    Parameters
+    ----------
+    x : tensor of shape (n_rows, n_features)
+        Training rows.
+    weight : tensor of shape (n_rows,)
+        Their weights.
+    embed_dim : int
+        Principal axes that the latent has.
+    """
+    deviation = (x - weight @ x / weight.sum()) * weight.sqrt()[:, None]
+    variance = torch.linalg.eigvalsh(deviation.T @ deviation).flip(0).clamp_min(0)
+    kept = variance.cumsum(0) / variance.sum()
+    if not kept[embed_dim - 1] < _NARROW:  # nor of rows without variance
+        return
+    wide = int((kept < _WIDE).sum()) + 1
+    warn_caller(
+        f"embed_dim=None takes {embed_dim} principal axes in gradient training, and these keep "
+        f"{kept[embed_dim - 1]:.0%} of the variance: no code can say more. embed_dim={wide} would "
+        f"keep {kept[wide - 1]:.0%}; the closed form (codebook_mode=None) keeps all of it."
+    )

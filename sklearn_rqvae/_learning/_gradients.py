@@ -12,6 +12,7 @@ from skorch.callbacks import Callback
 from sklearn_rqvae._compute._device import exact_device, resolve_device
 from sklearn_rqvae._guards import Interrupted
 from sklearn_rqvae._learning._closed_form import start_module
+from sklearn_rqvae._learning._collapse import warn_of_narrow_latent
 from sklearn_rqvae._learning._distributed import DataParallel, state_tensors
 from sklearn_rqvae._learning._habits import NOT_PRINTED, REPORT, EpochTable, own_callbacks
 from sklearn_rqvae._learning._module import build_module, check_goes_on, module_attributes
@@ -147,6 +148,8 @@ class GradientTraining:
             start = first_rows(training, closed_form_rows(architecture["codebook_size"]))
             start = start.to(exact_device(self.device))
             start_module(module, start, generator, interactions=False, stage=tasks.stage)
+            if module.linear_path and not self.model["embed_dim"]:
+                warn_of_narrow_latent(start.x, start.weight, module.embed_dim)
         module.to(self.device)
         report = ReportEpochs(
             tasks, lambda net: module_attributes(module, architecture, plain_history(net.history))

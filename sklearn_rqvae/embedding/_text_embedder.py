@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from math import ceil
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -12,9 +14,16 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_rqvae._compat import HasMethods, Interval, StrOptions, fit_context
+from sklearn_rqvae._compat import (
+    CallbackSupportMixin,
+    HasMethods,
+    Interval,
+    StrOptions,
+    fit_context,
+)
 from sklearn_rqvae._validation import as_array
 from sklearn_rqvae._versions import Versioned
+from sklearn_rqvae.embedding._batch_tasks import BatchTasks
 from sklearn_rqvae.embedding._ngrams import NgramEncoder
 from sklearn_rqvae.embedding._sentence_model import SentenceModel
 from sklearn_rqvae.embedding._texts import collect_texts, text_column_names
@@ -24,13 +33,19 @@ __all__ = ["TextEmbedder"]
 NGRAM_MODELS = ("tfidf", "hashing")
 
 
-class TextEmbedder(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class TextEmbedder(
+    CallbackSupportMixin,
+    Versioned,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
     """Turn item texts into vectors.
 
     By default the vectors come from the texts' own character n-grams by latent semantic analysis:
-    no download, no further dependency, thousands of texts per second, and robust to spelling. A
-    language model can take its place: the folder or hub name of a sentence-transformers model, or
-    any object with ``encode(list of str)``.
+    no download, no further dependency, thousands of texts per second. They know spelling, not
+    meaning: *sofa* and *couch* are strangers. For meaning name a language model: the folder or hub
+    name of a sentence-transformers model, or any object with ``encode(list of str)``.
 
     Each distinct text is encoded once. A fit depends on the set of texts alone, not on their order
     or repetitions.
@@ -77,7 +92,8 @@ class TextEmbedder(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         Whether a pickle holds the weights of a sentence-transformers model. If not, it is loaded
         again by name.
     verbose : int, default=0
-        Shows a progress bar while a language model encodes if positive.
+        Shows a progress bar while a language model encodes if positive, in pipelines too. From
+        version 1.9 scikit-learn's own callbacks see the batches of ``fit_transform``.
 
     Attributes
     ----------
@@ -189,7 +205,10 @@ class TextEmbedder(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         OSError
             If the language model can't be loaded.
         """
-        self._fit(self._read_fit_texts(X))
+        texts = self._read_fit_texts(X)
+        tasks = BatchTasks(self, 0, X)
+        self._fit(texts)
+        tasks.finish()
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -209,8 +228,14 @@ class TextEmbedder(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             The vectors, the same as ``fit(X).transform(X)``.
         """
         texts = self._read_fit_texts(X)
-        self._fit(texts)
-        return self._embed(texts)
+        by_ngrams = isinstance(self.model, str) and self.model in NGRAM_MODELS
+        n_batches = 0 if by_ngrams else ceil(len(set(texts)) / self.batch_size)
+        tasks = BatchTasks(self, 1 + n_batches, X)
+        with tasks.batch():
+            self._fit(texts)
+        vectors = self._embed(texts, tasks)
+        tasks.finish()
+        return vectors
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """Return the vectors of texts, seen in fit or not.
@@ -303,7 +328,7 @@ class TextEmbedder(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             self.model, self.n_components, self.analyzer, ngram_range, self.max_features
         )
 
-    def _embed(self, texts: list[str]) -> NDArray[np.float32]:
+    def _embed(self, texts: list[str], tasks: BatchTasks | None = None) -> NDArray[np.float32]:
         """Return the vectors of texts, computing each distinct one once."""
         position: dict[str, int] = {}
         rows = np.fromiter((position.setdefault(text, len(position)) for text in texts), np.intp)
@@ -311,13 +336,13 @@ class TextEmbedder(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         if isinstance(self.encoder_, NgramEncoder):
             vectors = self.encoder_.encode(distinct)
         else:
-            vectors = self._encode_in_batches(distinct)
+            vectors = self._encode_in_batches(distinct, tasks)
         if self.normalize:
             norms = np.linalg.norm(vectors, axis=1, keepdims=True)
             np.divide(vectors, norms, out=vectors, where=norms > 0)
         return vectors[rows]
 
-    def _encode_in_batches(self, texts: list[str]) -> NDArray[np.float32]:
+    def _encode_in_batches(self, texts: list[str], tasks: BatchTasks | None) -> NDArray[np.float32]:
         """Return a language model's vectors; similar lengths share a batch to save padding."""
         from tqdm import tqdm
 
@@ -326,7 +351,8 @@ class TextEmbedder(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         with tqdm(total=len(texts), unit="text", disable=not self.verbose) as progress:
             for start in range(0, len(texts), self.batch_size):
                 rows = order[start : start + self.batch_size]
-                batch = _encode_batch(self.encoder_, [texts[row] for row in rows])
+                with nullcontext() if tasks is None else tasks.batch():
+                    batch = _encode_batch(self.encoder_, [texts[row] for row in rows])
                 if batch.shape[1] != self.n_features_out_:
                     raise ValueError(
                         f"encode of model={self.model!r} returned vectors of length "

@@ -15,6 +15,11 @@ from sklearn_rqvae.semantic_id._index import SemanticIDIndex
 from sklearn_rqvae.semantic_id._plan import RefitPlan
 from sklearn_rqvae.semantic_id._prefix_features import PrefixFeatures
 from sklearn_rqvae.semantic_id._report import CollisionReport
+from sklearn_rqvae.semantic_id._sizes import (
+    SuggestedSizes,
+    expected_collision_rate,
+    suggest_sizes,
+)
 from sklearn_rqvae.semantic_id._tokens import (
     level_letters,
     offset_token_table,
@@ -37,15 +42,18 @@ __all__ = [
     "SemanticIDIndex",
     "SemanticIDTrie",
     "StaticIndex",
+    "SuggestedSizes",
     "TokenVocabulary",
     "TrieArrays",
     "candidate_codes",
     "compare_catalogs",
+    "expected_collision_rate",
     "fit_shift",
     "last_level_candidates",
     "level_letters",
     "match_codebooks",
     "offset_token_table",
+    "suggest_sizes",
     "token_ids_to_ids",
     "token_names",
     "tokens_to_ids",

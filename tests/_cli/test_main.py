@@ -11,6 +11,7 @@ import sys
 import joblib
 import numpy as np
 import pytest
+from sklearn.utils import Bunch
 
 import sklearn_rqvae
 from sklearn_rqvae import ResidualKMeans
@@ -241,7 +242,24 @@ def test_the_demo_shows_items_with_their_neighbors(monkeypatch, capsys):
     assert len(semantic_id) == 4
     assert any(f" more start with {semantic_id[0]}" in line for line in out)
     assert not any(line.startswith("  0 more") for line in out)
-    assert out[-1].startswith(f"Learned IDs for {len(docs.data)} items in ")
+    assert any(line.startswith(f"Learned IDs for {len(docs.data)} items in ") for line in out)
+    # What collisions mean here, and what to type next, in commands that exist.
+    assert any("items have an ID that an item before them has" in line for line in out)
+    commands = [line.split() for line in out if line.startswith("  sklearn-rqvae ")]
+    assert [words[1] for words in commands] == ["fit", "report", "index"]
+
+
+def test_the_demo_shows_the_nearest_siblings_first_and_how_large_their_group_is():
+    docs = Bunch(
+        names=list("abcdefgh"),
+        data=[f"{name}: text" for name in "abcdefgh"],
+        target=np.zeros(8, dtype=np.int64),
+    )
+    vectors = np.array([[0.0], [9], [1], [2], [3], [4], [5], [6]], dtype=np.float32)
+    codes = np.array([[0, 0], *[[0, 1]] * 6, [1, 0]])
+    out = _demo.show_items(docs, vectors, codes, ["a"], seed=0).splitlines()
+    assert out[2] == "  6 more start with 0, the nearest 5 (a group of 7; the average one has 4):"
+    assert [line.strip()[0] for line in out[3:8]] == list("cdefg")
 
 
 @pytest.mark.slow
@@ -772,3 +790,30 @@ def test_help_has_an_example_and_the_defaults(command, capsys):
     if command == "fit":
         for default in ("256", "3", "0", "tfidf", "rqvae"):
             assert f"(default: {default})" in text
+
+
+def test_fit_says_what_embeds_the_texts_and_whose_figure_it_tells(tmp_path, texts, capsys):
+    run("fit", texts, "--text", "title", "--out", tmp_path / "m.joblib", *SMALL)
+    shown = capsys.readouterr()
+    assert "n-grams, which know spelling, not meaning; --text-model" in shown.err
+    assert "For these items: 2 codes each" in shown.out
+    assert f"report {tmp_path / 'm.joblib'} {texts} --full" in shown.out
+
+
+def test_stages_are_lines_where_scikit_learn_has_no_callbacks(capsys):
+    class Old:
+        callbacks = codebook_mode = None
+
+        def set_params(self, verbose):
+            self.verbose = verbose
+            return self
+
+        def fit(self, X):
+            print("codebooks: 0.1 s")
+
+    quantizer = Old()
+    _fit.fit_quantizer(quantizer, np.zeros((2, 2)))
+    shown = capsys.readouterr()
+    assert "codebooks: 0.1 s" in shown.err
+    assert not shown.out
+    assert quantizer.verbose == 0

@@ -20,6 +20,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.fixes import parse_version
@@ -429,3 +430,31 @@ def test_titles_find_the_next_purchase_far_above_chance():
     similarity[rows, last] = -np.inf
     rank = (similarity > similarity[rows, following][:, None]).sum(axis=1)
     assert (rank < 50).mean() > 0.04
+
+
+def test_callbacks_of_a_pipeline_hear_of_each_batch():
+    pytest.importorskip("sklearn.callback", reason="scikit-learn < 1.9 has no callbacks")
+
+    class Listener:
+        max_propagation_depth = None
+        heard = ()
+
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            self.heard += ((context.estimator_name, context.task_name),)
+
+        def on_fit_task_end(self, estimator, context):
+            return False
+
+    listener = Listener()
+    embedder = TextEmbedder(LetterCounts(), batch_size=2)
+    pipeline = make_pipeline(embedder, FunctionTransformer()).set_callbacks(listener)
+    pipeline.fit_transform(["a", "b", "a b", "c", "b"])
+    # Four distinct texts in two batches, after the model itself.
+    assert listener.heard.count(("TextEmbedder", "batch")) == 1 + 2
+    assert "_callback_fit_ctx" not in vars(pipeline[0])
