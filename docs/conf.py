@@ -24,9 +24,11 @@ version = release = sklearn_rqvae.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",  # links to the source, of this very version and without a network
+    "api_groups",
     "house",
+    "mathml",
+    "tables",
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
@@ -36,6 +38,7 @@ extensions = [
 exclude_patterns = ["_build", "_templates", "examples", "benchmarks/_generated"]
 templates_path = ["_templates"]
 default_role = "literal"
+toc_object_entries_show_parents = "hide"  # names of methods are long enough by themselves
 nitpicky = False
 
 autosummary_generate = True
@@ -71,30 +74,44 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_signature": False,
+    "write_computation_times": False,
     "min_reported_time": 1,
     "remove_config_comments": True,
 }
 
 # -- HTML --
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "sklearn-rqvae"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 html_show_sourcelink = False
 html_copy_source = False
-html_sidebars = {"getting_started": [], "api": [], "glossary": [], "faq": [], "changes": []}
+html_logo = html_favicon = "_static/logo.svg"
+# Pages that stand alone, and those whose tables need the room.
+html_sidebars = {
+    page: [] for page in ("getting_started", "glossary", "faq", "changes", "benchmarks/**")
+}
+html_sidebars |= {"api": ["api-groups"], "generated/*": ["api-groups"]}
 html_theme_options = {
     "logo": {"text": "sklearn-rqvae"},
-    "navbar_end": ["theme-switcher", "navbar-icon-links"],
+    "navbar_end": ["version-switcher", "theme-switcher", "navbar-icon-links"],
+    # The list of versions is read from where the page was, so that it needs no other host.
+    "switcher": {"json_url": "_static/versions.json", "version_match": release},
     "github_url": "https://github.com/sklearn-rqvae/sklearn-rqvae",
     "navbar_persistent": ["search-button"],
     "navigation_with_keys": False,
     "show_prev_next": True,
     "show_toc_level": 2,
-    # The house needs the room.
-    "secondary_sidebar_items": {"**": ["page-toc"], "developers/house": []},
+    # The house and the tables of benchmarks need the room.
+    "secondary_sidebar_items": {
+        "**": ["page-toc"],
+        "developers/house": [],
+        "benchmarks/distortion": [],
+        "benchmarks/modes": [],
+    },
     "footer_start": ["copyright"],
     "footer_end": ["sphinx-version"],
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
 }

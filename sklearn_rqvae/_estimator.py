@@ -64,6 +64,11 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     around the quantizer whose MLPs correct a projection to the first principal axes, or with
     ``linear_path=False`` the textbook one, of MLPs alone.
 
+    Parameters of gradient training alone, without effect in closed form, are `hidden_dims`,
+    `codebook_sim_vq`, `commitment_weight`, `codebook_weight`, `max_epochs`, `batch_size`, `lr`,
+    `weight_decay`, `lr_schedule`, `early_stopping`, `validation_fraction`, `n_iter_no_change`,
+    `callbacks`, `net_params` and `warm_start`.
+
     Parameters
     ----------
     n_layers : int, default=3

@@ -1,7 +1,11 @@
-"""Which versions made an object: kept with it where it is saved, compared where it is read."""
+"""Which versions made an object: kept with it where it is saved, compared where it is read.
+
+And where its page in the documentation is, to which notebooks link.
+"""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -16,6 +20,7 @@ __all__ = ["Versioned", "present_versions", "warn_of_versions"]
 
 _OURS = "sklearn_rqvae"
 _KEY = "_versions"
+_PAGES = "https://sklearn-rqvae.github.io/sklearn-rqvae/dev/generated"
 
 
 def present_versions() -> dict[str, str]:
@@ -52,8 +57,19 @@ def warn_of_versions(kind: str, versions: dict[str, str]) -> None:
 class Versioned:
     """Keep the versions in the pickles of an object, and warn where others read them.
 
-    It stands left of ``BaseEstimator``, which does the same for scikit-learn's own classes only.
+    It stands left of ``BaseEstimator``, which does the same for scikit-learn's own classes only, as
+    it links to their pages only from what a notebook shows.
     """
+
+    _doc_link_module = _OURS
+    _doc_link_template = f"{_PAGES}/{{page}}.html"
+
+    def _doc_link_url_param_generator(self) -> dict[str, str]:
+        """Return the name of the page: that of the package from which the class is imported."""
+        module, name = type(self).__module__, type(self).__name__
+        at_root = name in getattr(sys.modules[_OURS], "__all__", ())
+        package = _OURS if at_root else ".".join(module.split(".")[:2])
+        return {"page": f"{package}.{name}"}
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled."""

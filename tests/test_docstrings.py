@@ -2,11 +2,15 @@
 
 import importlib
 import inspect
+import re
 from dataclasses import is_dataclass
 from enum import EnumMeta
 
 import pytest
 from numpydoc.validate import validate
+
+from sklearn_rqvae import RQVAETransformer
+from sklearn_rqvae._learning._closed_form import ClosedForm
 
 PACKAGES = [
     "sklearn_rqvae",
@@ -56,3 +60,9 @@ def test_docstring_is_complete(name):
     # numpydoc asks generators written as functions that return iterators for both sections.
     not_asked = NOT_ASKED | ({"RT01"} if "Yields\n" in found["docstring"] else set())
     assert not [problem for problem in found["errors"] if problem[0] not in not_asked]
+
+
+def test_the_parameters_of_gradient_training_alone_are_those_that_closed_form_ignores():
+    doc = inspect.cleandoc(RQVAETransformer.__doc__)
+    sentence = doc.partition("Parameters of gradient training alone")[2].partition(".\n")[0]
+    assert sorted(re.findall(r"`(\w+)`", sentence)) == sorted(ClosedForm.ignores)

@@ -3,15 +3,17 @@ A map of the codes
 ==================
 
 Where the items of a code lie, on two principal components: first those of the first level, then
-those of the second within one code of the first.
+those of the second within one code of the first. And, for hundreds of codes, which are similar.
 """
+
+# sphinx_gallery_thumbnail_number = 3
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from sklearn_rqvae import RQVAETransformer, TextEmbedder
 from sklearn_rqvae.datasets import load_api_docs
-from sklearn_rqvae.plotting import CodeMapDisplay
+from sklearn_rqvae.plotting import CodebookMapDisplay, CodeMapDisplay
 
 docs = load_api_docs()
 vectors = TextEmbedder(n_components=64, random_state=0).fit_transform(docs.data)
@@ -33,8 +35,9 @@ CodeMapDisplay.from_codes(vectors, codes, code_names=names, ax=ax)
 plt.show()
 
 # %%
-# Two components show little of 64 dimensions: groups that overlap here are apart elsewhere. What
-# the second level adds is seen best among the items of one code, on components of their own.
+# Two components show little of 64 dimensions, and the title says so: groups that overlap here are
+# apart elsewhere. What the second level adds is seen best among the items of one code, on
+# components of their own.
 
 largest = np.bincount(codes[:, 0]).argmax()
 members = codes[:, 0] == largest
@@ -43,4 +46,15 @@ CodeMapDisplay.from_codes(vectors[members], codes[members], level=1, ax=ax)
 plt.show()
 
 # %%
-# Any two coordinates will do, of UMAP or t-SNE for example: pass them as ``coordinates``.
+# Eight colors are few for 256 codes, which are the default.
+# :class:`~sklearn_rqvae.plotting.CodebookMapDisplay` shows codes instead of items: each bubble is a
+# first code, as large as its number of items, beside those that are similar.
+
+many = RQVAETransformer(random_state=0).fit_transform(vectors)
+fig, ax = plt.subplots(figsize=(11, 6.5), layout="constrained")
+CodebookMapDisplay.from_codes(vectors, many, texts=docs.data, ax=ax)
+plt.show()
+
+# %%
+# Any two coordinates will do, of UMAP or t-SNE for example: pass them as ``coordinates`` of
+# `CodeMapDisplay`.

@@ -51,9 +51,9 @@ for largest in np.argsort(sizes)[::-1][:4]:
     print("   ", ", ".join(docs.names[member] for member in members[:3]), "…")
 
 # %%
-# The largest groups of the first code, each with the words that set its items apart:
+# All first codes in branches of similar ones, with the words that set their items apart:
 
-PrefixTreeDisplay.from_codes(codes, texts=docs.data)
+PrefixTreeDisplay.from_estimator(pipeline, docs.data, texts=docs.data)
 plt.show()
 
 # %%

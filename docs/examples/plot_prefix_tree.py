@@ -7,6 +7,8 @@ method: each area is a prefix, as large as its number of items, with the words t
 apart.
 """
 
+# sphinx_gallery_thumbnail_number = 2
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -23,6 +25,18 @@ codes = RQVAETransformer(codebook_size=32, random_state=0).fit_transform(vectors
 
 fig, ax = plt.subplots(figsize=(10, 6.5), layout="constrained")
 PrefixTreeDisplay.from_codes(codes, texts=docs.data, ax=ax)
+plt.show()
+
+# %%
+# At real sizes
+# -------------
+# Of 256 first codes, which are the default, the twelve largest would show a small part of the
+# items. With the vectors the picture knows which codes are similar: its tiles are branches of
+# similar codes then, its fields are first codes, and all items are in it.
+
+many = RQVAETransformer(random_state=0).fit_transform(vectors)
+fig, ax = plt.subplots(figsize=(10, 6.5), layout="constrained")
+PrefixTreeDisplay.from_codes(many, X=vectors, texts=docs.data, ax=ax)
 plt.show()
 
 # %%

@@ -4,6 +4,7 @@ Matplotlib is imported when something is drawn.
 """
 
 from sklearn_rqvae.plotting._code_map import CodeMapDisplay
+from sklearn_rqvae.plotting._codebook_map import CodebookMapDisplay
 from sklearn_rqvae.plotting._collisions import CollisionDisplay
 from sklearn_rqvae.plotting._prefix_tree import PrefixGroup, PrefixTreeDisplay
 from sklearn_rqvae.plotting._rate_distortion import RateDistortionDisplay
@@ -13,6 +14,7 @@ from sklearn_rqvae.plotting._usage import CodebookUsageDisplay
 
 __all__ = [
     "CodeMapDisplay",
+    "CodebookMapDisplay",
     "CodebookUsageDisplay",
     "CollisionDisplay",
     "PrefixGroup",

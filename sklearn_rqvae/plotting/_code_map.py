@@ -16,6 +16,7 @@ from sklearn_rqvae.metrics._checks import check_codes, check_same_length, check_
 from sklearn_rqvae.plotting._matplotlib import COLORS, MARKERS, one_axes
 
 _MAX_COLORED = 8  # more colors can't be told apart
+_TELLING_SHARE = 0.2  # of the variance: a plane with less hides more than it shows
 
 
 class CodeMapDisplay:
@@ -23,7 +24,8 @@ class CodeMapDisplay:
 
     Only the most frequent codes are colored, eight at most; all other samples are grey. The plane
     is that of the first two principal components, unless you give coordinates of your own (of UMAP
-    or t-SNE, say).
+    or t-SNE, say). The title warns where it holds less than a fifth of the variance: codes that
+    overlap in it may lie far apart.
 
     Make it by `from_estimator` or `from_codes`; the arguments become attributes.
 
@@ -39,6 +41,8 @@ class CodeMapDisplay:
         Level of the codes, for the title.
     axis_names : tuple of str, default=("", "")
         Names of the axes.
+    variance_share : float, optional
+        Share of the variance that lies in the plane.
 
     Attributes
     ----------
@@ -52,6 +56,10 @@ class CodeMapDisplay:
         Samples of each code in `shown`.
     legend_ : matplotlib Legend
         Names of the codes.
+
+    See Also
+    --------
+    CodebookMapDisplay : All first codes, similar ones side by side.
 
     Examples
     --------
@@ -70,12 +78,14 @@ class CodeMapDisplay:
         shown: np.ndarray,
         level: int = 0,
         axis_names: tuple[str, str] = ("", ""),
+        variance_share: float | None = None,
     ):
         self.coordinates = coordinates
         self.codes = codes
         self.shown = shown
         self.level = level
         self.axis_names = axis_names
+        self.variance_share = variance_share
 
     @classmethod
     def from_estimator(
@@ -192,7 +202,7 @@ class CodeMapDisplay:
             )
         column = codes[:, level].astype(np.intp)
         if coordinates is not None:
-            places, names = check_vectors(coordinates, "coordinates"), ("", "")
+            places, names, share = check_vectors(coordinates, "coordinates"), ("", ""), None
             if places.shape[1] != 2:
                 raise ValueError(f"coordinates should have 2 columns, got shape {places.shape}.")
         elif X is None:
@@ -200,7 +210,7 @@ class CodeMapDisplay:
                 "X and coordinates are both None; give vectors, or a place for each sample."
             )
         else:
-            places, names = _principal_plane(check_vectors(X))
+            places, names, share = _principal_plane(check_vectors(X))
         check_same_length("codes", codes, "coordinates" if X is None else "X", places)
         values, counts = np.unique(column, return_counts=True)
         shown = values[np.argsort(-counts, kind="stable")][:n_codes]
@@ -208,7 +218,12 @@ class CodeMapDisplay:
         if len(kept) > max_samples:
             kept = check_random_state(random_state).choice(len(kept), max_samples, replace=False)
         display = cls(
-            coordinates=places[kept], codes=column[kept], shown=shown, level=level, axis_names=names
+            coordinates=places[kept],
+            codes=column[kept],
+            shown=shown,
+            level=level,
+            axis_names=names,
+            variance_share=share,
         )
         return display.plot(ax, code_names=code_names)
 
@@ -255,7 +270,13 @@ class CodeMapDisplay:
             )
             self.points_.append(points)
         ax.set(xlabel=self.axis_names[0], ylabel=self.axis_names[1], xticks=[], yticks=[])
-        ax.set_title(f"most frequent codes of level {self.level}")
+        title = f"most frequent codes of level {self.level}"
+        if self.variance_share is not None and self.variance_share < _TELLING_SHARE:
+            title += (
+                f"\nThis plane holds {self.variance_share:.0%} of the variance: what overlaps "
+                "here\nmay lie far apart. CodebookMapDisplay shows which codes are similar."
+            )
+        ax.set_title(title, fontsize="medium")
         self.legend_ = ax.legend(
             frameon=False,
             fontsize="small",
@@ -266,8 +287,8 @@ class CodeMapDisplay:
         return self
 
 
-def _principal_plane(X: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
-    """Project vectors on their first two principal components, and name the axes."""
+def _principal_plane(X: np.ndarray) -> tuple[np.ndarray, tuple[str, str], float]:
+    """Project vectors on two principal components; name the axes, with their share of variance."""
     if min(X.shape) < 2:
         raise ValueError(
             f"X has shape {X.shape}, too small for two principal components; give coordinates."
@@ -275,7 +296,8 @@ def _principal_plane(X: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
     pca = PCA(n_components=2, random_state=0)
     places = pca.fit_transform(X)
     first, second = 100 * pca.explained_variance_ratio_
-    return places, (
+    names = (
         f"first principal component ({first:.0f} %)",
         f"second principal component ({second:.0f} %)",
     )
+    return places, names, float((first + second) / 100)

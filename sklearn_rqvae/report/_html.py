@@ -26,9 +26,9 @@ __all__ = ["write_fragment", "write_page"]
 # Colors of Okabe and Ito's palette on white; kinds are told by words and marks too.
 _STYLE = """
 .rqvae-report{--ink:#1a1a1a;--soft:#555;--line:#d5d5d5;--back:#f6f7f8;--blue:#005a8e;
---problem:#a63c00;--good:#00664b;--note:#005a8e;background:#fff;color:var(--ink);
+--problem:#a63c00;--good:#00664b;--note:#005a8e;--ground:#fff;background:var(--ground);color:var(--ink);
 font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;max-width:60rem;margin:0 auto;
-padding:1rem;color-scheme:light;overflow-wrap:break-word}
+padding:1rem;color-scheme:light dark;overflow-wrap:break-word}
 .rqvae-report h1{font-size:1.6rem;line-height:1.2;margin:0 0 .4rem}
 .rqvae-report h2{font-size:1.2rem;margin:2.2rem 0 .6rem;border-bottom:1px solid var(--line);
 padding-bottom:.2rem}
@@ -50,16 +50,20 @@ margin:.7rem 0}
 .rqvae-report .scroll{overflow-x:auto;margin:.6rem 0}
 .rqvae-report .id{white-space:nowrap}
 .rqvae-report .scroll:focus-visible{outline:2px solid var(--blue);outline-offset:2px}
-.rqvae-report table{border-collapse:collapse;font-size:.92rem;font-variant-numeric:tabular-nums}
+.rqvae-report table{display:table;width:auto;border:0;background:none;border-collapse:collapse;
+font-size:.92rem;font-variant-numeric:tabular-nums}
 .rqvae-report th,.rqvae-report td{padding:.3rem .7rem;text-align:right;vertical-align:bottom;
-border:0;border-bottom:1px solid var(--line);background:none;color:var(--ink)}
+min-width:0;border:0;border-bottom:1px solid var(--line);background:none;color:var(--ink)}
+.rqvae-report tr,.rqvae-report tbody tr:nth-child(odd),.rqvae-report tbody tr:nth-child(even){
+background:none;color:var(--ink)}
 .rqvae-report td{white-space:nowrap}
 .rqvae-report thead th{font-weight:600;border-bottom:2px solid #888;max-width:7rem}
 .rqvae-report th:first-child,.rqvae-report td:first-child{text-align:left;padding-left:0}
 .rqvae-report tbody th{font-weight:400;white-space:nowrap}
 .rqvae-report tr.best td:nth-child(2),.rqvae-report tr.best th{font-weight:700}
 .rqvae-report figure{margin:1rem 0}
-.rqvae-report img{display:block;max-width:none;height:auto}
+.rqvae-report img{display:block;max-width:none;height:auto;background:#fff;filter:none;
+border-radius:4px}
 .rqvae-report .small img{max-width:100%}
 .rqvae-report figcaption{color:var(--soft);font-size:.9rem;margin-top:.3rem}
 .rqvae-report code{font-family:ui-monospace,SFMono-Regular,Consolas,monospace;font-size:.9em;
@@ -71,10 +75,13 @@ font-size:.92rem;min-width:0}
 .rqvae-report .sample h3{font-size:1rem;margin:0 0 .4rem}
 .rqvae-report .sample ul{margin:.1rem 0 .6rem;padding-left:1.2rem}
 .rqvae-report .sample .what{margin:.3rem 0 0}
+@media (prefers-color-scheme:dark){.rqvae-report{--ink:#e6e6e6;--soft:#b0b0b0;--line:#4a4a4a;
+--back:#262a2e;--ground:#181a1d;--blue:#6bb8e8;--problem:#f0905a;--good:#4cc39a;--note:#6bb8e8}}
 @media (max-width:600px){.rqvae-report{padding:.8rem;font-size:15px}
 .rqvae-report .wide figcaption::after{content:" Scroll it sideways."}
 .rqvae-report table{font-size:.85rem}.rqvae-report th,.rqvae-report td{padding:.25rem .5rem}}
-@media print{.rqvae-report{max-width:none}.rqvae-report .scroll{overflow:visible}
+@media print{.rqvae-report{max-width:none;--ink:#000;--soft:#444;--ground:#fff}
+.rqvae-report .scroll{overflow:visible}
 .rqvae-report img{max-width:100%}.rqvae-report figure,.rqvae-report .sample{break-inside:avoid}}
 """
 _KINDS = {"problem": "▲ Problem", "note": "● Note", "good": "✓ Good"}
@@ -89,7 +96,8 @@ def write_page(report: Report) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(report.title)}</title>\n"
-        "<style>html,body{margin:0;background:#fff}</style>\n</head>\n<body>\n"
+        "<style>html,body{margin:0;background:#fff}\n@media (prefers-color-scheme:dark)"
+        "{html,body{background:#181a1d}}</style>\n</head>\n<body>\n"
         f"{write_fragment(report)}\n</body>\n</html>\n"
     )
 

@@ -138,22 +138,47 @@ def _training(history: Sequence[Mapping[str, Any]]) -> Picture:
 
 
 def _map(material: Material) -> Picture:
-    display = plotting.CodeMapDisplay.from_codes(material.X, material.codes)
-    caption = "Items on their first two principal components, by their first code."
-    # Thousands of points: as vectors they would make up most of the page.
-    return _picture("map", caption, "Scatter plot of the most frequent first codes.", display, 150)
+    if _few_hold_most(material.codes[:, 0], 8):
+        display: Any = plotting.CodeMapDisplay.from_codes(material.X, material.codes)
+        caption = "Items on their first two principal components, by their first code."
+        # Thousands of points: as vectors they would make up most of the page.
+        return _picture(
+            "map", caption, "Scatter plot of the most frequent first codes.", display, 150
+        )
+    display = plotting.CodebookMapDisplay.from_codes(
+        material.X, material.codes, texts=material.texts
+    )
+    caption = (
+        "First codes, as large as their numbers of items, similar ones side by side. Distances "
+        "across the picture say nothing."
+    )
+    branches = "; ".join(
+        text.get_text().replace("\n", ": ") for text in display.legend_.get_texts()
+    )
+    return _picture("map", caption, f"Branches of similar first codes. {branches}.", display)
+
+
+def _few_hold_most(code: NDArray[Any], n_codes: int) -> bool:
+    """Say whether the most frequent codes have at least half of the items."""
+    counts = np.unique(code, return_counts=True)[1]
+    return 2 * np.sort(counts)[-n_codes:].sum() >= len(code)
 
 
 def _tree(material: Material) -> Picture:
-    display = plotting.PrefixTreeDisplay.from_codes(material.codes, texts=material.texts)
+    display = plotting.PrefixTreeDisplay.from_codes(
+        material.codes, X=material.X, texts=material.texts
+    )
     words = "; ".join(
-        f"{group.prefix[0]} ({group.size} items): {', '.join(group.words) or 'no words'}"
+        f"{group.prefix[0] if group.prefix else f'{group.n_children} codes'} "
+        f"({group.size} items): {', '.join(group.words) or 'no words'}"
         for group in display.groups
     )
-    caption = (
-        "The most frequent first codes, and within them the second ones, with the words that set "
-        "them apart. Areas are numbers of items."
+    what = (
+        "The most frequent first codes, and within them the second ones,"
+        if display.groups[0].prefix
+        else "Branches of similar first codes, and within them the first codes,"
     )
+    caption = f"{what} with the words that set them apart. Areas are numbers of items."
     return _picture("tree", caption, f"First codes and their words. {words}.", display)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from html import escape
 from math import prod
 from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +20,7 @@ from sklearn_rqvae.semantic_id._contract import described
 from sklearn_rqvae.semantic_id._drift import DriftReport, compare_catalogs
 from sklearn_rqvae.semantic_id._embeddings import add_code_tokens
 from sklearn_rqvae.semantic_id._generate import PrefixAllowedTokens
+from sklearn_rqvae.semantic_id._html import catalog_table
 from sklearn_rqvae.semantic_id._item_ids import hand_out
 from sklearn_rqvae.semantic_id._neighbors import decoded_neighbors, prefix_neighbors, sum_codewords
 from sklearn_rqvae.semantic_id._report import CollisionReport
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from typing import Self
 
 __all__ = ["Catalog", "PrefixCapacity"]
+
+_N_SHOWN = 8  # items in a notebook
 
 
 class PrefixCapacity(NamedTuple):
@@ -219,6 +223,24 @@ class Catalog:
             state.pop(own, None)
         now.__dict__.update(state)
         return now
+
+    def _repr_html_(self) -> str:
+        """Show the first items with their IDs, for notebooks."""
+        if not self.__sklearn_is_fitted__():
+            return f"<pre>{escape(repr(self))}</pre>"
+        facts = (
+            f"{len(self):,} items, level sizes {self.level_sizes_}, "
+            f"collisions={self._rules.collisions!r}"
+        )
+        packed = self._store.packed
+        ids = self._store.layout.unpack(packed.keys[:_N_SHOWN]).tolist()
+        rows = zip(packed.item_ids[:_N_SHOWN].tolist(), ids, strict=True)
+        link = self._get_doc_link() if hasattr(self, "_get_doc_link") else ""
+        return catalog_table(rows, len(self), self.width, facts, link)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """Return the forms for notebooks; scikit-learn's own would show parameters only."""
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     # Lookups
 

@@ -13,13 +13,14 @@ from scipy.stats import ks_2samp
 
 from sklearn_rqvae._validation import as_array
 from sklearn_rqvae.semantic_id._collisions._candidates import chunks, take_rows
+from sklearn_rqvae.semantic_id._html import Shown
 from sklearn_rqvae.semantic_id._item_ids import check_item_ids, hand_out
 
 __all__ = ["DriftReport", "FitShift", "compare_catalogs", "fit_shift", "match_codebooks"]
 
 
 @dataclass(frozen=True)
-class DriftReport:
+class DriftReport(Shown):
     """Differences between an old and a new catalog.
 
     Attributes

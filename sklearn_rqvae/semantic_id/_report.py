@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_rqvae.semantic_id._html import Shown
 from sklearn_rqvae.semantic_id._keys import KeyLayout
 from sklearn_rqvae.semantic_id._ordering import canonical_order, position_in_group
 
@@ -15,7 +16,7 @@ __all__ = ["CollisionReport", "collision_error", "describe_groups"]
 
 
 @dataclass(frozen=True)
-class CollisionReport:
+class CollisionReport(Shown):
     """Collisions among the items of the last `fit` or `append`, and what was done about them.
 
     Attributes

@@ -1,6 +1,7 @@
 """The API page lists every public name, and nothing else."""
 
 import importlib
+import importlib.util
 import re
 from pathlib import Path
 
@@ -50,3 +51,17 @@ def test_every_public_name_of_the_package_is_listed():
     public = {name for name in sklearn_rqvae.__all__ if not name.startswith("__")}
     assert names["sklearn_rqvae"] <= public
     assert public - names["sklearn_rqvae"] <= elsewhere
+
+
+def test_the_side_bar_has_all_names_under_the_headings_of_the_page():
+    path = API.parent / "_ext" / "api_groups.py"
+    spec = importlib.util.spec_from_file_location("api_groups", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    groups = dict(module.read_groups(API.read_text(encoding="utf-8")))
+    assert groups["Estimators"][0] == (
+        "generated/sklearn_rqvae.RQVAETransformer",
+        "RQVAETransformer",
+    )
+    in_groups = {name for names in groups.values() for _, name in names}
+    assert in_groups == set().union(*listed_names().values()) - {"TRUSTED_TYPES"}

@@ -49,6 +49,13 @@ def test_codes_can_have_names_and_come_from_any_level(blobs):
     assert display.ax_.get_title() == "most frequent codes of level 1"
 
 
+def test_a_plane_that_hides_most_of_the_variance_says_so(blobs):
+    X, codes = blobs
+    assert "variance" not in CodeMapDisplay.from_codes(X, codes).ax_.get_title()
+    noise = np.random.default_rng(0).normal(size=(len(X), 40))
+    assert "holds 1" in CodeMapDisplay.from_codes(noise, codes).ax_.get_title()
+
+
 @pytest.mark.parametrize(
     ("X", "kwargs", "message"),
     [

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sklearn_rqvae.plotting import (
+    CodebookMapDisplay,
     CodebookUsageDisplay,
     CodeMapDisplay,
     CollisionDisplay,
@@ -28,6 +29,7 @@ def from_estimator(display, quantizer, X, **kwargs):
 
 
 ALL = [
+    CodebookMapDisplay,
     CodeMapDisplay,
     CodebookUsageDisplay,
     CollisionDisplay,

@@ -74,6 +74,40 @@ def test_groups_are_the_most_frequent_prefixes_with_their_children():
     assert "10 of 11 items (91 %)" in display.ax_.get_title()
 
 
+@pytest.fixture(scope="module")
+def forty_codes():
+    """Four heaps of ten codes each; the codes of a heap are numbers with one last digit."""
+    code = np.repeat(np.arange(40), np.arange(40, 0, -1))
+    heap = code % 4
+    X = np.random.default_rng(0).normal(size=(len(code), 3)) + 50 * np.eye(4)[heap][:, :3]
+    texts = [
+        f"{('red', 'green', 'blue', 'grey')[h]} {'abcdefghij'[c // 4] * 3}"
+        for c, h in zip(code, heap, strict=True)
+    ]
+    return X, np.stack([code, code * 0], axis=1), texts
+
+
+def test_many_first_codes_are_shown_in_branches_of_similar_ones(forty_codes):
+    X, codes, texts = forty_codes
+    display = PrefixTreeDisplay.from_codes(codes, X=X, texts=texts, n_prefixes=4, n_words=1)
+    assert sum(group.size for group in display.groups) == display.n_samples == len(codes)
+    assert [group.words for group in display.groups] == [["red"], ["green"], ["blue"], ["grey"]]
+    for heap, group in enumerate(display.groups):
+        assert group.prefix == ()
+        assert group.n_children == 10
+        assert {child.prefix for child in group.children} == {(c,) for c in range(heap, 40, 4)}
+    assert "all 40 first codes in 4 branches" in display.ax_.get_title()
+    assert any("10 codes: " in text.get_text() for text in display.texts_)
+
+
+def test_first_codes_stay_where_they_hold_half_of_the_items_or_likeness_is_unknown(forty_codes):
+    X, codes, _ = forty_codes
+    few = PrefixTreeDisplay.from_codes(codes, X=X, n_prefixes=20)
+    blind = PrefixTreeDisplay.from_codes(codes, n_prefixes=4)
+    assert [group.prefix for group in few.groups] == [(code,) for code in range(20)]
+    assert [group.prefix for group in blind.groups] == [(0,), (1,), (2,), (3,)]
+
+
 def test_ids_of_one_level_have_tiles_without_fields():
     display = PrefixTreeDisplay.from_codes([[0], [0], [1]])
     assert [group.children for group in display.groups] == [[], []]
@@ -109,6 +143,7 @@ def test_labels_stay_inside_their_tiles(figsize):
     ("kwargs", "message"),
     [
         ({"texts": ["a"]}, "codes has 2 samples but texts has 1"),
+        ({"X": [[0.0]]}, "X has 1 samples but codes has 2"),
         ({"n_prefixes": 0}, "n_prefixes=0"),
         ({"n_children": 0}, "n_children=0"),
         ({"n_words": 1.5}, "n_words should be an integer, got 1.5"),
