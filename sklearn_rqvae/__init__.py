@@ -11,12 +11,14 @@ from sklearn_rqvae._version import __version__
 
 if TYPE_CHECKING:
     from sklearn_rqvae._estimator import TRUSTED_TYPES, RQVAETransformer
+    from sklearn_rqvae._product_quantizer import ProductQuantizer
     from sklearn_rqvae._residual_kmeans import ResidualKMeans
     from sklearn_rqvae.embedding import TextEmbedder
     from sklearn_rqvae.semantic_id import PrefixFeatures, SemanticIDIndex
 
 _HOMES = {
     "PrefixFeatures": "sklearn_rqvae.semantic_id",
+    "ProductQuantizer": "sklearn_rqvae._product_quantizer",
     "RQVAETransformer": "sklearn_rqvae._estimator",
     "ResidualKMeans": "sklearn_rqvae._residual_kmeans",
     "SemanticIDIndex": "sklearn_rqvae.semantic_id",
@@ -37,6 +39,7 @@ _SUBPACKAGES = (
 __all__ = [
     "TRUSTED_TYPES",
     "PrefixFeatures",
+    "ProductQuantizer",
     "RQVAETransformer",
     "ResidualKMeans",
     "SemanticIDIndex",

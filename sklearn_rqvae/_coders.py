@@ -20,10 +20,12 @@ from sklearn_rqvae._onnx._write import write_codebooks, write_module
 from sklearn_rqvae.nn import RqVae
 from sklearn_rqvae.nn._search import Search
 from sklearn_rqvae.quantize._beam import SearchTables, beam_search
+from sklearn_rqvae.quantize._distance import half_squared_norms
+from sklearn_rqvae.quantize._product import block_slices, nearest_in_blocks
 from sklearn_rqvae.quantize._rerank import by_error
 from sklearn_rqvae.quantize._residual import sum_codewords
 
-__all__ = ["CodebookCoder", "Coder", "ModuleCoder", "ModuleHolder"]
+__all__ = ["CodebookCoder", "Coder", "ModuleCoder", "ModuleHolder", "ProductCoder"]
 
 # Rows encoded or decoded at a time: bounds the memory.
 _CHUNK_ROWS = 512
@@ -213,3 +215,43 @@ class CodebookCoder:
         for start in range(0, len(X), _CODEBOOK_CHUNK_ROWS):
             centered = torch.from_numpy(X[start : start + _CODEBOOK_CHUNK_ROWS] - self.mean)
             yield centered, beam_search(centered, self.codebooks, n_beams, tables=tables)[0]
+
+
+class ProductCoder(CodebookCoder):
+    """Code rows by codewords of which those of different codes are orthogonal.
+
+    So each code is found alone, in its block of rotated coordinates.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n_features,), dtype=float32
+        Subtracted from rows.
+    rotation : ndarray of shape (n_features, n_features), dtype=float32
+        Orthonormal columns.
+    codebooks : list of ndarray of shape (codebook_size, n_features), dtype=float32
+        Codewords: combinations of the columns of their block.
+    """
+
+    def __init__(
+        self,
+        mean: NDArray[np.float32],
+        rotation: NDArray[np.float32],
+        codebooks: list[NDArray[np.float32]],
+    ):
+        super().__init__(mean, codebooks, n_beams=1)
+        self.rotation = torch.tensor(rotation)
+        blocks = block_slices(len(mean), len(codebooks))
+        placed = zip(self.codebooks, blocks, strict=True)
+        self.parts = [codebook @ self.rotation[:, block] for codebook, block in placed]
+        self.offsets = [-half_squared_norms(part) for part in self.parts]
+
+    def encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the codes of rows, of shape (n_samples, n_layers)."""
+        nearest = partial(
+            nearest_in_blocks, rotation=self.rotation, codebooks=self.parts, offsets=self.offsets
+        )
+        chunks = (
+            torch.from_numpy(X[start : start + _CODEBOOK_CHUNK_ROWS] - self.mean)
+            for start in range(0, len(X), _CODEBOOK_CHUNK_ROWS)
+        )
+        return torch.cat([in_blocks(nearest, chunk) for chunk in chunks]).numpy()

@@ -29,6 +29,7 @@ __all__ = ["TRUSTED_TYPES", "RQVAETransformer"]
 
 TRUSTED_TYPES = [
     "sklearn_rqvae._estimator.RQVAETransformer",
+    "sklearn_rqvae._product_quantizer.ProductQuantizer",
     "sklearn_rqvae._residual_kmeans.ResidualKMeans",
     "sklearn_rqvae.embedding._fill.NeighborFill",
     "sklearn_rqvae.embedding._fill.RidgeFill",

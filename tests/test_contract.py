@@ -23,7 +23,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from sklearn_rqvae import ResidualKMeans, RQVAETransformer
+from sklearn_rqvae import ProductQuantizer, ResidualKMeans, RQVAETransformer
 from sklearn_rqvae._files._state import write_state
 from sklearn_rqvae.exceptions import CheckpointError, CodebookCollapseWarning
 from sklearn_rqvae.nn import QuantizeForwardMode
@@ -47,6 +47,7 @@ def textbook(mode="STE", **params):
 LEARNED_AT_ONCE = {
     "closed form": RQVAETransformer(**SIZES),
     "k-means": ResidualKMeans(**SIZES),
+    "product": ProductQuantizer(3, 8, random_state=0),
 }
 ESTIMATORS = {
     **LEARNED_AT_ONCE,
@@ -84,6 +85,12 @@ def fitted(request):
 @pytest.fixture(scope="module", params=ESTIMATORS.values(), ids=ESTIMATORS)
 def fitted_to_wide_rows(request):
     return clone(request.param).fit(make_rows(200, d=33))
+
+
+def with_beams(estimator, n_beams):
+    """Set the number of beams of an estimator that searches with some."""
+    has_beams = "n_beams" in estimator.get_params(deep=False)
+    return estimator.set_params(n_beams=n_beams) if has_beams else estimator
 
 
 def assert_same_codebooks(one, other):
@@ -151,7 +158,7 @@ def test_score_is_the_negative_mean_squared_error(fitted):
 
 
 def test_candidates_start_with_the_codes_and_get_worse(fitted):
-    fitted = copy.copy(fitted).set_params(n_beams=4)
+    fitted = with_beams(copy.copy(fitted), 4)
     codes, errors = fitted.candidate_codes(X, n_candidates=4)
     assert codes.shape == (200, 4, 3)
     np.testing.assert_array_equal(codes[:, 0], fitted.transform(X))
@@ -219,7 +226,7 @@ def test_weights_are_repetitions_and_row_order_is_invisible(estimator, seed):
 def test_codes_of_a_row_depend_on_the_row_alone(fitted_to_wide_rows, seed, n_beams):
     rng = np.random.default_rng(seed)
     rows = make_rows(400, d=33)
-    estimator = fitted_to_wide_rows.set_params(n_beams=n_beams)
+    estimator = with_beams(fitted_to_wide_rows, n_beams)
     codes = estimator.transform(rows)
     subset = rng.permutation(400)[: rng.integers(1, 401)]
     np.testing.assert_array_equal(estimator.transform(rows[subset]), codes[subset])
@@ -552,7 +559,7 @@ def test_a_collapse_is_said_once_with_level_numbers_and_ways_out(estimator, rows
 def test_warnings_point_at_the_caller_from_inside_scikit_learn(estimator, tmp_path):
     estimator = clone(estimator).set_params(**NARROW)
     cached = make_pipeline(estimator, OneHotEncoder(), memory=str(tmp_path))
-    search = GridSearchCV(estimator, {"n_beams": [1, 2]}, cv=2)
+    search = GridSearchCV(estimator, {"random_state": [1, 2]}, cv=2)
     for outer in (make_pipeline("passthrough", estimator), cached, search):
         with pytest.warns(CodebookCollapseWarning) as caught:
             outer.fit(FAR_AWAY)
@@ -612,6 +619,7 @@ def test_an_interrupted_stream_keeps_its_rows(estimator, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("sklearn_rqvae._learning._closed_form.start_module", interrupt)
         patch.setattr("sklearn_rqvae._learning._residual_kmeans.fit_codebooks", interrupt)
+        patch.setattr("sklearn_rqvae._learning._product.fit_product", interrupt)
         with pytest.raises(KeyboardInterrupt):
             stream.partial_fit(STREAM[700:])
     np.testing.assert_array_equal(stream.transform(STREAM), codes)

@@ -25,7 +25,7 @@ FLOORS = [
     ["_coders"],
     ["_fitting", "_saving"],
     ["_base"],
-    ["_estimator", "_residual_kmeans"],
+    ["_estimator", "_product_quantizer", "_residual_kmeans"],
     ["report", "io"],
     ["_cli"],
 ]

@@ -6,6 +6,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_rqvae import (
     TRUSTED_TYPES,
+    ProductQuantizer,
     ResidualKMeans,
     RQVAETransformer,
     SemanticIDIndex,
@@ -25,6 +26,7 @@ FITTED = {
     "trained": lambda: RQVAETransformer(
         codebook_size=4, codebook_mode=QuantizeForwardMode.STE, random_state=0, **TRAINED
     ).fit(X),
+    "product": lambda: ProductQuantizer(2, codebook_size=4, random_state=0).fit(X),
     "stream": lambda: ResidualKMeans(codebook_size=4, random_state=0).partial_fit(X),
     "texts": lambda: make_pipeline(
         TextEmbedder(n_components=3), ResidualKMeans(codebook_size=2, random_state=0)

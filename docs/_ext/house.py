@@ -41,6 +41,7 @@ QUESTIONS = {
     "_saving": "How is a model kept?",
     "_base": "What do all estimators do?",
     "_estimator": "Which way to learn?",
+    "_product_quantizer": "And in no order?",
     "_residual_kmeans": "And without a network?",
     "report": "Is it worth it?",
     "io": "What if rows don't fit?",

@@ -86,7 +86,10 @@ def add_fit_command(subparsers: Any) -> None:
         help="length of the n-gram vectors",
     )
     fit.add_argument(
-        "--method", choices=("rqvae", "kmeans"), default="rqvae", help="kmeans has no network"
+        "--method",
+        choices=("rqvae", "kmeans", "product"),
+        default="rqvae",
+        help="kmeans has no network; product: long IDs of independent codes",
     )
     fit.add_argument("--n-layers", type=count, default=3, metavar="N", help="codes in an ID")
     fit.add_argument(
@@ -261,12 +264,12 @@ def _quantizer(args: argparse.Namespace) -> Any:
             f"{args.n_layers}; give one number for all levels, or one for each level."
         )
     params = {"n_layers": args.n_layers, "codebook_size": sizes, "random_state": args.seed}
-    if args.method == "kmeans":
-        from sklearn_rqvae import ResidualKMeans
+    if args.method != "rqvae":
+        from sklearn_rqvae import ProductQuantizer, ResidualKMeans
 
         if args.mode is not None or args.max_epochs is not None:
             raise ValueError("--mode and --max-epochs belong to --method rqvae.")
-        return ResidualKMeans(**params)
+        return (ResidualKMeans if args.method == "kmeans" else ProductQuantizer)(**params)
     from sklearn_rqvae import RQVAETransformer
 
     chosen = {"codebook_mode": args.mode, "max_epochs": args.max_epochs}

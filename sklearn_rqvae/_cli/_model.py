@@ -29,7 +29,7 @@ _ZIP_MAGIC = b"PK\x03\x04"
 _BEGIN = re.compile(
     rb"PK\x03\x04|\x80|c[\w.]+\n|\x1f\x8b|\x78[\x01\x5e\x9c\xda]|BZ|\xfd7zXZ|\x5d\x00|\x04\x22\x4d\x18"
 )
-_SAVED = ("RQVAETransformer", "ResidualKMeans")
+_SAVED = ("RQVAETransformer", "ResidualKMeans", "ProductQuantizer")
 
 
 def save_model(args: argparse.Namespace, pipeline: Any) -> None:

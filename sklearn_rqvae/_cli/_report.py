@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from sklearn_rqvae._cli._histories import add_histories, read_histories
 from sklearn_rqvae._cli._items import (
     HelpFormatter,
     add_input,
@@ -31,6 +32,7 @@ __all__ = ["add_report_command"]
 _EXAMPLE = """\
 example:
   sklearn-rqvae report model.joblib items.csv --html report.html --label category
+  sklearn-rqvae report model.joblib items.csv --full --histories clicks.csv
 """
 
 
@@ -49,6 +51,7 @@ def add_report_command(subparsers: Any) -> None:
     report.add_argument("--html", metavar="FILE", help="write the full report with pictures")
     report.add_argument("--name", metavar="COLUMN", help="in full: column of the items' names")
     report.add_argument("--label", metavar="COLUMN", help="in full: compare codes with this column")
+    add_histories(report)
     report.add_argument(
         "--no-compare", action="store_true", help="in full: fit no rivals, give no verdict"
     )
@@ -58,18 +61,23 @@ def add_report_command(subparsers: Any) -> None:
 
 def _report(args: argparse.Namespace) -> None:
     if args.html:
-        check_places([args.model, args.input], {"--html": args.html})
-    elif not args.full and (args.name or args.label or args.no_compare):
-        raise ValueError("--name, --label and --no-compare belong to --full or --html.")
+        check_places([args.model, args.input, args.histories], {"--html": args.html})
+    elif not args.full and (args.name or args.label or args.no_compare or args.histories):
+        raise ValueError(
+            "--name, --label, --histories and --no-compare belong to --full or --html."
+        )
     model = load_model(args.model)
     items, ids = read_model_items(args, model)
     names, labels = _read_report_columns(args, ids, bool(model["text"]))
+    histories = read_histories(args, ids)
     texts = items if model["text"] else None
     if texts is not None:
         items = in_batches(model["pipeline"].named_steps["emb"].transform, items, "embedding")
     quantizer = quantizer_of(model)
     if args.full or args.html:
-        _full_report(args, quantizer, items, texts, names, labels)
+        item_ids = None if histories is None else [str(value) for value in ids]
+        behavior = {"histories": histories, "item_ids": item_ids}
+        _full_report(args, quantizer, items, texts, names, labels, behavior)
         return
     codes = in_batches(quantizer.transform, items, "encoding")
     quality = quality_of(quantizer, items, codes)
@@ -92,6 +100,7 @@ def _full_report(
     texts: Sequence[str] | None,
     names: Sequence[str] | None,
     labels: Sequence[str] | None,
+    behavior: dict[str, Any],
 ) -> None:
     """Write the page, and print the text or JSON, or the verdict if there is a page."""
     from sklearn_rqvae.report import report
@@ -104,6 +113,7 @@ def _full_report(
         names=names,
         texts=texts,
         labels=labels,
+        **behavior,
         compare_rivals=not args.no_compare,
         random_state=args.seed,
     )

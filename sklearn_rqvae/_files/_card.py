@@ -13,7 +13,7 @@ _TEMPLATE = """---
 library_name: sklearn-rqvae
 tags:
 - semantic-ids
-- residual-quantization
+- {quantization}-quantization
 - recommender-systems
 - scikit-learn
 ---
@@ -66,7 +66,7 @@ def model_card(estimator: BaseEstimator, learned: str) -> str:
 
     Parameters
     ----------
-    estimator : RQVAETransformer or ResidualKMeans
+    estimator : RQVAETransformer, ResidualKMeans or ProductQuantizer
         Fitted.
     learned : str
         How it was.
@@ -80,12 +80,13 @@ def model_card(estimator: BaseEstimator, learned: str) -> str:
     arrays = [*getattr(estimator, "state_", {}).values()] or list(estimator.codebooks_)
     return _TEMPLATE.format(
         kind=type(estimator).__name__,
+        quantization="product" if hasattr(estimator, "rotation_") else "residual",
         learned=learned,
         n_features=estimator.n_features_in_,
         n_levels=len(sizes),
         sizes=" × ".join(map(str, sizes)),
         embed_dim=estimator.codebooks_[0].shape[1],
-        n_beams=estimator.n_beams,
+        n_beams=getattr(estimator, "n_beams", 1),
         n_numbers=sum(array.size for array in arrays),
         fingerprint=estimator.fingerprint,
         versions=", ".join(f"{name} {version}" for name, version in present_versions().items()),

@@ -132,7 +132,7 @@ def fit_parquet(
 
     Parameters
     ----------
-    estimator : RQVAETransformer or ResidualKMeans
+    estimator : RQVAETransformer, ResidualKMeans or ProductQuantizer
         The estimator to fit.
     src : str or path-like
         Directory of ``.parquet`` files, also in directories below, or a single file.
@@ -146,7 +146,7 @@ def fit_parquet(
 
     Returns
     -------
-    estimator : RQVAETransformer or ResidualKMeans
+    estimator : RQVAETransformer, ResidualKMeans or ProductQuantizer
         The estimator, fitted.
 
     Raises
@@ -163,7 +163,7 @@ def fit_parquet(
     """
     if not isinstance(estimator, SemanticIDMixin):
         raise TypeError(
-            f"fit_parquet fits RQVAETransformer and ResidualKMeans, not "
+            f"fit_parquet fits RQVAETransformer, ResidualKMeans and ProductQuantizer, not "
             f"{type(estimator).__name__}; transform the vectors first if they need it."
         )
     import_pyarrow()

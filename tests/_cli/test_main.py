@@ -14,7 +14,7 @@ import pytest
 from sklearn.utils import Bunch
 
 import sklearn_rqvae
-from sklearn_rqvae import ResidualKMeans
+from sklearn_rqvae import ProductQuantizer, ResidualKMeans
 from sklearn_rqvae._cli import _demo, _encode, _fit
 from sklearn_rqvae._cli._main import main
 from sklearn_rqvae._files._arrays import read_matrix
@@ -531,10 +531,21 @@ def test_a_fit_without_epochs_shows_its_stages(tmp_path, array, capsys, monkeypa
     assert not getattr(quantizer, "_skl_callbacks", None)
 
 
+def test_long_ids_without_order(tmp_path, array, vectors, capsys):
+    model, codes = tmp_path / "m.joblib", tmp_path / "codes.npy"
+    how = ["--method", "product", "--codebook-size", 4]
+    run("fit", array, "--out", model, "--n-layers", 3, *how)
+    run("encode", model, array, "--out", codes)
+    expected = ProductQuantizer(3, 4, random_state=0).fit_transform(vectors)
+    np.testing.assert_array_equal(np.load(codes), expected)
+    said = fails(capsys, "fit", array, "--out", model, "--n-layers", 7, *how)
+    assert "--n-layers=7 should be at most" in said
+
+
 def test_options_that_would_do_nothing_are_refused(tmp_path, array, capsys):
     run("fit", array, "--out", tmp_path / "m.joblib", *SMALL)
     said = fails(capsys, "report", tmp_path / "m.joblib", array, "--label", "brand")
-    assert "--label and --no-compare belong to --full" in said
+    assert "--histories and --no-compare belong to --full" in said
     np.save(tmp_path / "codes.npy", np.zeros((3, 2), dtype=int))
     codes = tmp_path / "codes.npy"
     said = fails(capsys, "decode", tmp_path / "m.joblib", codes, "--levels", 9)

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from sklearn_rqvae import ResidualKMeans, RQVAETransformer
+from sklearn_rqvae import ProductQuantizer, ResidualKMeans, RQVAETransformer
 from sklearn_rqvae.exceptions import CheckpointError
 
 pytest.importorskip("safetensors")
@@ -17,6 +17,7 @@ MODELS = {
     "closed": RQVAETransformer(codebook_size=4, random_state=0).fit(X),
     "trained": RQVAETransformer(codebook_size=4, random_state=0, **TRAINED).fit(X),
     "kmeans": ResidualKMeans(codebook_size=4, random_state=0).fit(X),
+    "product": ProductQuantizer(3, 4, random_state=0).fit(X),
     "stream": ResidualKMeans(codebook_size=4, random_state=0).partial_fit(X),
 }
 

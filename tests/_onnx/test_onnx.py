@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from sklearn_rqvae import ResidualKMeans, RQVAETransformer
+from sklearn_rqvae import ProductQuantizer, ResidualKMeans, RQVAETransformer
 from sklearn_rqvae._onnx import _module
 from sklearn_rqvae.nn import RqVae
 
@@ -26,6 +26,7 @@ MODELS = {
     "closed, uneven": lambda: RQVAETransformer(codebook_size=[3, 40, 1, 7], n_layers=4, n_beams=9),
     "closed, few dimensions": lambda: RQVAETransformer(codebook_size=64, embed_dim=4),
     "kmeans": lambda: ResidualKMeans(**SMALL),
+    "product": lambda: ProductQuantizer(**SMALL),
     "kmeans, greedy": lambda: ResidualKMeans(n_beams=1, **SMALL),
     "kmeans, all tuples": lambda: ResidualKMeans(codebook_size=3, n_beams=40, random_state=0),
     "trained": lambda: RQVAETransformer(**TRAINED),
