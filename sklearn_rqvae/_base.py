@@ -124,7 +124,7 @@ class SemanticIDMixin(FittingMixin, SavingMixin, ClassNamePrefixFeaturesOutMixin
 
     @single_precision()
     def candidate_codes(
-        self, X: ArrayLike, n_candidates: int = 16
+        self, X: ArrayLike, n_candidates: int = 16, *, first_codes: ArrayLike | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return several semantic IDs for each row, the best one first.
 
@@ -137,6 +137,8 @@ class SemanticIDMixin(FittingMixin, SavingMixin, ClassNamePrefixFeaturesOutMixin
             Item vectors.
         n_candidates : int, default=16
             Candidates for each row, at least 1.
+        first_codes : array-like of int of shape (n_samples,), optional
+            Code with which the candidates of each row begin; any if not given.
 
         Returns
         -------
@@ -149,14 +151,31 @@ class SemanticIDMixin(FittingMixin, SavingMixin, ClassNamePrefixFeaturesOutMixin
         Raises
         ------
         ValueError
-            If `n_candidates` isn't a positive integer.
+            If `n_candidates` isn't a positive integer, or `first_codes` aren't one code of the
+            first level for each row.
         """
         if not isinstance(n_candidates, Integral) or n_candidates < 1:
             raise ValueError(f"n_candidates={n_candidates!r} should be an integer of at least 1.")
         check_is_fitted(self)
         rows = self._row_source(X).read(slice(None))
-        codes, errors = zip(*self._coder().candidates(rows, int(n_candidates)), strict=True)
+        first = None if first_codes is None else self._first_codes(first_codes, len(rows))
+        codes, errors = zip(*self._coder().candidates(rows, int(n_candidates), first), strict=True)
         return np.concatenate(codes), np.concatenate(errors)
+
+    def _first_codes(self, first_codes: ArrayLike, n_samples: int) -> NDArray[np.int64]:
+        """Return checked codes of the first level, one for each row."""
+        codes, size = np.asarray(as_array(first_codes)), len(self.codebooks_[0])
+        if codes.shape != (n_samples,) or codes.dtype.kind not in "iu":
+            raise ValueError(
+                f"first_codes is of {codes.dtype} and shape {codes.shape}, but there are "
+                f"{n_samples} rows; give one code of the first level for each."
+            )
+        if codes.min() < 0 or codes.max() >= size:
+            raise ValueError(
+                f"first_codes should be in [0, {size}), got {codes.min()} to {codes.max()}; give "
+                "codes of the first level."
+            )
+        return codes.astype(np.int64)
 
     @single_precision()
     def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:

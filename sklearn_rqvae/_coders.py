@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import partial
+from itertools import repeat
 from typing import Any, Protocol
 
 import numpy as np
@@ -45,7 +46,10 @@ class Coder(Protocol):
         """Return rows, of shape (n_samples, n_features), from codes of the first levels."""
 
     def candidates(
-        self, X: NDArray[np.float32], n_candidates: int
+        self,
+        X: NDArray[np.float32],
+        n_candidates: int,
+        first_codes: NDArray[np.int64] | None = None,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yield candidates of consecutive rows, and their errors, the best ones first."""
 
@@ -142,11 +146,15 @@ class ModuleCoder:
         return torch.cat([in_blocks(decode, chunk) for chunk in self._chunks(codes)]).cpu().numpy()
 
     def candidates(
-        self, X: NDArray[np.float32], n_candidates: int
+        self,
+        X: NDArray[np.float32],
+        n_candidates: int,
+        first_codes: NDArray[np.int64] | None = None,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yield candidates of consecutive rows, and their errors, the best ones first."""
-        for chunk in self._chunks(X):
-            codes, errors = self.search.candidates(chunk, n_candidates)
+        firsts = repeat(None) if first_codes is None else self._chunks(first_codes)
+        for chunk, first in zip(self._chunks(X), firsts, strict=False):
+            codes, errors = self.search.candidates(chunk, n_candidates, first)
             yield codes.cpu().numpy(), errors.cpu().numpy()
 
     def write_onnx(self, path: str | os.PathLike[str], part: str, about: dict[str, str]) -> None:
@@ -195,11 +203,14 @@ class CodebookCoder:
         return sum_codewords(torch.from_numpy(codes), self.codebooks).numpy() + self.mean
 
     def candidates(
-        self, X: NDArray[np.float32], n_candidates: int
+        self,
+        X: NDArray[np.float32],
+        n_candidates: int,
+        first_codes: NDArray[np.int64] | None = None,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yield candidates of consecutive rows, and their errors, the best ones first."""
         decode = partial(sum_codewords, codebooks=self.codebooks)
-        for centered, found in self._search(X, n_candidates):
+        for centered, found in self._search(X, n_candidates, first_codes):
             codes, errors = by_error(centered, found, decode)
             yield codes.numpy(), errors.numpy()
 
@@ -208,13 +219,19 @@ class CodebookCoder:
         write_codebooks(path, part, self.mean, self.codebooks, self.n_beams, about)
 
     def _search(
-        self, X: NDArray[np.float32], n_beams: int
+        self,
+        X: NDArray[np.float32],
+        n_beams: int,
+        first_codes: NDArray[np.int64] | None = None,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield consecutive rows less their mean, and the codes that a search keeps of each."""
         tables = SearchTables(self.codebooks)
         for start in range(0, len(X), _CODEBOOK_CHUNK_ROWS):
-            centered = torch.from_numpy(X[start : start + _CODEBOOK_CHUNK_ROWS] - self.mean)
-            yield centered, beam_search(centered, self.codebooks, n_beams, tables=tables)[0]
+            rows = slice(start, start + _CODEBOOK_CHUNK_ROWS)
+            centered = torch.from_numpy(X[rows] - self.mean)
+            first = None if first_codes is None else torch.from_numpy(first_codes[rows])
+            found = beam_search(centered, self.codebooks, n_beams, tables=tables, first_codes=first)
+            yield centered, found[0]
 
 
 class ProductCoder(CodebookCoder):

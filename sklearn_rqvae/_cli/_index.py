@@ -48,6 +48,11 @@ _APPEND_EXAMPLE = """\
 examples:
   sklearn-rqvae index append catalog.sid new_ids.csv
   sklearn-rqvae index append catalog.sid --model model.joblib --items new_items.csv
+  sklearn-rqvae index append catalog.sid new_ids.csv --journal
+"""
+_REMOVE_EXAMPLE = """\
+example:
+  sklearn-rqvae index remove catalog.sid --item sku-17 sku-23
 """
 _LOOKUP_EXAMPLE = """\
 examples:
@@ -117,6 +122,15 @@ def add_index_commands(subparsers: Any) -> None:
     build.add_argument(
         "--suffix-size", type=count, metavar="N", help="codes reserved for the suffix"
     )
+    build.add_argument(
+        "--max-items-per-id", type=count, metavar="N", help="most items that share an ID"
+    )
+    build.add_argument(
+        "--max-items-per-first-code",
+        type=count,
+        metavar="N",
+        help="most items with the same first code; reassign moves those that are too many",
+    )
     build.add_argument("--json", action="store_true", help="print one JSON object")
     build.set_defaults(run=_build)
 
@@ -124,7 +138,7 @@ def add_index_commands(subparsers: Any) -> None:
     append.add_argument("catalog", metavar="CATALOG")
     _add_codes(append)
     add_items(append)
-    append.add_argument("--out", metavar="CATALOG", help="save here instead of in place")
+    _add_place(append)
     _add_grow(append)
     append.add_argument("--json", action="store_true", help="print one JSON object")
     append.set_defaults(run=_append)
@@ -150,6 +164,15 @@ def add_index_commands(subparsers: Any) -> None:
     refit.add_argument("--json", action="store_true", help="print one JSON object")
     _add_grow(refit)
     refit.set_defaults(run=_refit, item_ids=None, item_type=None, codes=None)
+
+    remove = add("remove", "take items out; all others keep their IDs", _REMOVE_EXAMPLE)
+    remove.add_argument("catalog", metavar="CATALOG")
+    remove.add_argument("--item", nargs="+", required=True, metavar="ITEM", help="item ids")
+    remove.add_argument(
+        "--release", action="store_true", help="let later items have the IDs; else they are retired"
+    )
+    _add_place(remove)
+    remove.set_defaults(run=_remove)
 
     lookup = add("lookup", "print items and their IDs as JSON lines", _LOOKUP_EXAMPLE)
     lookup.add_argument("catalog", metavar="CATALOG")
@@ -191,6 +214,16 @@ def _add_grow(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let levels, and the suffix, have more codes than before: a generator that was "
         "trained on the catalog lacks the new ones",
+    )
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--out", metavar="CATALOG", help="save here instead of in place")
+    place.add_argument(
+        "--journal",
+        action="store_true",
+        help="write only the change, to CATALOG.journal, which later commands read with CATALOG",
     )
 
 
@@ -272,6 +305,8 @@ def _build(args: argparse.Namespace) -> None:
     settings: dict[str, Any] = {
         "codebook_sizes": sizes[0] if sizes is not None and len(sizes) == 1 else sizes,
         "suffix_size": args.suffix_size,
+        "max_items_per_id": args.max_items_per_id,
+        "max_items_per_first_code": args.max_items_per_first_code,
     }
     with errors_naming(args.codes or args.items), _options_named():
         if items is not None:
@@ -293,7 +328,7 @@ def _build(args: argparse.Namespace) -> None:
 
 def _append(args: argparse.Namespace) -> None:
     check_places(_inputs(args), {"--out": args.out or args.catalog})
-    index = SemanticIDIndex.load(args.catalog)
+    index = SemanticIDIndex.load(args.catalog, journal=args.journal)
     content, items = _sources(args)
     with errors_naming(args.codes or args.items), _options_named():
         if items is not None:
@@ -308,7 +343,8 @@ def _append(args: argparse.Namespace) -> None:
                 candidates=content.candidates,
                 grow=args.grow,
             )
-    index.save(args.out or args.catalog)
+    if not args.journal:
+        index.save(args.out or args.catalog)
     _print_report(index, args)
 
 
@@ -333,6 +369,16 @@ def _refit(args: argparse.Namespace) -> None:
     if out is not None:
         index.save(out)
     print(json.dumps(plan.to_dict()) if args.json else plan)
+
+
+def _remove(args: argparse.Namespace) -> None:
+    check_places([], {"--out": args.out or args.catalog})
+    index = SemanticIDIndex.load(args.catalog, journal=args.journal)
+    items = [_as_item(index, item) for item in args.item]
+    index.remove(items, release=args.release)
+    if not args.journal:
+        index.save(args.out or args.catalog)
+    print(f"the catalog has {len(index)} items.")
 
 
 def _as_in_catalog(index: SemanticIDIndex, item_ids: Any) -> Any:

@@ -83,7 +83,9 @@ class Search:
         return codes[torch.arange(len(codes), device=codes.device), errors.argmin(1)]
 
     @torch.no_grad()
-    def candidates(self, x: Tensor, n_candidates: int) -> tuple[Tensor, Tensor]:
+    def candidates(
+        self, x: Tensor, n_candidates: int, first_codes: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return several semantic IDs of each row, the best one first.
 
         Parameters
@@ -93,6 +95,8 @@ class Search:
         n_candidates : int
             Candidates of each row, at least 1; fewer are returned where there aren't as many code
             tuples.
+        first_codes : Tensor of shape (n_samples,), dtype=int64, default=None
+            Code that the candidates of each row have at the first level; None admits all.
 
         Returns
         -------
@@ -101,21 +105,23 @@ class Search:
         errors : Tensor of shape (n_samples, n_found)
             Squared errors of their reconstructions, in input units, summed over the features.
         """
-        codes, _ = self._ranked(x, n_candidates)
+        codes, _ = self._ranked(x, n_candidates, first_codes)
         return by_error(x, codes, self._decode)
 
-    def _ranked(self, x: Tensor, n_candidates: int) -> tuple[Tensor, Tensor]:
+    def _ranked(
+        self, x: Tensor, n_candidates: int, first_codes: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return candidates and what to rank them by; a single one has nothing to be ranked by."""
         if self.rotates:
             pairs = self.pairs if n_candidates > 1 else None
             scores, latent = self._scores(x, 0 if pairs is None else self.n_dims)
-            codes, totals = search_scores(scores, self.tables, n_candidates)
+            codes, totals = search_scores(scores, self.tables, n_candidates, first_codes)
             errors = totals.mul_(-2.0)
             if pairs is not None:
                 pairs.add_to_errors(errors, codes, latent)
             return codes, errors
         scores = in_blocks(lambda rows: self.tables.scores(self.module.encode(rows)), x, _MLP_ROWS)
-        codes, totals = search_scores(scores, self.tables, n_candidates)
+        codes, totals = search_scores(scores, self.tables, n_candidates, first_codes)
         if codes.shape[1] == 1:
             return codes, totals
         return codes, reconstruction_errors(x, codes, self._decode)

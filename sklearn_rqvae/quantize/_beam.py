@@ -1,7 +1,7 @@
 """Codes for a row: beam search over the levels."""
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, cycle
 
 import torch
 from torch import Tensor
@@ -53,6 +53,7 @@ def beam_search(
     n_beams: int = 8,
     *,
     tables: SearchTables | None = None,
+    first_codes: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     r"""Find the codes whose codewords sum to each row, keeping a few choices from level to level.
 
@@ -77,6 +78,8 @@ def beam_search(
         Choices kept at each level.
     tables : SearchTables, default=None
         Inner products of the same codebooks, for callers that search often; None computes them.
+    first_codes : Tensor of int64 of shape (n_samples,), default=None
+        Code that the choices of each row have at the first level; None leaves it to the search.
 
     Returns
     -------
@@ -106,21 +109,29 @@ def beam_search(
     (tensor([1, 1]), tensor(0.))
     """
     tables = tables or SearchTables(codebooks)
-    found = [_search_rows(rows, tables, n_beams) for rows in x.split(_SCORED_ROWS)]
+    firsts = [None] if first_codes is None else first_codes.split(_SCORED_ROWS)
+    found = [
+        _search_rows(rows, tables, n_beams, first)
+        for rows, first in zip(x.split(_SCORED_ROWS), cycle(firsts))
+    ]
     codes, errors = zip(*found, strict=True)
     return torch.cat(codes), torch.cat(errors)
 
 
-def _search_rows(x: Tensor, tables: SearchTables, n_beams: int) -> tuple[Tensor, Tensor]:
+def _search_rows(
+    x: Tensor, tables: SearchTables, n_beams: int, first_codes: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Return codes and errors of rows, the best choice first."""
     scores = in_blocks(tables.scores, x)
-    codes, totals = search_scores(scores, tables, n_beams)
+    codes, totals = search_scores(scores, tables, n_beams, first_codes)
     errors = x.square().sum(1, keepdim=True).sub(totals, alpha=2.0).clamp_min_(0.0)
     errors, order = errors.sort(dim=1, stable=True)
     return _take(codes, order), errors
 
 
-def search_scores(scores: Tensor, tables: SearchTables, n_beams: int) -> tuple[Tensor, Tensor]:
+def search_scores(
+    scores: Tensor, tables: SearchTables, n_beams: int, first_codes: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     r"""Search with the scores of single codewords, in no order.
 
     Parameters
@@ -131,6 +142,8 @@ def search_scores(scores: Tensor, tables: SearchTables, n_beams: int) -> tuple[T
         Inner products of the codebooks.
     n_beams : int
         Choices kept at each level.
+    first_codes : Tensor of int64 of shape (n_samples,), default=None
+        Codes at the first level, where they are given.
 
     Returns
     -------
@@ -140,15 +153,25 @@ def search_scores(scores: Tensor, tables: SearchTables, n_beams: int) -> tuple[T
         Their scores: half of what they take off the squared norm of the row.
     """
     chunk_size = min(max(_CHUNK_BEAMS // n_beams, 1), _MOST_CHUNK_ROWS)
-    parts = [_search_chunk(chunk, tables, n_beams) for chunk in scores.split(chunk_size)]
+    firsts = [None] if first_codes is None else first_codes.split(chunk_size)
+    parts = [
+        _search_chunk(chunk, tables, n_beams, first)
+        for chunk, first in zip(scores.split(chunk_size), cycle(firsts))
+    ]
     codes, totals = zip(*parts, strict=True)
     return torch.cat(codes), torch.cat(totals)
 
 
-def _search_chunk(scores: Tensor, tables: SearchTables, n_beams: int) -> tuple[Tensor, Tensor]:
+def _search_chunk(
+    scores: Tensor, tables: SearchTables, n_beams: int, first_codes: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Search a chunk of rows level by level."""
     levels = list(zip(tables.starts[:-1], tables.sizes, strict=True))
-    total, code = largest(scores[:, : tables.sizes[0]], min(n_beams, tables.sizes[0]))
+    if first_codes is None:
+        total, code = largest(scores[:, : tables.sizes[0]], min(n_beams, tables.sizes[0]))
+    else:
+        code = first_codes[:, None]
+        total = scores.gather(1, code)
     # Entries of `chosen` are positions in the stacked codebooks, one column per level so far.
     chosen = code[:, :, None]
     for level, (start, codebook_size) in enumerate(levels[1:], start=1):

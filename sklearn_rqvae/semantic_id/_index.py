@@ -84,6 +84,9 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
     max_items_per_id : int, optional
         With ``"reassign"`` and ``"raise"``, how many items may share an ID; 1 if not given. Only
         what an ID has no place for moves, or is an error.
+    max_items_per_first_code : int, optional
+        With ``"reassign"``, how many items may have the same first code. Where there are more,
+        some of them get another one such that little error is added; all others keep theirs.
 
     Attributes
     ----------
@@ -137,12 +140,14 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         suffix_size: int | None = None,
         n_candidates: int = 32,
         max_items_per_id: int | None = None,
+        max_items_per_first_code: int | None = None,
     ) -> None:
         self.collisions = collisions
         self.codebook_sizes = codebook_sizes
         self.suffix_size = suffix_size
         self.n_candidates = n_candidates
         self.max_items_per_id = max_items_per_id
+        self.max_items_per_first_code = max_items_per_first_code
 
     # Building
 
@@ -178,8 +183,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         priority : array-like of shape (n_items,), optional
             Numbers, popularity for example. Among items with the same codes those of larger
             numbers come first: in look-ups of shared IDs, as suffixes, and where
-            `max_items_per_id` lets some of them stay. By default in the order of item ids, and
-            who stays is decided by the total error.
+            `max_items_per_id` or `max_items_per_first_code` lets some of them stay. By default in
+            the order of item ids, and who stays is decided by the total error.
 
         Returns
         -------
@@ -212,6 +217,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         suffix_size: int | None = None,
         n_candidates: int = 32,
         max_items_per_id: int | None = None,
+        max_items_per_first_code: int | None = None,
         priority: Any = None,
     ) -> SemanticIDIndex:
         """Encode vectors with a fitted estimator and index them.
@@ -237,6 +243,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             Candidates asked of the estimator for each colliding item.
         max_items_per_id : int, optional
             How many items may share an ID; see the class.
+        max_items_per_first_code : int, optional
+            How many items may have the same first code; see the class.
         priority : array-like of shape (n_items,), optional
             Which of the items with the same codes come first; see `fit`.
 
@@ -256,6 +264,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             suffix_size=suffix_size,
             n_candidates=n_candidates,
             max_items_per_id=max_items_per_id,
+            max_items_per_first_code=max_items_per_first_code,
         )
         index._check_parameters()
         quantizer, rows = last_step(estimator, X)
@@ -742,6 +751,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             suffix_size=rules.suffix_size,
             n_candidates=rules.n_candidates,
             max_items_per_id=rules.max_items_per_id,
+            max_items_per_first_code=rules.max_items_per_first_code,
         )
         index._set(rules, named)
         index._journal = kept
@@ -758,7 +768,13 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         return self.__dict__.setdefault("_lock", RLock())
 
     def _check_parameters(self) -> None:
-        check_rules(self.collisions, self.suffix_size, self.n_candidates, self.max_items_per_id)
+        check_rules(
+            self.collisions,
+            self.suffix_size,
+            self.n_candidates,
+            self.max_items_per_id,
+            self.max_items_per_first_code,
+        )
 
     def _check_model(self, model: str | None) -> None:
         """Refuse an estimator other than the one that the index was built with."""
@@ -798,6 +814,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             self.n_candidates,
             codebooks,
             self.max_items_per_id,
+            self.max_items_per_first_code,
         )
 
     def _set(self, rules: Rules, named: Named, change: dict[str, Any] | None = None) -> None:
@@ -833,6 +850,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
                     state.setdefault(f"_{name}", state.get(name))
                 state = {k: v for k, v in state.items() if k not in ("n_levels_", "_sizes_given")}
             state.setdefault("_max_items_per_id", None)
+            state.setdefault("_max_items_per_first_code", None)
             for name, kind in (("_rules", Rules), ("_named", Named)):
                 there = [field for field in kind._fields if f"_{field}" in state]
                 state[name] = kind(**{field: state.pop(f"_{field}") for field in there})
@@ -840,7 +858,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             header, arrays = state.pop("_header"), state.pop("_arrays")
             with damage_as_checkpoint_error("the pickle", "one of a SemanticIDIndex"):
                 state["_rules"], state["_named"], _ = catalog_of(header, arrays)
-        super().__setstate__({"max_items_per_id": None, **state})
+        later = {"max_items_per_id": None, "max_items_per_first_code": None}
+        super().__setstate__({**later, **state})
 
 
 def _columns(codes: Any, n_levels: int | None = None, item_ids: Any = None) -> list[NDArray[Any]]:

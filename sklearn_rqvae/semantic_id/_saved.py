@@ -46,6 +46,8 @@ FIELDS = {
     "strings",
 }
 _HASH = re.compile("[0-9a-f]{64}")
+# Rules that are in the header where they are set.
+LIMITS = ("max_items_per_id", "max_items_per_first_code")
 # IDs unpacked at a time.
 _BLOCK_ROWS = 1 << 20
 # Arrays that every catalog has.
@@ -158,7 +160,7 @@ def plain_catalog(
         "model": rules.model,
         "vocabulary": described(level_sizes(rules, named), rules.collisions == "suffix"),
         "n_codebooks": len(codebooks),
-        **({"max_items_per_id": int(rules.max_items_per_id)} if rules.max_items_per_id else {}),
+        **{name: int(value) for name in LIMITS if (value := getattr(rules, name)) is not None},
         "codebook_shapes": [list(codebook.shape) for codebook in codebooks],
     }
     return header, {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -250,6 +252,8 @@ def catalog_hash(rules: Rules, named: Named, *, sizes_given: bool) -> str:
     if rules.max_items_per_id is not None:
         # The order of items on an ID is part of the catalog then.
         content += [int(rules.max_items_per_id), store.items_at(slice(None)).tolist()]
+    if rules.max_items_per_first_code is not None:
+        content.append(["max_items_per_first_code", int(rules.max_items_per_first_code)])
     return content_hash(content)
 
 
@@ -258,8 +262,8 @@ def _rules_of(
 ) -> tuple[Rules, KeyLayout]:
     """Return the rules, and how keys are packed."""
     collisions, sizes, places = header["collisions"], header["sizes"], header["fields"]
-    n_places = header.get("max_items_per_id")
-    check_rules(collisions, header["suffix_size"], header["n_candidates"], n_places)
+    limits = [header.get(name) for name in LIMITS]
+    check_rules(collisions, header["suffix_size"], header["n_candidates"], *limits)
     n_codes = len(sizes) + (collisions == "suffix")
     for name, counts in (("sizes", sizes), ("fields", places)):
         if not isinstance(counts, list | tuple) or not all(
@@ -284,7 +288,8 @@ def _rules_of(
         header["suffix_size"],
         header["n_candidates"],
         check_codebooks(codebooks or None, len(sizes)),
-        n_places,
+        limits[0],
+        limits[1],
         header.get("model"),
     )
     if rules.model is not None and not _HASH.fullmatch(rules.model):

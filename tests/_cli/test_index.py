@@ -262,3 +262,41 @@ def test_a_damaged_array_is_named(tmp_path):
     empty.touch()
     with pytest.raises(ValueError, match=r"empty\.npy is no array"):
         run("build", empty, "--out", tmp_path / "catalog")
+
+
+def test_a_journal_takes_the_change_and_leaves_the_catalog(inputs, capsys):
+    catalog = inputs / "catalog.sid"
+    run("build", inputs / "codes.csv", "--out", catalog)
+    content = catalog.read_bytes()
+    (inputs / "new.csv").write_text("id,code_0,code_1\npot,3,1\n")
+    run("append", catalog, inputs / "new.csv", "--journal")
+    run("remove", catalog, "--item", "cup", "--journal")
+    assert catalog.read_bytes() == content
+    assert (inputs / "catalog.sid.journal").stat().st_size > 0
+    capsys.readouterr()
+    run("lookup", catalog, "--prefix", "3,1")
+    items = [json.loads(line)["item_id"] for line in capsys.readouterr().out.splitlines()]
+    assert items == ["tea", "pot"]
+    # Without it the changes go into the catalog, and the journal goes.
+    run("remove", catalog, "--item", "pen", "--release")
+    assert not (inputs / "catalog.sid.journal").exists()
+    assert SemanticIDIndex.load(catalog).item_ids_.tolist() == ["tea", "pot"]
+    with pytest.raises(ValueError, match="'mug' is not in the catalog"):
+        run("remove", catalog, "--item", "mug")
+    with pytest.raises(SystemExit):  # two places
+        run("append", catalog, inputs / "new.csv", "--journal", "--out", inputs / "other")
+
+
+def test_limits_are_kept_in_the_catalog(inputs):
+    catalog = inputs / "catalog.sid"
+    grid = np.array([[a, b] for a in (0, 1) for b in (0, 1)])
+    codes = np.zeros((3, 2), dtype=int)
+    errors = np.arange(4.0) + np.array([[0.0], [1], [2]]) * (grid[:, 0] + 1)
+    np.savez(inputs / "near.npz", codes=codes, candidates=np.tile(grid, (3, 1, 1)), errors=errors)
+    run(
+        "build", inputs / "near.npz", "--collisions", "reassign", "--codebook-sizes", 2,
+        "--max-items-per-id", 2, "--max-items-per-first-code", 2, "--out", catalog,
+    )  # fmt: skip
+    index = SemanticIDIndex.load(catalog)
+    assert (index.max_items_per_id, index.max_items_per_first_code) == (2, 2)
+    assert np.bincount(index.ids_[:, 0]).tolist() == [2, 1]

@@ -88,7 +88,12 @@ def test_new_items_take_the_places_that_are_left(codes, more, n_places, gone, re
     stays = sum(
         min(n, 0 if own in retired else n_places - kept[own]) for own, n in Counter(more).items()
     )
-    assert (new == more).all(1).sum() == stays
+    n_stayed = (new == more).all(1).sum()
+    assert n_stayed <= stays
+    left = {own: 0 if own in retired else n_places - kept[own] for own in set(more)}
+    if sum(n > left[own] for own, n in Counter(more).items()) == 1:
+        # Where two IDs have too many, it can cost less in all if an item of one takes the other.
+        assert n_stayed == stays
     for own in after:  # behind those that are there
         assert index.items(own).tolist() == sorted(index.items(own).tolist())
 

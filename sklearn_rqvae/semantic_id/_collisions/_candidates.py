@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import signature
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,12 +17,16 @@ __all__ = [
     "CandidateSource",
     "CandidatesNeeded",
     "EstimatorCandidates",
+    "FirstCodeSource",
     "GivenCandidates",
     "candidate_codes",
     "count_duplicates",
 ]
 
 CHUNK_ROWS = 4096
+
+# Beams of the search for the best ID under a first code.
+FIRST_CODE_BEAMS = 4
 
 
 class CandidatesNeeded(ValueError):
@@ -47,6 +52,29 @@ class CandidateSource(Protocol):
 
     def errors_of(self, rows: NDArray[np.intp], codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the error of one ID per row, shape (n_rows,); NaN where it isn't known."""
+
+
+class FirstCodeSource(CandidateSource, Protocol):
+    """A source that also knows candidates under given first codes, one for each row."""
+
+    def candidates(
+        self, rows: NDArray[np.intp], n_candidates: int, first: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return candidates, under the given first codes if there are any."""
+
+    def shared_candidates(
+        self,
+        rows: NDArray[np.intp],
+        groups: NDArray[np.intp],
+        n_candidates: int,
+        first: NDArray[np.int64] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the same, at the cost of one search for each run of equal `groups`."""
+
+    def by_first_code(
+        self, rows: NDArray[np.intp], n_first: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return good IDs under each of the `n_first` first codes that are nearest."""
 
 
 class GivenCandidates:
@@ -90,16 +118,29 @@ class GivenCandidates:
             )
 
     def candidates(
-        self, rows: NDArray[np.intp], n_candidates: int
+        self, rows: NDArray[np.intp], n_candidates: int, first: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return what was given; `n_candidates` doesn't cut it."""
-        return self._codes[rows].astype(np.int64), self._errors[rows]
+        codes, errors = self._codes[rows].astype(np.int64), self._errors[rows]
+        if first is not None:
+            errors = np.where(codes[:, :, 0] == first[:, None], errors, np.inf)
+        return codes, errors
 
     def shared_candidates(
-        self, rows: NDArray[np.intp], groups: NDArray[np.intp], n_candidates: int
+        self,
+        rows: NDArray[np.intp],
+        groups: NDArray[np.intp],
+        n_candidates: int,
+        first: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return what was given for each row."""
-        return self.candidates(rows, n_candidates)
+        return self.candidates(rows, n_candidates, first)
+
+    def by_first_code(
+        self, rows: NDArray[np.intp], n_first: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return what was given."""
+        return self.candidates(rows, n_first)
 
     def errors_of(self, rows: NDArray[np.intp], codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Look an ID up among the candidates of its row."""
@@ -137,17 +178,17 @@ class EstimatorCandidates:
         self._X = X
 
     def candidates(
-        self, rows: NDArray[np.intp], n_candidates: int
+        self, rows: NDArray[np.intp], n_candidates: int, first: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the beam of each row."""
-        codes, errors = self._estimator.candidate_codes(take_rows(self._X, rows), n_candidates)
-        return (
-            np.asarray(as_array(codes), dtype=np.int64),
-            np.asarray(as_array(errors), dtype=np.float64),
-        )
+        return self._found(take_rows(self._X, rows), n_candidates, first)
 
     def shared_candidates(
-        self, rows: NDArray[np.intp], groups: NDArray[np.intp], n_candidates: int
+        self,
+        rows: NDArray[np.intp],
+        groups: NDArray[np.intp],
+        n_candidates: int,
+        first: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the beam of each group's mean, with the errors that it means for each row.
 
@@ -157,14 +198,52 @@ class EstimatorCandidates:
         starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
         sizes = np.diff(np.append(starts, len(rows)))
         means = np.add.reduceat(x.astype(np.float64), starts, axis=0) / sizes[:, None]
-        found = self._estimator.candidate_codes(means.astype(x.dtype), n_candidates)[0]
-        codes = np.asarray(as_array(found), dtype=np.int64)
+        first = None if first is None else first[starts]
+        codes = self._found(means.astype(x.dtype), n_candidates, first)[0]
         errors = np.empty((len(rows), codes.shape[1]))
         for shared, start, size in zip(codes, starts.tolist(), sizes.tolist(), strict=True):
             decoded = as_array(self._estimator.inverse_transform(shared))
             group = slice(start, start + size)
             errors[group] = _squared_distances(x[group], np.asarray(decoded))
         return np.repeat(codes, sizes, axis=0), errors
+
+    def by_first_code(
+        self, rows: NDArray[np.intp], n_first: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return the best ID of a narrow beam under each of the first codes decoded nearest."""
+        decoded = self._estimator.inverse_transform(np.arange(self._n_first_codes())[:, None])
+        first_codewords = np.asarray(as_array(decoded))
+        codes, errors = [], []
+        for chunk in chunks(len(rows), CHUNK_ROWS * 16 // n_first):
+            x = np.asarray(as_array(take_rows(self._X, rows[chunk])))
+            distances = _squared_distances(x, first_codewords)
+            first = np.argsort(distances, axis=1, kind="stable")[:, :n_first]
+            repeated = np.repeat(x, first.shape[1], axis=0)
+            found, error = self._found(repeated, FIRST_CODE_BEAMS, first.ravel())
+            codes.append(found[:, 0].reshape(*first.shape, -1))
+            errors.append(error[:, 0].reshape(first.shape))
+        return np.concatenate(codes), np.concatenate(errors)
+
+    def _n_first_codes(self) -> int:
+        if not {"first_codes"} <= set(signature(self._estimator.candidate_codes).parameters):
+            raise TypeError(
+                "max_items_per_first_code needs an estimator whose candidate_codes takes "
+                f"first_codes, which that of {type(self._estimator).__name__} doesn't; use "
+                "RQVAETransformer or ResidualKMeans, or fit(codes, item_ids, candidates=(codes, "
+                "errors)) with candidates of your own."
+            )
+        return len(self._estimator.codebooks_[0])
+
+    def _found(
+        self, X: Any, n_candidates: int, first: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return what the estimator finds for rows."""
+        options = {} if first is None else {"first_codes": first}
+        codes, errors = self._estimator.candidate_codes(X, n_candidates, **options)
+        return (
+            np.asarray(as_array(codes), dtype=np.int64),
+            np.asarray(as_array(errors), dtype=np.float64),
+        )
 
     def errors_of(self, rows: NDArray[np.intp], codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Compare each row with the reconstruction of its ID, squared and summed over features."""
@@ -221,7 +300,8 @@ def candidate_codes(
     >>> from sklearn_rqvae import RQVAETransformer
     >>> from sklearn_rqvae.semantic_id import candidate_codes
     >>> X = np.random.default_rng(0).normal(size=(200, 4))
-    >>> pipeline = make_pipeline(StandardScaler(), RQVAETransformer(2, 8, random_state=0)).fit(X)
+    >>> quantizer = RQVAETransformer(n_layers=2, codebook_size=8, random_state=0)
+    >>> pipeline = make_pipeline(StandardScaler(), quantizer).fit(X)
     >>> codes, errors = candidate_codes(pipeline, X[:5], 3)
     >>> codes.shape, bool((np.diff(errors) >= 0).all())
     ((5, 3, 2), True)
@@ -245,10 +325,10 @@ def _squared_distances(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     return np.maximum(distances, 0.0)
 
 
-def chunks(n_rows: int) -> Iterator[slice]:
+def chunks(n_rows: int, size: int = CHUNK_ROWS) -> Iterator[slice]:
     """Cut rows into slices that keep temporary arrays small."""
-    for start in range(0, n_rows, CHUNK_ROWS):
-        yield slice(start, min(start + CHUNK_ROWS, n_rows))
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
 
 
 def take_rows(X: Any, rows: NDArray[np.intp]) -> Any:

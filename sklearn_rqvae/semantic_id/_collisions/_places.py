@@ -170,6 +170,7 @@ def reassign_places(
     source: CandidateSource | None,
     codebooks: Sequence[NDArray[Any]] | None,
     n_candidates: int,
+    movable: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[Any], dict[str, Any]]:
     """Give items that find their ID full a place on another, at little total error.
 
@@ -195,6 +196,8 @@ def reassign_places(
         Decide which free IDs are near once candidates run out.
     n_candidates : int
         Candidates per item in the first round, places counted.
+    movable : ndarray of bool of shape (n_items,), optional
+        Items that may have to move; by default all. Others come first on their ID.
 
     Returns
     -------
@@ -219,6 +222,7 @@ def reassign_places(
         codebooks=codebooks,
         n_candidates=n_candidates,
         contested=contested,
+        movable=movable,
     )
     found = KeyLayout(sizes).pack(list(layout.unpack(final)[:, :-1].T))
     return found, {**outcome, "n_moved": int((found != keys).sum())}

@@ -51,6 +51,7 @@ def reassign(
     codebooks: Sequence[NDArray[Any]] | None,
     n_candidates: int,
     contested: NDArray[np.bool_] | None = None,
+    movable: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[Any], dict[str, Any]]:
     """Give items that collide free IDs at little total error; all others keep theirs.
 
@@ -77,6 +78,8 @@ def reassign(
         Candidates per item in the first round.
     contested : ndarray of bool of shape (n_items,), optional
         Items that have to look for an ID; by default those whose key others have, too.
+    movable : ndarray of bool of shape (n_items,), optional
+        Items that may have to; by default all. No two others have the same key.
 
     Returns
     -------
@@ -93,6 +96,8 @@ def reassign(
     _check_room(keys, taken, sizes)
     if contested is None:
         contested = in_group(keys, order) | taken.among(keys)
+    if movable is not None:
+        contested = contested & movable
     if source is None:
         if contested.any():
             raise CandidatesNeeded(

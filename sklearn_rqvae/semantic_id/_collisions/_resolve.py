@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from functools import partial
+from math import prod
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._validation import as_array
 from sklearn_rqvae.semantic_id._collisions._candidates import (
-    CandidateSource,
+    FirstCodeSource,
     GivenCandidates,
     count_duplicates,
+)
+from sklearn_rqvae.semantic_id._collisions._first_codes import (
+    SameFirstCode,
+    spread_first_codes,
 )
 from sklearn_rqvae.semantic_id._collisions._places import overflow, reassign_places
 from sklearn_rqvae.semantic_id._collisions._reassign import reassign
@@ -54,6 +60,7 @@ class Rules(NamedTuple):
     n_candidates: int
     codebooks: list[NDArray[Any]] | None
     max_items_per_id: int | None = None
+    max_items_per_first_code: int | None = None
     model: str | None = None  # fingerprint of the estimator that the codes are from, if known
 
     def layout(self, largest_suffix: int) -> KeyLayout:
@@ -71,7 +78,7 @@ class Items(NamedTuple):
 
     columns: list[NDArray[Any]]
     item_ids: NDArray[Any]
-    source: CandidateSource | None = None
+    source: FirstCodeSource | SameFirstCode | None = None
     n_duplicates: int | None = None
     ties: NDArray[np.intp] | None = None
 
@@ -115,7 +122,11 @@ def level_sizes(rules: Rules, named: Named) -> tuple[int, ...]:
 
 
 def check_rules(
-    collisions: Any, suffix_size: Any, n_candidates: Any, max_items_per_id: Any = None
+    collisions: Any,
+    suffix_size: Any,
+    n_candidates: Any,
+    max_items_per_id: Any = None,
+    max_items_per_first_code: Any = None,
 ) -> None:
     """Refuse parameters that are no rules."""
     if collisions not in COLLISIONS:
@@ -126,6 +137,7 @@ def check_rules(
         ("suffix_size", suffix_size),
         ("n_candidates", n_candidates),
         ("max_items_per_id", max_items_per_id),
+        ("max_items_per_first_code", max_items_per_first_code),
     ):
         if value is None and name != "n_candidates":
             continue
@@ -140,6 +152,12 @@ def check_rules(
                 else 'any number of items share an ID there; "reassign" or "raise"'
             )
             + " limits how many items may have the same codes."
+        )
+    if max_items_per_first_code is not None and collisions != "reassign":
+        raise ValueError(
+            f"max_items_per_first_code={max_items_per_first_code} has no meaning with "
+            f'collisions="{collisions}": items keep the codes of the quantizer there; use '
+            '"reassign", which moves those that are too many.'
         )
     if max_items_per_id is not None and max_items_per_id > MAX_CODEBOOK_SIZE:
         raise ValueError(f"max_items_per_id={max_items_per_id} should be at most 2**32.")
@@ -359,6 +377,79 @@ def _reassigned(
     report: CollisionReport,
 ) -> tuple[NDArray[Any], CollisionReport]:
     """Return keys that are neither taken nor shared too often, and the report on that."""
+    if rules.max_items_per_first_code is not None:
+        return _spread(rules, layout, keys, order, store, items, report)
+    return _freed(rules, layout, keys, order, store, items, report)
+
+
+def _spread(
+    rules: Rules,
+    layout: KeyLayout,
+    keys: NDArray[Any],
+    order: NDArray[np.intp],
+    store: IDStore | None,
+    items: Items,
+    report: CollisionReport,
+) -> tuple[NDArray[Any], CollisionReport]:
+    """Spread items over first codes, then resolve the collisions under each of them."""
+    given = cast("FirstCodeSource | None", items.source)
+    spread = spread_first_codes(
+        items.columns,
+        items.order_of(items.columns[0]),
+        n_codes=rules.sizes[0],
+        most=rules.max_items_per_first_code or 0,
+        room_for=partial(_room, rules, store),
+        all_compete=items.ties is None,
+        source=given,
+    )
+    source = None if given is None else SameFirstCode(given, spread.columns[0])
+    items = items._replace(columns=spread.columns, source=source)
+    start = layout.pack(spread.columns)
+    # Whoever found room on an ID stays there, also where one comes that had to move.
+    n_places = rules.max_items_per_id or 1
+    all_compete = rules.max_items_per_id is None or items.ties is None
+    _, movable = overflow(keys, order, store, n_places, all_compete=all_compete)
+    movable |= start != keys
+    order = items.order_of(start)
+    group = np.cumsum(np.append(False, start[order[1:]] != start[order[:-1]]))
+    order = order[np.lexsort((movable[order], group))]
+    final, report = _freed(rules, layout, start, order, store, items, report, movable)
+    report = replace(report, n_moved=int((final != keys).sum()))
+    if report.error_before is not None and report.error_gap is not None:
+        report = replace(
+            report,
+            error_before=report.error_before - spread.added,
+            error_gap=report.error_gap + spread.gap,
+        )
+    return final, report
+
+
+def _room(rules: Rules, store: IDStore | None, first: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many more items may begin with each of some codes."""
+    n_places = rules.max_items_per_id or 1
+    below, most = prod(rules.sizes[1:]) * n_places, rules.max_items_per_first_code
+    assert most is not None
+    if store is None:
+        return np.full(len(first), min(most, below), dtype=np.int64)
+    room = []
+    for code in first.tolist():
+        start, stop = store.range((code,))
+        n_retired = store.count_retired((code,)) * n_places
+        room.append(max(min(most, below - n_retired) - (stop - start), 0))
+    return np.array(room, dtype=np.int64)
+
+
+def _freed(
+    rules: Rules,
+    layout: KeyLayout,
+    keys: NDArray[Any],
+    order: NDArray[np.intp],
+    store: IDStore | None,
+    items: Items,
+    report: CollisionReport,
+    movable: NDArray[np.bool_] | None = None,
+) -> tuple[NDArray[Any], CollisionReport]:
+    """Give items that collide places or IDs that are free; others than `movable` stay."""
     if rules.max_items_per_id is not None:
         keys, outcome = reassign_places(
             keys,
@@ -371,6 +462,7 @@ def _reassigned(
             source=items.source,
             codebooks=rules.codebooks,
             n_candidates=rules.n_candidates,
+            movable=movable,
         )
         return keys, replace(report, **outcome)
     keys, outcome = reassign(
@@ -382,5 +474,6 @@ def _reassigned(
         source=items.source,
         codebooks=rules.codebooks,
         n_candidates=rules.n_candidates,
+        movable=movable,
     )
     return keys, replace(report, **outcome)
