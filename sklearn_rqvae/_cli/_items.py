@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._files._arrays import read_matrix
+from sklearn_rqvae._files._parquet_matrix import is_parquet, parquet_matrix
 from sklearn_rqvae._files._replace import check_place, replace_file
 from sklearn_rqvae._files._tables import FORMATS, Table, file_kind, read_table, write_table
 from sklearn_rqvae._files._vectors import matrix_of
@@ -54,11 +55,16 @@ def read_items(
             )
         vectors = read_matrix(args.input, None)
         return vectors, range(len(vectors))
-    table = read_table(args.input, [*(text or ()), *([id_column] if id_column else ())])
+    named = [*(text or ()), *([id_column] if id_column else ())]
+    streamed = not text and is_parquet(Path(args.input))
+    only = [*named, *ITEM_COLUMNS] if text or streamed else None
+    table = read_table(args.input, named, only=only)
     if id_column is None:
         known = (name for name in ITEM_COLUMNS if name in table)
         id_column = next((name for name in known if name not in (*(text or ()), vector)), None)
     ids = table.column(id_column) if id_column else range(table.n_rows)
+    if streamed:
+        return parquet_matrix(Path(args.input), str(vector)), ids
     if not text:
         return matrix_of(table, str(vector), args.input), ids
     fields = [texts_of(table, column, args.input) for column in text]
@@ -143,13 +149,16 @@ def in_batches(function: Any, rows: Any, what: str) -> NDArray[Any]:
     """Apply a function of rows to a batch of rows at a time, with a progress bar."""
     from tqdm import tqdm
 
-    starts = range(0, len(rows), BATCH_ROWS)
+    results: NDArray[Any] | None = None
     with tqdm(total=len(rows), desc=what, unit="row", leave=False, disable=None) as bar:
-        parts = []
-        for start in starts:
-            parts.append(function(rows[start : start + BATCH_ROWS]))
-            bar.update(len(parts[-1]))
-    return np.concatenate(parts)
+        for start in range(0, len(rows), BATCH_ROWS):
+            part = function(rows[start : start + BATCH_ROWS])
+            if results is None:
+                results = np.empty((len(rows), *part.shape[1:]), dtype=part.dtype)
+            results[start : start + len(part)] = part
+            bar.update(len(part))
+    assert results is not None  # there is a row
+    return results
 
 
 def say(what: str) -> None:

@@ -137,7 +137,7 @@ def _read_report_columns(
         raise ValueError(f"{args.input} holds an array: --name and --label name columns of tables.")
     columns = {}
     if asked:
-        table = read_table(args.input, asked)
+        table = read_table(args.input, asked, only=asked)
         columns = {name: texts_of(table, name, args.input) for name in asked}
     names, labels = columns.get(args.name), columns.get(args.label)
     if names is None and not has_texts and args.id:

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -56,6 +56,10 @@ class Table(dict[str, Any]):
         Columns of a text file whose values stand there without quotes, while texts have them.
     metadata : dict of bytes to bytes
         What a Parquet file says of itself.
+    names : sequence of str, optional
+        Names of all columns that the file has, where only some were read.
+    n_rows : int, optional
+        Number of rows, where it isn't the length of the columns since none was read.
     """
 
     def __init__(
@@ -64,22 +68,30 @@ class Table(dict[str, Any]):
         path: str | os.PathLike[str],
         numeric: Sequence[str] = (),
         metadata: dict[bytes, bytes] | None = None,
+        names: Sequence[str] | None = None,
+        n_rows: int | None = None,
     ):
         super().__init__(columns)
         self.path = path
         self.numeric = frozenset(numeric)
         self.metadata = metadata or {}
+        self.names = list(self) if names is None else list(names)
+        self._n_rows = n_rows
 
     @property
     def n_rows(self) -> int:
         """Number of rows."""
+        if self._n_rows is not None:
+            return self._n_rows
         return len(next(iter(super().values()))) if self else 0
 
     def check_columns(self, names: Sequence[str]) -> None:
         """Raise an error that names the columns that there are, unless it has these."""
         missing = [name for name in names if name not in self]
         if missing:
-            raise ValueError(f"{self.path} has no column {missing[0]!r}; it has {listed(self)}.")
+            raise ValueError(
+                f"{self.path} has no column {missing[0]!r}; it has {listed(self.names)}."
+            )
 
     def column(self, name: str) -> list[Any]:
         """Return a column as Python values; what is missing is None."""
@@ -126,7 +138,11 @@ def file_kind(path: str | os.PathLike[str], *, reading: bool = False) -> str:
 
 
 def read_table(
-    path: str | os.PathLike[str], columns: Sequence[str] = (), *, kind: str | None = None
+    path: str | os.PathLike[str],
+    columns: Sequence[str] = (),
+    *,
+    kind: str | None = None,
+    only: Collection[str] | None = None,
 ) -> Table:
     """Read a table, or a directory of part files of one kind.
 
@@ -137,9 +153,12 @@ def read_table(
         a directory of such files, which are read in the order of their names: those that begin with
         a point or an underscore aside.
     columns : sequence of str, default=()
-        Columns that the table must have; all columns are read.
+        Columns that the table must have.
     kind : str, optional
         The format as a suffix, ``".csv"`` say; by default what the name says.
+    only : collection of str, optional
+        Columns to take from Parquet files, as far as they are there; by default all, as from text
+        files.
 
     Returns
     -------
@@ -159,12 +178,12 @@ def read_table(
     """
     path = Path(path)
     if path.is_dir():
-        table = _read_parts(path, kind)
+        table = _read_parts(path, kind, only)
     else:
         kind = file_kind(path, reading=True) if kind is None else kind
         if kind == ".npy":
             raise ValueError(f"{path} holds an array and has no columns; give a table.")
-        table = _read_file(path, kind)
+        table = _read_file(path, kind, only)
     if not table.n_rows:
         raise ValueError(f"{path} holds no rows.")
     table.check_columns(columns)
@@ -268,11 +287,11 @@ def _unicode_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _read_file(path: Path, kind: str) -> Table:
-    return _read_parquet(path) if kind == ".parquet" else _read_text(path, kind)
+def _read_file(path: Path, kind: str, only: Collection[str] | None) -> Table:
+    return _read_parquet(path, only) if kind == ".parquet" else _read_text(path, kind)
 
 
-def _read_parts(path: Path, kind: str | None) -> Table:
+def _read_parts(path: Path, kind: str | None, only: Collection[str] | None) -> Table:
     """Read the files of a directory, all of one kind."""
     files = part_tables(path)
     kinds = sorted(set(files.values())) if kind is None else [kind]
@@ -282,20 +301,23 @@ def _read_parts(path: Path, kind: str | None) -> Table:
             f"{path} is a directory; it should hold files of one kind among .parquet, .jsonl, .csv "
             f"and .tsv, but holds {', '.join(sorted(set(files.values()))) or 'none'}."
         )
-    read = [_read_file(name, kinds[0]) for name in names]
+    read = [_read_file(name, kinds[0], only) for name in names]
     # Engines write empty parts, some of them without a header.
     parts = [part for part in read if part.n_rows] or read[:1]
     columns = dict.fromkeys(name for part in parts for name in part)
+    there = dict.fromkeys(name for part in parts for name in part.names)
     for part in parts:
-        if set(part) != set(columns) and kinds[0] != ".jsonl":  # records may lack fields
-            other = next(p for p in parts if set(p) != set(part))
+        if set(part.names) != set(there) and kinds[0] != ".jsonl":  # records may lack fields
+            other = next(p for p in parts if set(p.names) != set(part.names))
             raise ValueError(
-                f"{part.path} has the columns {listed(part)}, but {other.path} has "
-                f"{listed(other)}; parts of one table need the same columns."
+                f"{part.path} has the columns {listed(part.names)}, but {other.path} has "
+                f"{listed(other.names)}; parts of one table need the same columns."
             )
     numeric = [name for name in columns if all(name in part.numeric for part in parts)]
     metadata = parts[0].metadata if all(p.metadata == parts[0].metadata for p in parts) else None
-    return Table({name: _joined(parts, name) for name in columns}, path, numeric, metadata)
+    n_rows = sum(part.n_rows for part in parts)
+    joined = {name: _joined(parts, name) for name in columns}
+    return Table(joined, path, numeric, metadata, list(there), n_rows)
 
 
 def part_tables(path: Path) -> dict[Path, str]:
@@ -333,13 +355,17 @@ def _joined(parts: Sequence[Table], name: str) -> Any:
     return [value for column in columns for value in column]
 
 
-def _read_parquet(path: Path) -> Table:
+def _read_parquet(path: Path, only: Collection[str] | None) -> Table:
     with opened_parquet(path) as file:
-        table = file.read(use_threads=False)
-    names = table.column_names
-    if len(set(names)) < len(names):
-        raise ValueError(f"{path} has two columns of one name among {listed(names)}; rename one.")
-    metadata = dict(table.schema.metadata or {})
+        names = file.schema_arrow.names
+        if len(set(names)) < len(names):
+            raise ValueError(
+                f"{path} has two columns of one name among {listed(names)}; rename one."
+            )
+        metadata = dict(file.schema_arrow.metadata or {})
+        taken = [name for name in names if only is None or name in only]
+        # A digest is that of all columns.
+        table = file.read(columns=None if DIGEST in metadata else taken, use_threads=False)
     digest = metadata.pop(DIGEST, None)
     if digest is not None and digest != table_digest(table):
         raise ValueError(
@@ -347,8 +373,8 @@ def _read_parquet(path: Path) -> Table:
             f"digest than it says. Write it again; if the change is yours, without "
             f"{DIGEST.decode()!r} in the metadata."
         )
-    columns = {name: table.column(place) for place, name in enumerate(names)}
-    return Table(columns, path, metadata=metadata)
+    columns = {name: table.column(name) for name in taken}
+    return Table(columns, path, (), metadata, names, table.num_rows)
 
 
 def _read_text(path: Path, kind: str) -> Table:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ __all__ = ["NgramEncoder"]
 N_POWER_ITERATIONS = 5
 # Texts that are counted at a time: keeps the sparse matrix small however many texts there are.
 CHUNK_TEXTS = 8192
+# Distinct texts that a fit learns from; of more, a sample of this size is drawn.
+MOST_TEXTS = 65_536
 
 
 class NgramEncoder:
@@ -63,11 +66,26 @@ class NgramEncoder:
         self.ngram_range = ngram_range
         self.max_features = max_features
 
-    def fit(self, texts: Sequence[str], random_state: np.random.RandomState) -> NgramEncoder:
-        """Learn the n-grams' weights and the projection from distinct texts."""
+    def fit(
+        self, texts: Sequence[str], random_state: np.random.RandomState, verbose: int = 0
+    ) -> NgramEncoder:
+        """Learn the n-grams' weights and the projection from distinct texts, or a sample of them.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            Distinct texts in an order that depends on nothing else.
+        random_state : RandomState
+            Draws the sample and the start of the decomposition.
+        verbose : int, default=0
+            Shows progress bars if positive.
+        """
+        if len(texts) > MOST_TEXTS:
+            drawn = random_state.choice(len(texts), MOST_TEXTS, replace=False)
+            texts = [texts[row] for row in np.sort(drawn)]
         self.counter_ = self._make_counter()
         try:
-            counts = self.counter_.fit_transform(texts)
+            counts = self.counter_.fit_transform(_bar(texts, "counting n-grams", verbose))
             n_ngrams = counts.nnz
         except ValueError as error:  # scikit-learn's way to say that no text has an n-gram
             raise ValueError(self._no_ngrams_message(len(texts))) from error
@@ -82,21 +100,20 @@ class NgramEncoder:
                 UserWarning,
                 stacklevel=4,
             )
-        _, _, components = randomized_svd(
-            counts,
-            min(self.n_components, n_directions),
-            n_iter=N_POWER_ITERATIONS,
-            random_state=random_state,
-        )
+        for n_kept in _bar([min(self.n_components, n_directions)], "finding directions", verbose):
+            _, _, components = randomized_svd(
+                counts, n_kept, n_iter=N_POWER_ITERATIONS, random_state=random_state
+            )
         # Column order makes the transpose contiguous, which the sparse product of `encode` would
         # copy otherwise.
         self.components_ = np.asfortranarray(components, dtype=np.float32)
         return self
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], verbose: int = 0) -> NDArray[np.float32]:
         """Return one vector per text, (n_texts, n_components); zero where no n-gram is known."""
         vectors = np.empty((len(texts), len(self.components_)), dtype=np.float32)
-        for start in range(0, len(texts), CHUNK_TEXTS):
+        starts = range(0, len(texts), CHUNK_TEXTS)
+        for start in _bar(starts, f"embedding {CHUNK_TEXTS} texts each", verbose):
             chunk = slice(start, start + CHUNK_TEXTS)
             counts: csr_matrix = self.counter_.transform(texts[chunk])
             vectors[chunk] = counts @ self.components_.T
@@ -130,3 +147,13 @@ class NgramEncoder:
             f"ngram_range={self.ngram_range}); check that the texts aren't empty, or lower "
             "ngram_range."
         )
+
+
+def _bar(steps: Sequence[Any], what: str, verbose: int) -> Iterable[Any]:
+    """Return the steps, with a progress bar if asked for."""
+    if not verbose:
+        return steps
+    from tqdm import tqdm
+
+    bar: Iterable[Any] = tqdm(steps, desc=what)
+    return bar

@@ -21,6 +21,7 @@ from sklearn_rqvae._compat import (
     StrOptions,
     fit_context,
 )
+from sklearn_rqvae._rows._chunks import row_chunks
 from sklearn_rqvae._validation import as_array
 from sklearn_rqvae._versions import Versioned
 from sklearn_rqvae.embedding._batch_tasks import BatchTasks
@@ -48,7 +49,8 @@ class TextEmbedder(
     name of a sentence-transformers model, or any object with ``encode(list of str)``.
 
     Each distinct text is encoded once. A fit depends on the set of texts alone, not on their order
-    or repetitions.
+    or repetitions. Of more than 65,536 distinct texts, n-grams are learned from a sample of that
+    size, so that memory and time don't grow with the catalog.
 
     Parameters
     ----------
@@ -86,14 +88,15 @@ class TextEmbedder(
         Whether vectors are scaled to unit length. Texts without any known n-gram keep the zero
         vector.
     random_state : int, RandomState instance or None, default=None
-        Seeds the randomized singular value decomposition. Pass an int for the same vectors in each
-        fit.
+        Seeds the randomized singular value decomposition, and the sample of a large catalog. Pass
+        an int for the same vectors in each fit.
     store_model : bool, default=False
         Whether a pickle holds the weights of a sentence-transformers model. If not, it is loaded
         again by name.
     verbose : int, default=0
-        Shows a progress bar while a language model encodes if positive, in pipelines too. From
-        version 1.9 scikit-learn's own callbacks see the batches of ``fit_transform``.
+        Shows progress bars if positive: while n-grams are counted and projected, and while texts
+        are embedded, in pipelines too. From version 1.9 scikit-learn's own callbacks see the
+        batches of a language model in ``fit_transform``.
 
     Attributes
     ----------
@@ -297,7 +300,8 @@ class TextEmbedder(
         distinct = sorted(set(texts))
         if isinstance(self.model, str) and self.model in NGRAM_MODELS:
             encoder = self._make_ngram_encoder()
-            self.encoder_: Any = encoder.fit(distinct, check_random_state(self.random_state))
+            random_state = check_random_state(self.random_state)
+            self.encoder_: Any = encoder.fit(distinct, random_state, self.verbose)
             self.n_features_out_ = len(encoder.components_)
             return
         if isinstance(self.model, str):
@@ -334,13 +338,14 @@ class TextEmbedder(
         rows = np.fromiter((position.setdefault(text, len(position)) for text in texts), np.intp)
         distinct = list(position)
         if isinstance(self.encoder_, NgramEncoder):
-            vectors = self.encoder_.encode(distinct)
+            vectors = self.encoder_.encode(distinct, self.verbose)
         else:
             vectors = self._encode_in_batches(distinct, tasks)
         if self.normalize:
-            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-            np.divide(vectors, norms, out=vectors, where=norms > 0)
-        return vectors[rows]
+            for chunk in row_chunks(len(vectors), 4 * vectors.shape[1]):
+                norms = np.linalg.norm(vectors[chunk], axis=1, keepdims=True)
+                np.divide(vectors[chunk], norms, out=vectors[chunk], where=norms > 0)
+        return vectors if len(distinct) == len(texts) else vectors[rows]
 
     def _encode_in_batches(self, texts: list[str], tasks: BatchTasks | None) -> NDArray[np.float32]:
         """Return a language model's vectors; similar lengths share a batch to save padding."""

@@ -130,9 +130,11 @@ def distortion_by_level(X: ArrayLike, reconstructions: Iterable[ArrayLike]) -> N
     """
     array = check_vectors(X)
     variance = checked_variance(array)
-    errors = [
-        squared_error_sum(*check_pair(array, reconstruction)) for reconstruction in reconstructions
-    ]
+
+    def error(reconstruction: ArrayLike) -> float:
+        return squared_error_sum(*check_pair(array, reconstruction))
+
+    errors = list(map(error, reconstructions))  # a loop would hold one while the next is made
     if not errors:
         raise ValueError("reconstructions should hold at least one array, got none.")
     return np.array(errors) / variance

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from sklearn_rqvae._rows._chunks import row_chunks
 from sklearn_rqvae._rows._hashing import duplicate_groups
 from sklearn_rqvae.metrics._checks import check_codes, check_count, check_same_length, check_vectors
 from sklearn_rqvae.metrics._sorted_rows import columns_of, first_difference, run_lengths, sort_order
@@ -94,7 +95,7 @@ def neighbor_recall(
     for block in np.array_split(queries, -(-len(queries) // _QUERIES_AT_ONCE)):
         by_code = _nearest(decoded, block, n_neighbors)
         hits += _expected_hits(
-            vectors, pairs, block, n_neighbors, by_code.weight_of_pairs(pairs, len(decoded.rows))
+            vectors, pairs, block, n_neighbors, by_code.weight_of_pairs(pairs, len(decoded.first))
         )
     return hits / (len(queries) * n_neighbors)
 
@@ -198,7 +199,7 @@ def _in_safe_units(X: NDArray[Any]) -> NDArray[Any]:
     """
     if X.dtype.kind != "f":
         return X
-    largest = float(np.abs(X).max())
+    largest = float(max(X.max(), -X.min()))
     limits = np.finfo(np.float64 if X.dtype.itemsize > 4 else np.float32)
     if limits.tiny**0.25 < largest < limits.max**0.25 or largest == 0:
         return X
@@ -208,10 +209,14 @@ def _in_safe_units(X: NDArray[Any]) -> NDArray[Any]:
 class _DistinctRows(NamedTuple):
     """Vectors without their repetitions: equal rows tie exactly only if they are one row."""
 
-    rows: NDArray[Any]
-    """Distinct rows."""
-    centered: NDArray[Any]
-    """The same minus their mean, in the precision of the matrix product."""
+    samples: NDArray[Any]
+    """The vectors of all samples; nothing of this size is held beside them."""
+    first: NDArray[np.intp]
+    """A sample of each distinct row, ascending: rows are then read from front to back."""
+    mean: NDArray[np.float64]
+    """Mean of the distinct rows: less it, small norms make the rounding of squares small."""
+    squares: NDArray[Any]
+    """Squared norm of each centered row."""
     n_samples: NDArray[np.intp]
     """Number of samples with each row."""
     group: NDArray[np.intp]
@@ -219,17 +224,35 @@ class _DistinctRows(NamedTuple):
 
     @classmethod
     def of(cls, X: NDArray[Any]) -> _DistinctRows:
-        """Collect the distinct rows of `X`."""
+        """Find the distinct rows of `X`."""
         first, group = duplicate_groups(X)
-        by_place = np.argsort(first)  # rows are then gathered, and read later, from front to back
+        by_place = np.argsort(first)
         place = np.empty_like(by_place)
         place[by_place] = np.arange(len(first))
         group = place[group]
-        rows = X if len(first) == len(X) else X[first[by_place]]
-        dtype = np.float32 if rows.dtype in (np.float16, np.float32) else np.float64
-        # Small norms make the rounding of the expanded square small.
-        centered = rows.astype(dtype) - rows.mean(axis=0, dtype=np.float64).astype(dtype)
-        return cls(rows, centered, np.bincount(group, minlength=len(rows)), group)
+        first = first[by_place]
+        blocks = list(row_chunks(len(first), 8 * X.shape[1]))
+        total = sum(X[first[rows]].sum(axis=0, dtype=np.float64) for rows in blocks)
+        mean = total / len(first)
+        norms = (_squared_norms(_centered(X[first[rows]], mean)) for rows in blocks)
+        n_samples = np.bincount(group, minlength=len(first))
+        return cls(X, first, mean, np.concatenate(list(norms)), n_samples, group)
+
+    def centered(self, rows: slice | NDArray[np.intp]) -> NDArray[Any]:
+        """Return some rows minus the mean."""
+        return _centered(self.samples[self.first[rows]], self.mean)
+
+
+def _centered(rows: NDArray[Any], mean: NDArray[np.float64]) -> NDArray[Any]:
+    """Subtract the mean in the precision of the matrix product."""
+    single = rows.dtype in (np.float16, np.float32)
+    dtype: type[np.floating[Any]] = np.float32 if single else np.float64
+    return rows.astype(dtype) - mean.astype(dtype)
+
+
+def _squared_norms(rows: NDArray[Any]) -> NDArray[Any]:
+    norms: NDArray[Any] = np.einsum("ij,ij->i", rows, rows)
+    return norms
 
 
 class _JointGroups(NamedTuple):
@@ -334,25 +357,25 @@ def _candidates(
     A matrix product finds them up to its rounding; whatever is within that rounding of the limit is
     kept. The limit falls as more rows are seen.
     """
-    rows = vectors.centered
-    squares = np.einsum("ij,ij->i", rows, rows)
+    squares = vectors.squares
+    queries = -2 * vectors.centered(own)
     # |fl(x·y) − x·y| <= d u |x||y|, and the squares round alike: 4 covers the sum with a reserve.
-    rounding = 4 * (rows.shape[1] + 4) * np.finfo(rows.dtype).eps
+    rounding = 4 * (queries.shape[1] + 4) * np.finfo(queries.dtype).eps
     margin = rounding * (squares[own] + squares.max())
-    queries = -2 * rows[own]
-    limit = np.full(len(own), np.inf, dtype=rows.dtype)
+    limit = np.full(len(own), np.inf, dtype=queries.dtype)
     query, row = np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
-    height = np.empty(0, dtype=rows.dtype)  # distance without the query's own square
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        block = queries @ rows[start : start + _ROWS_AT_ONCE].T
-        block += squares[start : start + _ROWS_AT_ONCE]
+    height = np.empty(0, dtype=queries.dtype)  # distance without the query's own square
+    for start in range(0, len(squares), _ROWS_AT_ONCE):
+        some = slice(start, start + _ROWS_AT_ONCE)
+        block = queries @ vectors.centered(some).T
+        block += squares[some]
         if start == 0 and block.shape[1] > k:
             limit = np.partition(block, k, axis=1)[:, k] + margin
         new_query, column = np.nonzero(block <= limit[:, None])
         query = np.concatenate((query, new_query))
         row = np.concatenate((row, column + start))
         height = np.concatenate((height, block[new_query, column]))
-        if len(query) > 8 * (k + 1) * len(own) or start + _ROWS_AT_ONCE >= len(rows):
+        if len(query) > 8 * (k + 1) * len(own) or start + _ROWS_AT_ONCE >= len(squares):
             order = np.lexsort((height, query))
             query, row, height = query[order], row[order], height[order]
             first = np.searchsorted(query, np.arange(len(own) + 1))
@@ -360,7 +383,11 @@ def _candidates(
             limit[enough] = height[first[enough] + k] + margin[enough]
             kept = height <= limit[query]
             query, row, height = query[kept], row[kept], height[kept]
-    return query, row, _exact_distances(vectors.rows, own[query], row)
+    return (
+        query,
+        row,
+        _exact_distances(vectors.samples, vectors.first[own[query]], vectors.first[row]),
+    )
 
 
 def _exact_distances(

@@ -1,10 +1,15 @@
 """The n-gram encoder is latent semantic analysis, row by row."""
 
+import sys
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from sklearn_rqvae import TextEmbedder
+from sklearn_rqvae.embedding import _ngrams
 from sklearn_rqvae.embedding._ngrams import NgramEncoder
 
 WORDS = ["red", "rose", "hair", "dryer", "lipstick", "travel", "soap", "mint", "kit", "blue"]
@@ -112,3 +117,42 @@ def test_vectors_are_float32_without_a_copy_of_the_projection():
     assert encoder.components_.dtype == np.float32
     assert encoder.components_.T.flags["C_CONTIGUOUS"]
     assert encoder.encode(["soap"]).dtype == np.float32
+
+
+def many_texts(n):
+    words = [f"{a}{b}" for a in ("lamp", "sofa", "kettle", "brush") for b in "abcdefghij"]
+    return [f"{words[i % 40]} {words[i // 40 % 40]} number {i}" for i in range(n)]
+
+
+def test_of_many_texts_a_sample_is_learned_from_whatever_their_order(monkeypatch):
+    monkeypatch.setattr(_ngrams, "MOST_TEXTS", 200)
+    texts = many_texts(1000)
+    one = TextEmbedder(n_components=8, random_state=0).fit(texts)
+    other = TextEmbedder(n_components=8, random_state=0).fit(texts[::-1] + texts[:10])
+    np.testing.assert_array_equal(one.transform(texts), other.transform(texts))
+    monkeypatch.setattr(_ngrams, "MOST_TEXTS", 1000)
+    whole = TextEmbedder(n_components=8, random_state=0).fit(texts)
+    assert (one.transform(texts) != whole.transform(texts)).any()
+    monkeypatch.setattr(_ngrams, "MOST_TEXTS", 10**9)  # up to the size of a sample all are used
+    again = TextEmbedder(n_components=8, random_state=0).fit(texts)
+    np.testing.assert_array_equal(whole.transform(texts), again.transform(texts))
+
+
+def test_a_fit_to_many_texts_holds_less_than_twice_their_size(monkeypatch):
+    monkeypatch.setattr(_ngrams, "MOST_TEXTS", 1000)
+    texts = many_texts(150_000)
+    size = sum(map(sys.getsizeof, texts))
+    tracemalloc.start()
+    TextEmbedder(n_components=8, random_state=0).fit(texts)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * size
+
+
+def test_progress_is_shown_if_asked_for(capsys):
+    texts = many_texts(50)
+    TextEmbedder(n_components=4, random_state=0).fit_transform(texts)
+    assert capsys.readouterr().err == ""
+    TextEmbedder(n_components=4, random_state=0, verbose=1).fit_transform(texts)
+    said = capsys.readouterr().err
+    assert all(what in said for what in ("counting n-grams", "finding directions", "embedding"))

@@ -1,5 +1,7 @@
 """Neighbors by vectors and neighbors by codes, ties included."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -124,3 +126,20 @@ def test_more_queries_than_samples_are_all_samples():
     X, codes = rng.normal(size=(30, 3)), rng.integers(0, 3, (30, 2))
     everything = prefix_neighbor_recall(X, codes, n_queries=None)
     assert prefix_neighbor_recall(X, codes, n_queries=31) == everything
+
+
+@pytest.mark.parametrize("by", ["decoded", "codes"])
+def test_many_vectors_are_not_copied(by):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20_000, 512)).astype(np.float32)
+    X[:100] = X[100:200]  # distinct rows are found, not gathered
+    codes = rng.integers(0, 30, (len(X), 2))
+    decoded = np.repeat(X[::10], 10, axis=0)
+    tracemalloc.start()
+    if by == "decoded":
+        neighbor_recall(X, decoded, n_queries=20, random_state=0)
+    else:
+        prefix_neighbor_recall(X, codes, n_queries=20, random_state=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.7 * X.nbytes
