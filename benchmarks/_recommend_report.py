@@ -153,7 +153,7 @@ def aim_table(catalogs: dict[str, Sets]) -> str:
             continue
         published = [name for name in sets if kind(name) == "published"]
         others = [name for name in sets if kind(name) in ("rival", "control", "floor")]
-        rivals = dict.fromkeys([RIVAL, *published[:1], REFERENCE, *others[:2]])
+        rivals = dict.fromkeys([RIVAL, *published[:2], REFERENCE, *others[:2]])
         for rival in rivals:
             if rival in sets:
                 ndcg, n_seeds = difference(sets[OURS], sets[rival])
@@ -189,7 +189,7 @@ def layouts_table(results: Results) -> str:
         (layout, catalog): sets
         for layout in LAYOUTS
         for catalog, sets in _by_catalog(results, [layout]).items()
-        if "text" in sets
+        if OURS in sets
     }
     if len({layout for layout, _ in columns}) < 2:
         return ""
@@ -206,12 +206,12 @@ def layouts_table(results: Results) -> str:
                 row.append("")
                 continue
             entry = f"{mean_of(sets[name], 'item_ndcg@10'):.4f}"
-            if name != "text":
-                entry += f"; {signed(difference(sets[name], sets['text'])[0])}"
+            if name != OURS:
+                entry += f"; {signed(difference(sets[name], sets[OURS])[0])}"
             row.append(entry)
         rows.append(row)
     header = ["IDs", *(f"{catalog}, {LAYOUTS[layout]}" for layout, catalog in columns)]
-    return list_table("ItemNDCG@10 by layout; difference to texts alone, %", header, rows)
+    return list_table("ItemNDCG@10 by layout; difference to text and behavior, %", header, rows)
 
 
 def correlations_table(catalogs: dict[str, Sets]) -> str:

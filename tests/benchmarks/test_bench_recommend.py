@@ -199,3 +199,26 @@ def test_a_catalog_that_is_not_there_is_skipped_with_the_reason(load, tmp_path, 
     bench.main(arguments)
     assert "recbole" in capsys.readouterr().err
     assert "Not measured yet" in (tmp_path / "recommend_table.rst").read_text()
+
+
+def test_the_report_compares_users_and_seeds(load, tmp_path):
+    # Every user of the one set finds the target first, every second user of the other.
+    ranking, common = load("_ranking"), load("_common")
+    results = common.Results(tmp_path / "recommend.json", load("bench_recommend").KEYS)
+    for name, layout, better in (
+        ("behavior", "items", 0),
+        ("text", "items", 1),
+        ("Markov", "none", 2),
+    ):
+        for seed in range(1 if layout == "none" else 2):
+            ranks = ranking.Ranks(np.full(50, better), np.ones(50, dtype=int))
+            results.add(
+                {"catalog": "beauty", "ids": name, "layout": layout, "seed": seed},
+                ranking.metrics_of(ranks) | {"ranks": ranks.pack(), "properties": {"lift 1": 2.0}},
+            )
+    load("_recommend_report").report(results, tmp_path)
+    aim = (tmp_path / "recommend_aim.rst").read_text()
+    gain = 100 * (np.log2(3) - 1)
+    assert f"text, defaults\n     - 2\n     - +{gain:.1f} [+{gain:.1f}, +{gain:.1f}]\n" in aim
+    assert "Markov\n     - 2\n     - +100.0 [+100.0, +100.0]" in aim
+    assert "0.6309 ± 0.0000" in (tmp_path / "recommend_table.rst").read_text()

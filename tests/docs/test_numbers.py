@@ -115,3 +115,30 @@ def test_numbers_in_the_text_on_modes_are_measured():
     typed = re.findall(r"(?<!\d)\.\d+", sentence)
     for number_in_text, way in zip(typed, WAYS, strict=True):
         assert_rounds_to(number_in_text, measured_way(way)["FVU training"])
+
+
+@pytest.mark.parametrize(
+    ("catalog", "against", "column"),
+    [
+        ("beauty", "text, defaults", "ItemNDCG"),
+        ("scientific", "text, defaults", "ItemNDCG"),
+        ("beauty", "unigenrec_text_rqvae_faiss", "ItemNDCG"),
+        ("beauty", "unigenrec_text_rqkmeans", "ItemNDCG"),
+        ("scientific", "rkmeans_zcr_cf", "ItemNDCG"),
+        ("scientific", "rkmeans_zcr_cf", "ItemHit"),
+    ],
+)
+def test_the_page_on_recommenders_says_what_was_measured(catalog, against, column):
+    text = (GENERATED / "recommend_aim.rst").read_text(encoding="utf-8")
+    rows = [re.findall(r"- (.*)", row) for row in text.split("   * -")[1:]]
+    header, *body = [[cell.strip() for cell in ["-", *row]] for row in rows]
+    firsts = [row.split("\n")[0].strip() for row in text.split("   * -")[2:]]
+    (row,) = [
+        row
+        for row, first in zip(body, firsts, strict=True)
+        if (first, row[1]) == (catalog, against)
+    ]
+    at = [column in name for name in header].index(True)
+    middle, low, high = map(float, re.findall(r"[-+][\d.]+", row[at]))
+    page = (ROOT / "docs" / "benchmarks" / "recommend.rst").read_text(encoding="utf-8")
+    assert f"{middle:.0f} % [{low:.0f}, {high:.0f}]" in page
