@@ -141,4 +141,4 @@ def test_the_page_on_recommenders_says_what_was_measured(catalog, against, colum
     at = [column in name for name in header].index(True)
     middle, low, high = map(float, re.findall(r"[-+][\d.]+", row[at]))
     page = (ROOT / "docs" / "benchmarks" / "recommend.rst").read_text(encoding="utf-8")
-    assert f"{middle:.0f} % [{low:.0f}, {high:.0f}]" in page
+    assert f"{middle:.1f} % [{low:.1f}, {high:.1f}]" in page
