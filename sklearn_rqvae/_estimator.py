@@ -309,10 +309,12 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         The result is a function of the weighted set of rows: neither their order nor whether a row
         is repeated or has twice the weight matters.
 
-        `X` may be a memory map larger than memory: it is read in blocks and never copied. Of very
-        many distinct rows a sample is used, which depends on the set of rows alone: in closed form
-        65,536 rows, or 256 for each codeword of the largest codebook if that is more; in gradient
-        training 2**27 numbers (512 MiB).
+        `X` may be a memory map larger than memory: it is read in blocks and never copied. In closed
+        form codebooks are found on 65,536 distinct rows, or on 256 for each codeword of the largest
+        codebook if that is more; where there are more rows, two passes over them follow, each of
+        which finds codes and fits codewords and vectors for pairs to them. Of more than 1,048,576
+        distinct rows the passes use a sample of so many; gradient training uses 2**27 numbers
+        (512 MiB). What is in a sample depends on the set of rows alone.
 
         Parameters
         ----------
@@ -338,10 +340,11 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     ) -> Any:
         """Learn from more rows, those of earlier calls included.
 
-        In closed form the estimator keeps rows, as many as `fit` would use, in `reservoir_`; each
-        call fits to these. However a stream is cut into calls, and in whatever order it comes, the
-        result is that of one `fit` on all of it. A call takes the time of a `fit`: make them few
-        and large. A `fit` before keeps no rows: the first call after it starts anew, and warns.
+        In closed form the estimator keeps rows, as many as `fit` finds codebooks on, in
+        `reservoir_`; each call fits to these. However a stream is cut into calls, and in whatever
+        order it comes, the result is the same: that of one `fit` on all of it, less the passes over
+        rows that aren't kept. A call takes the time of a `fit`: make them few and large. A `fit`
+        before keeps no rows: the first call after it starts anew, and warns.
 
         With gradient training the first call is a `fit`; each later one passes once over its rows,
         starting from the weights that it finds.

@@ -127,9 +127,11 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         The result is a function of the weighted set of rows: neither their order nor whether a row
         is repeated or has twice the weight matters.
 
-        `X` may be a memory map larger than memory: it is read in blocks and never copied. Of very
-        many distinct rows a sample is used, which depends on the set of rows alone: 65,536 rows, or
-        256 for each codeword of the largest codebook if that is more.
+        `X` may be a memory map larger than memory: it is read in blocks and never copied. Codebooks
+        are found on 65,536 distinct rows, or on 256 for each codeword of the largest codebook if
+        that is more; where there are more rows, two passes over them follow, each of which finds
+        codes and fits codewords to them. Of more than 1,048,576 distinct rows the passes use a
+        sample of so many. What is in a sample depends on the set of rows alone.
 
         Parameters
         ----------
@@ -160,10 +162,11 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
     ) -> Any:
         """Learn from more rows, those of earlier calls included.
 
-        The estimator keeps rows, as many as `fit` would use, in `reservoir_`; each call fits to
-        these. However a stream is cut into calls, and in whatever order it comes, the result is
-        that of one `fit` on all of it. A call takes the time of a `fit`: make them few and large.
-        A `fit` before keeps no rows: the first call after it starts anew, and warns.
+        The estimator keeps rows, as many as `fit` finds codebooks on, in `reservoir_`; each call
+        fits to these. However a stream is cut into calls, and in whatever order it comes, the
+        result is the same: that of one `fit` on all of it, less the passes over rows that aren't
+        kept. A call takes the time of a `fit`: make them few and large. A `fit` before keeps no
+        rows: the first call after it starts anew, and warns.
 
         Parameters
         ----------

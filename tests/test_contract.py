@@ -585,11 +585,13 @@ def test_a_stream_in_any_order_gives_one_fit(estimator, cap, monkeypatch):
     monkeypatch.setattr("sklearn_rqvae._learning._rows._CLOSED_FORM_ROWS", cap)
     monkeypatch.setattr("sklearn_rqvae._learning._rows._ROWS_PER_CODEWORD", 1)
     weight = np.random.default_rng(0).integers(0, 3, len(STREAM))
-    whole = clone(estimator).fit(STREAM, sample_weight=weight)
+    whole = clone(estimator).partial_fit(STREAM, sample_weight=weight)
     stream = clone(estimator)
     for part in (slice(700, 1500), slice(0, 300), slice(300, 700)):
         stream.partial_fit(STREAM[part], sample_weight=weight[part])
     assert_same_codebooks(whole, stream)
+    if cap > len(STREAM):  # of more rows than are kept a fit makes passes over all
+        assert_same_codebooks(clone(estimator).fit(STREAM, sample_weight=weight), stream)
     assert len(stream.reservoir_["rows"]) == min(cap, (weight > 0).sum())
 
 

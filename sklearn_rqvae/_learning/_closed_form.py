@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._compute._device import exact_device, resolve_device
 from sklearn_rqvae._learning._module import build_module, module_attributes
+from sklearn_rqvae._learning._refinement import refine_module
 from sklearn_rqvae._learning._rows import Rows, closed_form_rows, generator_of
 from sklearn_rqvae._learning._tasks import FitTasks
 from sklearn_rqvae._validation import check_codebook_size
@@ -115,6 +116,9 @@ class ClosedForm:
         device = exact_device(self.device)
         module = build_module(None, architecture, generator).to(device)
         start_module(module, training.to(device), generator, interactions=True, stage=tasks.stage)
+        if training.population is not None and module.is_rotation:
+            with tasks.stage("all rows"):
+                refine_module(module, training.population, _max_floats(module))
         return module_attributes(module, architecture, history=[])
 
     def architecture(self, n_features: int) -> dict[str, Any]:
@@ -222,7 +226,12 @@ def pair_floats(module: RqVae, x: torch.Tensor) -> int:
     """Return how many numbers the vectors of pairs of codes may have for these rows, if any."""
     if module.n_layers == 1:
         return 0
+    return max(min(_max_floats(module), x.numel() // 2), 0)
+
+
+def _max_floats(module: RqVae) -> int:
+    """Return how many numbers are left for pairs of codes, besides codebooks and axes."""
     n_codewords = sum(len(codebook) for codebook in module.codebooks)
-    n_axes = module.embed_dim * module.input_dim
-    rest = n_codewords * (module.embed_dim + 1) + n_axes + 4 * module.input_dim
-    return max(min(_MAX_SIZE * n_codewords * module.input_dim - rest, x.numel() // 2), 0)
+    axes = (module.embed_dim + 4) * module.input_dim
+    rest = n_codewords * (module.embed_dim + 1) + axes
+    return _MAX_SIZE * n_codewords * module.input_dim - rest

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
+from sklearn_rqvae._learning._refinement import refine_codebooks
 from sklearn_rqvae._learning._rows import Rows, closed_form_rows, generator_of
 from sklearn_rqvae._learning._tasks import FitTasks
 from sklearn_rqvae._validation import check_codebook_size
@@ -74,4 +75,9 @@ class SummedCodewords:
                 n_iter=self.n_iter,
                 generator=generator,
             )
+        if training.population is not None:
+            with tasks.stage("all rows"):
+                codebooks = refine_codebooks(
+                    codebooks, torch.from_numpy(mean), training.population, self.n_beams
+                )
         return {"mean_": mean, "codebooks_": [codebook.numpy().copy() for codebook in codebooks]}

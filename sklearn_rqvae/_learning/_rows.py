@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +15,16 @@ from sklearn_rqvae._learning._units import Units
 from sklearn_rqvae._rows._arrangement import arranged_rows
 from sklearn_rqvae._rows._distinct import canonical_rows
 from sklearn_rqvae._rows._origin import origin_of
-from sklearn_rqvae._rows._source import RowSource
+from sklearn_rqvae._rows._source import RowSource, blocks_of
 
 __all__ = [
+    "PASS_ROWS",
     "ChosenRows",
+    "Population",
+    "RowBlocks",
     "Rows",
     "closed_form_rows",
+    "file_rows",
     "first_rows",
     "generator_of",
     "gradient_rows",
@@ -34,16 +38,82 @@ _CLOSED_FORM_ROWS = 2**16
 _ROWS_PER_CODEWORD = 256
 # Numbers in the rows that training by gradients keeps at hand, on the device: 512 MiB.
 _GRADIENT_FLOATS = 2**27
+# Distinct rows that passes take into account after the closed form, so that neither memory nor time
+# goes on growing.
+PASS_ROWS = 2**20
+# Numbers in the rows that are kept of files: 256 MiB.
+_FILE_FLOATS = 2**26
 # The square of a ten-thousandth of it is the smallest number that float32 holds in full precision.
 _SMALLEST = 1e-15
 
 
+class RowBlocks:
+    """Distinct rows of a source, read in blocks.
+
+    Parameters
+    ----------
+    source : RowSource
+        All rows.
+    units : Units
+        What rows are brought to.
+    index : ndarray of shape (n_samples,)
+        Positions of the distinct rows, ascending.
+    weight : Tensor of shape (n_samples,), dtype=float64
+        Their weights, with a mean of one.
+    """
+
+    def __init__(self, source: RowSource, units: Units, index: NDArray[np.intp], weight: Tensor):
+        self.source = source
+        self.units = units
+        self.index = index
+        self.weight = weight
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Yield blocks of rows, of shape (n_rows, n_features), dtype=float32."""
+        return map(self.read, self.parts())
+
+    def parts(self, n_threads: int = 1) -> Iterator[slice]:
+        """Yield where the blocks are, smaller ones for several threads."""
+        return blocks_of(len(self.index), self.source.shape[1], n_threads)
+
+    def read(self, part: slice) -> Tensor:
+        """Return a block.
+
+        Raises
+        ------
+        ValueError
+            If squares of its numbers overflow in float32.
+        """
+        block = self.units.rows(self.source, self.index[part])
+        check_squares(block, float(self.units.unit[0]), smallest=0.0)
+        return torch.from_numpy(block)
+
+
+class Population(NamedTuple):
+    """What a sample of rows was drawn from, and the sample's units."""
+
+    source: RowSource
+    units: Units
+    sample_weight: NDArray[np.float64] | None
+
+    def blocks(self, max_rows: int) -> RowBlocks:
+        """Return its distinct rows in blocks: a larger sample if there are more of them."""
+        index, weight = canonical_rows(self.source, self.sample_weight, max_rows)
+        order = np.argsort(index)
+        relative = torch.from_numpy((weight / weight.mean())[order])
+        return RowBlocks(self.source, self.units, index[order], relative)
+
+
 class Rows(NamedTuple):
-    """Distinct rows, their weights scaled to a mean of one, and, of all rows, those given."""
+    """Distinct rows, their weights scaled to a mean of one, and, of all rows, those given.
+
+    Where they are a sample, `population` is what they were drawn from.
+    """
 
     x: Tensor
     weight: Tensor
     given_weight: NDArray[np.float64] | None = None
+    population: Population | None = None
 
     def to(self, device: torch.device) -> Rows:
         """Return the rows on a device."""
@@ -83,6 +153,11 @@ def closed_form_rows(codebook_sizes: Sequence[int]) -> int:
 def gradient_rows(n_features: int) -> int:
     """Return how many distinct rows gradient training takes into account: what 512 MiB hold."""
     return max(_GRADIENT_FLOATS // n_features, 1)
+
+
+def file_rows(n_features: int) -> int:
+    """Return how many distinct rows of files are worth keeping, as far as 256 MiB hold them."""
+    return min(PASS_ROWS, _FILE_FLOATS // n_features)
 
 
 def training_rows(
@@ -129,7 +204,9 @@ def training_rows(
     """
     if n_fixed is not None and source.is_wide:
         source.origin = origin_of(source, sample_weight, source.shape[1] - n_fixed)
-    index, weight = canonical_rows(source, sample_weight, max_rows)
+    index, weight = canonical_rows(source, sample_weight, max_rows + 1)
+    is_sample = max_rows < min(len(index), PASS_ROWS)  # and passes see more than it
+    index, weight = index[:max_rows], weight[:max_rows]
     order = arranged_rows(source, index, n_fixed or 0)
     index, weight = index[order], weight[order]
     units = None if n_fixed is None else Units.of(source, index, weight, n_fixed)
@@ -142,7 +219,10 @@ def training_rows(
         return rows_of(x, weight[some], device)
 
     if validation_fraction is None:
-        return ChosenRows(index, rows(slice(None)), None, units)
+        chosen = rows(slice(None))
+        if is_sample and units is not None:
+            chosen = chosen._replace(population=Population(source, units, sample_weight))
+        return ChosenRows(index, chosen, None, units)
     n_held_out = round(validation_fraction * len(index))
     if not 1 <= n_held_out < len(index):
         raise ValueError(
@@ -191,7 +271,9 @@ def first_rows(rows: Rows, n_rows: int) -> Rows:
     return Rows(rows.x[:n_rows], weight / weight.mean())
 
 
-def check_squares(rows: NDArray[np.float32], unit: float = 1.0) -> None:
+def check_squares(
+    rows: NDArray[np.float32], unit: float = 1.0, smallest: float = _SMALLEST
+) -> None:
     """Check that squares of the numbers, and their sum, neither over- nor underflow in float32.
 
     Parameters
@@ -200,6 +282,8 @@ def check_squares(rows: NDArray[np.float32], unit: float = 1.0) -> None:
         Finite rows, at least one.
     unit : float, default=1.0
         What they have been divided by.
+    smallest : float, default=1e-15
+        What the largest number may not fall below, unless it is zero.
 
     Raises
     ------
@@ -213,10 +297,10 @@ def check_squares(rows: NDArray[np.float32], unit: float = 1.0) -> None:
             f"X has a value of size {largest:.1e}, but with {rows.size} values in X squares "
             f"overflow above {limit:.1e}; divide X by a constant first."
         )
-    if 0 < largest < _SMALLEST:
+    if 0 < largest < smallest:
         raise ValueError(
             f"X has no value larger than {largest:.1e}, but squares of what codes leave of values "
-            f"below {_SMALLEST:.0e} underflow; multiply X by a constant first."
+            f"below {smallest:.0e} underflow; multiply X by a constant first."
         )
 
 

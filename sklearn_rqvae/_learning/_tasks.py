@@ -17,8 +17,9 @@ from sklearn_rqvae._learning._units import Units
 __all__ = ["FitTasks", "ReportEpochs"]
 
 
-# The most stages of a fit in closed form: rows, principal axes, codebooks, interactions, usage.
-_N_STAGES = 5
+# The most stages of a fit in closed form: rows, principal axes, codebooks, interactions, all rows,
+# usage.
+_N_STAGES = 6
 
 
 class FitTasks:

@@ -19,6 +19,7 @@ from sklearn_rqvae._compat import import_pyarrow
 from sklearn_rqvae._files._parquet import opened_parquet, parquet_batches, part_files
 from sklearn_rqvae._files._replace import replace_file
 from sklearn_rqvae._files._vectors import batch_vectors, list_column, vector_columns
+from sklearn_rqvae._learning._rows import file_rows
 from sklearn_rqvae._rows._reservoir import Reservoir
 
 __all__ = ["fit_parquet", "planned_files", "transform_parquet"]
@@ -127,8 +128,9 @@ def fit_parquet(
 ) -> Any:
     """Fit an estimator to the vectors in a directory of Parquet files, whatever their number.
 
-    The result is that of ``fit`` on all rows in one array: the files are read once, and no more
-    rows are kept than ``fit`` would use.
+    The files are read once, and no more rows are kept than ``fit`` would use. The result is that of
+    ``fit`` on all rows in one array; in closed form, where that would make passes over more than
+    256 MiB of distinct rows, it is that of ``fit`` on a sample of so many.
 
     Parameters
     ----------
@@ -175,7 +177,8 @@ def fit_parquet(
             vectors = _vectors(batch, vector_column, path, first_row, n_features)
             if reservoir is None:
                 n_features = vectors.shape[1]
-                reservoir = Reservoir(estimator._learner().max_rows(n_features))
+                max_rows = estimator._learner().max_rows(n_features)
+                reservoir = Reservoir(max(max_rows, file_rows(n_features)))
             weight = None
             if weight_column is not None:
                 weight = _weights_of(batch.column(weight_column), weight_column, path, first_row)

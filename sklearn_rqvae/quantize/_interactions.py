@@ -11,7 +11,7 @@ all their codes move apart where that costs little: two rows with one ID have on
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,7 +26,7 @@ from sklearn_rqvae.quantize._kept import KeptCodes
 from sklearn_rqvae.quantize._pairs import PairKeys, find
 from sklearn_rqvae.quantize._residual import sum_codewords
 
-__all__ = ["Interactions", "fit_interactions"]
+__all__ = ["Interactions", "fit_interactions", "one_hot", "solve"]
 
 # Strength of the shrinkage, in rows: a codeword (toward its start) or pair (toward zero) met by
 # that many rows goes half way.
@@ -179,7 +179,7 @@ def _regress(
     rows = _WeightedRows(z, row, codes, weight, codebooks)
     keys, dim = _choose_pairs(rows, max_floats)
 
-    design, n_codewords = _one_hot(codes, codebooks, keys)
+    design, n_codewords = one_hot(codes, codebooks, keys)
     weights = weight.cpu().numpy()
     weighted = design.multiply(weights[:, None]).tocsr()
     targets = rows.sums(weighted)
@@ -258,7 +258,7 @@ def _choose_pairs(rows: _WeightedRows, max_floats: int) -> tuple[Tensor, int]:
     return keys[often], dim
 
 
-def _one_hot(codes: Tensor, codebooks: Sequence[Tensor], keys: Tensor) -> tuple[sp.csr_matrix, int]:
+def one_hot(codes: Tensor, codebooks: Sequence[Tensor], keys: Tensor) -> tuple[sp.csr_matrix, int]:
     """Return the design matrix, columns for codewords and then pairs, and how many codewords."""
     sizes = [len(codebook) for codebook in codebooks]
     starts = np.concatenate([[0], np.cumsum(sizes)])
@@ -282,9 +282,40 @@ def _ridge(
     r"""Solve :math:`(Z^\top w Z + \mathrm{diag}(\lambda)) B = S` by conjugate gradients.
 
     :math:`w Z` and :math:`Z` are the matrices given, :math:`S = Z^\top w T` the targets.
-    Early iterations hold most of the solution and little of the noise, so few are enough.
     """
-    normal = (weighted.T @ design + sp.diags(ridge)).tocsr()
+    return solve(weighted.T @ design, targets, ridge, n_iter, tol)
+
+
+def solve(
+    normal: sp.csr_matrix,
+    targets: NDArray[Any],
+    ridge: NDArray[Any],
+    n_iter: int = 8,
+    tol: float = 1e-3,
+) -> NDArray[Any]:
+    r"""Solve :math:`(N + \mathrm{diag}(\lambda)) B = S` by conjugate gradients.
+
+    Early iterations hold most of the solution and little of the noise, so few are enough.
+
+    Parameters
+    ----------
+    normal : sparse matrix of shape (n_columns, n_columns)
+        Weights of the rows in both columns, :math:`N`.
+    targets : ndarray of shape (n_columns, n_dims)
+        Sums by column, :math:`S`.
+    ridge : ndarray of shape (n_columns,)
+        Positive ridges.
+    n_iter : int, default=8
+        The most iterations.
+    tol : float, default=1e-3
+        Share of the targets that may be left.
+
+    Returns
+    -------
+    solution : ndarray of shape (n_columns, n_dims)
+        The solution.
+    """
+    normal = (normal + sp.diags(ridge)).tocsr()
     scale = 1 / normal.diagonal()[:, None]
     residual = targets.copy()
     solution = np.zeros_like(residual)

@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from sklearn_rqvae.quantize._all_rows import fit_to_all
+from sklearn_rqvae.quantize._interactions import _regress, _SoftCodes
+
+SIZES = [6, 5, 4]
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def rows_with_codes(n_rows=400, n_dims=8, seed=0):
+    """Rows near sums of codewords and of vectors of some pairs."""
+    codebooks = [
+        torch.randn(size, n_dims, generator=seeded(seed + i)) for i, size in enumerate(SIZES)
+    ]
+    columns = [
+        torch.randint(size, (n_rows,), generator=seeded(seed + 10 + i))
+        for i, size in enumerate(SIZES)
+    ]
+    codes = torch.stack(columns, 1)
+    pairs = torch.randn(SIZES[0], SIZES[1], n_dims, generator=seeded(seed + 20))
+    z = sum(book[code] for book, code in zip(codebooks, codes.T, strict=True))
+    z += 0.3 * pairs[codes[:, 0], codes[:, 1]]
+    z += 0.2 * torch.randn(n_rows, n_dims, generator=seeded(seed + 30))
+    return z, codes, codebooks
+
+
+@pytest.mark.parametrize("max_floats", [0, 5000])
+def test_sums_over_blocks_fit_as_the_rows_at_once_do(max_floats):
+    z, codes, codebooks = rows_with_codes()
+    weight = torch.rand(400, generator=seeded(3)) + 0.1
+    found = fit_to_all(z.split(64), codes, weight.double(), codebooks, max_floats=max_floats)
+    expected = _regress(z, codebooks, _SoftCodes(codes[:, None], weight[:, None]), max_floats)
+    assert torch.equal(found.keys, expected.keys)
+    assert (len(found.keys) > 50) == (max_floats > 0)
+    if max_floats:
+        torch.testing.assert_close(found.vectors, expected.vectors, rtol=1e-3, atol=1e-4)
+    for book, other in zip(found.codebooks, expected.codebooks, strict=True):
+        torch.testing.assert_close(book, other, rtol=1e-3, atol=1e-4)
+
+
+def test_of_more_pairs_than_there_is_room_for_the_most_useful_stay():
+    z, codes, codebooks = rows_with_codes(n_rows=3000)
+    found = fit_to_all(z.split(512), codes, torch.ones(3000), codebooks, max_floats=200)
+    # Levels 0 and 1 have the pairs that rows were made with, numbered from 0 to 29.
+    assert len(found.keys) == 200 // (found.vectors.shape[1] + 2)
+    assert (found.keys < 30).sum() >= 24
+
+
+def test_neither_order_nor_blocks_change_a_bit():
+    z, codes, codebooks = rows_with_codes()
+    weight = torch.rand(400, generator=seeded(3)) + 0.1
+    order = torch.randperm(400, generator=seeded(4))
+    found = fit_to_all(z.split(64), codes, weight.double(), codebooks, max_floats=300)
+    other = fit_to_all(z[order].split(37), codes[order], weight[order], codebooks, max_floats=300)
+    assert torch.equal(found.keys, other.keys)
+    assert torch.equal(found.vectors, other.vectors)
+    assert all(map(torch.equal, found.codebooks, other.codebooks))
