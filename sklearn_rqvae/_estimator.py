@@ -62,8 +62,8 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     several rows share. All of it is fitted in closed form, in seconds, without gradients.
 
     With a `codebook_mode` the model is an RQ-VAE [1]_, [2]_ trained by gradients: an autoencoder
-    around the quantizer whose MLPs correct a projection to the first principal axes, or with
-    ``linear_path=False`` the textbook one, of MLPs alone.
+    around the quantizer that starts from the closed form, for as many epochs as rows that a trial
+    has held out gain, or with ``linear_path=False`` the textbook one, of MLPs alone.
 
     Parameters of gradient training alone, without effect in closed form, are `hidden_dims`,
     `codebook_sim_vq`, `commitment_weight`, `codebook_weight`, `max_epochs`, `batch_size`, `lr`,
@@ -78,8 +78,8 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         Number of codewords, at all levels or at each. An ID has
         :math:`\sum_l \log_2 \mathrm{codebook\_size}_l` bits.
     embed_dim : int or None, default=None
-        Length of a latent. None is the number of features in closed form, and 32 in gradient
-        training. What lies outside the latents is lost.
+        Length of a latent. None is the number of features, and 32 without linear path. What lies
+        outside the latents is lost.
     hidden_dims : sequence of int or None, default=None
         Widths of the encoder's hidden layers in gradient training; the decoder mirrors them. None
         is (512, 256, 128).
@@ -109,8 +109,8 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         Code tuples that `transform` keeps from level to level; the one with the best
         reconstruction wins. With 1 the search is greedy: faster, and some percent worse.
     max_epochs : int, default=100
-        Epochs of gradient training. Without linear path the first third of them trains the
-        autoencoder without quantization.
+        Epochs of gradient training, with linear path at most. Without it the first third of them
+        trains the autoencoder without quantization.
     batch_size : int, default=512
         Rows of a training step.
     lr : float, default=4e-3
@@ -122,11 +122,13 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         then the same; a first phase at `lr`, then a tenth of it; always `lr`.
     early_stopping : bool, default=False
         Whether gradient training holds out rows, keeps the weights with the smallest distortion on
-        them, and stops when it no longer falls. Otherwise the training rows choose the weights.
+        them, and stops when it no longer falls. By default no row is given up: with linear path a
+        trial on held-out rows finds the number of epochs, none if the start is best, and a second
+        training spends them on all rows; otherwise the training rows choose the weights.
     validation_fraction : float, default=0.1
-        Share of the distinct rows held out by `early_stopping`.
+        Share of the distinct rows held out by `early_stopping`, or by the trial.
     n_iter_no_change : int, default=10
-        Epochs without improvement after which `early_stopping` stops.
+        Epochs without improvement after which `early_stopping`, or the trial, stops.
     callbacks : list or None, default=None
         Callbacks of skorch for the gradient training, alone or as (name, callback); copies of them
         are used.
@@ -165,9 +167,10 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         mean weight.
     history_ : list of dict
         What was recorded of each epoch of gradient training, as plain numbers: losses, distortion,
-        learning rate, and lists of each level's utilization and perplexity.
+        learning rate, and lists of each level's utilization and perplexity. Where a trial has found
+        the number of epochs it is the trial's.
     n_iter_ : int
-        Number of epochs of gradient training.
+        Number of epochs of gradient training on the rows of the fit.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

@@ -90,11 +90,11 @@ class FittingMixin(ABC):
         seed = self.random_state
         if isinstance(seed, Integral):  # another order than in the pass before
             seed = (int(seed) + self.n_iter_) % 2**32
-        before = self.history_
+        before, n_before = self.history_, self.n_iter_
         tasks = FitTasks(self, learner.n_epochs, X=X, y=None, sample_weight=weight)
         self._learn(learner, source, weight, learner.generator(seed), tasks)
         self.history_ = before + self.history_
-        self.n_iter_ = len(self.history_)
+        self.n_iter_ += n_before
 
     def _learn(
         self,

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from sklearn_rqvae._guards import warn_caller
@@ -19,7 +18,6 @@ __all__ = [
     "has_collapsed",
     "warn_of_collapse",
     "warn_of_few_ids",
-    "warn_of_narrow_latent",
     "warn_of_spare_codewords",
 ]
 
@@ -29,8 +27,6 @@ _MIN_PERPLEXITY = 0.1
 # Catalogs of fewer rows are of a size that the defaults are made for.
 _MANY_ROWS = 100_000
 _MANY_COLLISIONS = 0.3
-# Shares of the variance: a latent that keeps less is narrow; what one would rather keep.
-_NARROW, _WIDE = 0.5, 0.8
 
 
 def has_collapsed(n_used: int, perplexity: float, codebook_size: int, n_distinct_rows: int) -> bool:
@@ -135,29 +131,4 @@ def warn_of_few_ids(codebook_size: Sequence[int], n_rows: int) -> None:
         f"before. codebook_size={better.codebook_size} with n_layers={better.n_layers} leaves "
         f"about {better.collision_rate:.0%}; semantic_id.suggest_sizes({n_rows}) shows more. A "
         "SemanticIDIndex makes IDs unique."
-    )
-
-
-def warn_of_narrow_latent(x: torch.Tensor, weight: torch.Tensor, embed_dim: int) -> None:
-    """Warn if a latent that nobody chose keeps less than half of the variance.
-
-    Parameters
-    ----------
-    x : tensor of shape (n_rows, n_features)
-        Training rows.
-    weight : tensor of shape (n_rows,)
-        Their weights.
-    embed_dim : int
-        Principal axes that the latent has.
-    """
-    deviation = (x - weight @ x / weight.sum()) * weight.sqrt()[:, None]
-    variance = torch.linalg.eigvalsh(deviation.T @ deviation).flip(0).clamp_min(0)
-    kept = variance.cumsum(0) / variance.sum()
-    if not kept[embed_dim - 1] < _NARROW:  # nor of rows without variance
-        return
-    wide = int((kept < _WIDE).sum()) + 1
-    warn_caller(
-        f"embed_dim=None takes {embed_dim} principal axes in gradient training, and these keep "
-        f"{kept[embed_dim - 1]:.0%} of the variance: no code can say more. embed_dim={wide} would "
-        f"keep {kept[wide - 1]:.0%}; the closed form (codebook_mode=None) keeps all of it."
     )

@@ -7,14 +7,21 @@ from typing import Any
 
 import torch
 from sklearn.base import BaseEstimator
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, LoadInitState
 
 from sklearn_rqvae._compute._device import exact_device, resolve_device
 from sklearn_rqvae._guards import Interrupted
 from sklearn_rqvae._learning._closed_form import start_module
-from sklearn_rqvae._learning._collapse import warn_of_narrow_latent
 from sklearn_rqvae._learning._distributed import DataParallel, state_tensors
-from sklearn_rqvae._learning._habits import NOT_PRINTED, REPORT, EpochTable, own_callbacks
+from sklearn_rqvae._learning._habits import (
+    BEST,
+    END,
+    NOT_PRINTED,
+    REPORT,
+    EndAfter,
+    EpochTable,
+    own_callbacks,
+)
 from sklearn_rqvae._learning._module import build_module, check_goes_on, module_attributes
 from sklearn_rqvae._learning._net import RqVaeNet, TensorBatches
 from sklearn_rqvae._learning._rows import (
@@ -23,6 +30,7 @@ from sklearn_rqvae._learning._rows import (
     first_rows,
     generator_of,
     gradient_rows,
+    last_rows_held_out,
 )
 from sklearn_rqvae._learning._settings import TrainingSettings
 from sklearn_rqvae._learning._tasks import FitTasks, ReportEpochs
@@ -30,10 +38,12 @@ from sklearn_rqvae._learning._units import counted_from_origin
 from sklearn_rqvae._validation import check_codebook_size
 from sklearn_rqvae.nn import QuantizeForwardMode, RqVae
 from sklearn_rqvae.nn._config import checked_widths
+from sklearn_rqvae.nn._decoder import Decoder
 
 __all__ = ["GradientTraining", "fast_precision", "plain_history", "train", "training_net"]
 
-# The specification's sizes, for the plain architecture.
+# The specification's sizes, for the textbook architecture; with a linear path latents are as wide
+# as the rows.
 _EMBED_DIM = 32
 _HIDDEN_DIMS = (512, 256, 128)
 
@@ -59,7 +69,9 @@ class GradientTraining:
     module : type or None
         Subclass of `RqVae` to train.
     held_out : float or None
-        Share of the distinct rows to choose the best epoch by; None takes the training rows.
+        Share of the distinct rows to give up, and to choose the best epoch by; None gives up none.
+    trial_fraction : float
+        Share of the distinct rows by which a trial finds the number of epochs, where there is one.
     device : torch.device
         Where to train.
     parallel : DataParallel or None
@@ -83,6 +95,7 @@ class GradientTraining:
         *,
         module: type[RqVae] | None,
         held_out: float | None,
+        trial_fraction: float,
         device: torch.device,
         parallel: DataParallel | None,
         last: tuple[dict[str, Any], dict[str, Any]] | None = None,
@@ -91,10 +104,11 @@ class GradientTraining:
         self.model = model
         self.module = module
         self.held_out = held_out
+        self.trial_fraction = trial_fraction
         self.device = device
         self.parallel = parallel
         self.last = last
-        self.n_epochs = settings.max_epochs
+        self.n_epochs = settings.max_epochs * (2 if self.has_trial else 1)
         self.n_fixed = int(model["n_cat_features"])
         # Rows must come as they are to what was learned before, and to a module that isn't ours.
         self.keeps_units = last is not None or module is not None
@@ -109,9 +123,27 @@ class GradientTraining:
             {name: getattr(estimator, name) for name in _MODEL},
             module=estimator.module,
             held_out=estimator.validation_fraction if estimator.early_stopping else None,
+            trial_fraction=estimator.validation_fraction,
             device=parallel.device if parallel else resolve_device(estimator.device),
             parallel=parallel,
             last=(estimator.architecture_, counted_from_origin(estimator)) if goes_on else None,
+        )
+
+    @property
+    def has_trial(self) -> bool:
+        """Whether the number of epochs is found on rows held out, before all rows are fitted.
+
+        Not where rows are given up anyway, and where the closed form is no rival: without linear
+        path, for a loss of the user's own, and going on from weights that have met all rows.
+        """
+        settings = self.settings
+        given = [one[1] if isinstance(one, tuple) else one for one in settings.callbacks]
+        return (
+            bool(self.model["linear_path"])
+            and settings.max_epochs > 0
+            and (self.held_out, self.last, self.module) == (None, None, None)
+            and settings.net_params.get(f"callbacks__{BEST}", ...) is not None
+            and not any(LoadInitState in (callback, type(callback)) for callback in given)
         )
 
     def next_pass(self, estimator: BaseEstimator) -> GradientTraining:
@@ -139,6 +171,38 @@ class GradientTraining:
         self, training: Rows, validation: Rows | None, generator: torch.Generator, tasks: FitTasks
     ) -> dict[str, Any]:
         """Start a module, train it, and return it as plain values."""
+        if not self.has_trial:
+            return self._learn_once(training, validation, generator, tasks, self.settings)[0]
+        return self._learn_after_trial(training, generator, tasks)
+
+    def _learn_after_trial(
+        self, training: Rows, generator: torch.Generator, tasks: FitTasks
+    ) -> dict[str, Any]:
+        """Find the number of epochs on rows held out, then learn from all rows with the same draws.
+
+        The history is the trial's.
+        """
+        trial: list[dict[str, Any]] = []
+        best_epoch = 0  # of a single row there is nothing to hold out
+        parts = last_rows_held_out(training, self.trial_fraction)
+        if parts is not None:
+            draws = generator.get_state()
+            learned, best_epoch = self._learn_once(*parts, generator, tasks, self.settings)
+            trial = learned["history_"]
+            generator.set_state(draws)
+        settings = self.settings._replace(repeated=trial[:best_epoch])
+        learned, _ = self._learn_once(training, None, generator, tasks, settings)
+        return {**learned, "history_": trial}
+
+    def _learn_once(
+        self,
+        training: Rows,
+        validation: Rows | None,
+        generator: torch.Generator,
+        tasks: FitTasks,
+        settings: TrainingSettings,
+    ) -> tuple[dict[str, Any], int]:
+        """Start a module and train it; return it as plain values, and which epoch's it is."""
         architecture = self._architecture(training.x.shape[1])
         module = build_module(self.module, architecture, generator).to(exact_device(self.device))
         if self.last is not None:
@@ -147,31 +211,33 @@ class GradientTraining:
         else:
             start = first_rows(training, closed_form_rows(architecture["codebook_size"]))
             start = start.to(exact_device(self.device))
-            start_module(module, start, generator, interactions=False, stage=tasks.stage)
-            if module.linear_path and not self.model["embed_dim"]:
-                warn_of_narrow_latent(start.x, start.weight, module.embed_dim)
+            with_pairs = isinstance(module.decoder, Decoder)  # others add none
+            start_module(module, start, generator, interactions=with_pairs, stage=tasks.stage)
         module.to(self.device)
         report = ReportEpochs(
             tasks, lambda net: module_attributes(module, architecture, plain_history(net.history))
         )
-        settings = self.settings
         if self.last is None and not self.model["linear_path"]:
             settings = settings._replace(n_warm_up_epochs=settings.max_epochs // 3)
-        history = train(module, training, validation, generator, settings, report, self.parallel)
-        return module_attributes(module, architecture, history)
+        history, best_epoch = train(
+            module, training, validation, generator, settings, report, self.parallel
+        )
+        return module_attributes(module, architecture, history), best_epoch
 
     def _architecture(self, n_features: int) -> dict[str, Any]:
         """Return the module's constructor arguments as plain values."""
         model = self.model
         widths = _HIDDEN_DIMS if model["hidden_dims"] is None else model["hidden_dims"]
-        embed_dim = model["embed_dim"] or _EMBED_DIM
+        embed_dim = model["embed_dim"]
+        if embed_dim is None and self.last is not None:
+            embed_dim = self.last[0]["embed_dim"]
         if model["linear_path"]:
-            embed_dim = min(embed_dim, n_features)  # there are no more principal axes
+            embed_dim = min(embed_dim or n_features, n_features)  # there are no more principal axes
         mode = "STE" if model["codebook_mode"] is None else model["codebook_mode"]
         modes = QuantizeForwardMode.parse_modes(mode, model["n_layers"])
         architecture = {
             "input_dim": n_features,
-            "embed_dim": int(embed_dim),
+            "embed_dim": int(embed_dim or _EMBED_DIM),
             "hidden_dims": checked_widths(widths),
             "codebook_size": check_codebook_size(model["codebook_size"], model["n_layers"]),
             "codebook_normalize": bool(model["codebook_normalize"]),
@@ -197,8 +263,8 @@ def train(
     settings: TrainingSettings,
     report: Callback | None = None,
     parallel: DataParallel | None = None,
-) -> list[dict[str, Any]]:
-    """Train the module in place and return the history.
+) -> tuple[list[dict[str, Any]], int]:
+    """Train the module in place and return the history, and the epoch whose weights it has.
 
     Parameters
     ----------
@@ -220,14 +286,16 @@ def train(
     -------
     history : list of dict
         Plain numbers of each epoch.
+    best_epoch : int
+        The epoch whose weights the module has; 0 is the start.
 
     Raises
     ------
     KeyboardInterrupt
         If the user interrupts the training.
     """
-    if not settings.max_epochs:
-        return []
+    if not settings.max_epochs or settings.repeated == []:
+        return [], 0
     if parallel is not None:
         parallel.share(state_tensors(module))
         # Noise is drawn by each process for itself, the order of the rows by all alike.
@@ -239,7 +307,9 @@ def train(
         net.partial_fit({"x": training.x, "sample_weight": training.weight})
     except Interrupted:
         raise KeyboardInterrupt from None
-    return plain_history(net.history)
+    best = dict(net.callbacks_).get(BEST)
+    history = plain_history(net.history)
+    return history, len(history) if best is None else best.best_epoch_
 
 
 def training_net(
@@ -270,6 +340,7 @@ def training_net(
                 *own_callbacks(module, training, validation, settings),
                 *copy.deepcopy(list(settings.callbacks)),
                 *([] if report is None else [(REPORT, report)]),
+                *([] if settings.repeated is None else [(END, EndAfter(len(settings.repeated)))]),
             ],
             **_printing(settings.verbose),
             **settings.net_params,

@@ -22,9 +22,10 @@ from sklearn_rqvae.callbacks import (
     ResetDeadCodes,
     WarmUp,
 )
+from sklearn_rqvae.callbacks._epochs import epochs_run
 from sklearn_rqvae.nn import RqVae
 
-__all__ = ["REPORT", "EpochTable", "own_callbacks", "reserved_names"]
+__all__ = ["BEST", "END", "REPORT", "EndAfter", "EpochTable", "own_callbacks", "reserved_names"]
 
 # Training rows that an epoch's distortion is measured on when none are held out.
 _SAMPLE_ROWS = 2048
@@ -37,8 +38,14 @@ _EPOCHS_PER_MEASUREMENT = 20
 # Columns that don't fit into a line of the training's table.
 NOT_PRINTED = ("utilization", "perplexity", "train_batch_count", "event_lr")
 
+# Name of the callback that decides which epoch's weights stay.
+BEST = "best"
+
 # Name of the callback that tells the estimator's callbacks of each epoch.
 REPORT = "report"
+
+# Name of the callback that ends a training which repeats a trial.
+END = "end"
 
 
 class Training(NamedTuple):
@@ -66,6 +73,62 @@ class EpochTable(PrintLog):
         return super().table({**dict.fromkeys(self.gaps_), **row})
 
 
+class EndAfter(Callback):
+    """End training after some epochs, when all other callbacks have heard of the last one."""
+
+    def __init__(self, n_epochs: int):
+        self.n_epochs = n_epochs
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """End."""
+        if epochs_run(net) >= self.n_epochs:
+            raise KeyboardInterrupt  # skorch's own way to end training
+
+
+class RepeatTrial(KeepBestEpoch):
+    """Repeat the numbers of a trial on held-out rows, epoch by epoch.
+
+    It measures nothing: the rows that the trial held out are trained on now. Those who monitor
+    epochs see what the trial has measured after as many.
+
+    Parameters
+    ----------
+    repeated : list of dict
+        Numbers of the trial's epochs up to the best one.
+    monitor : str
+        The number that decided.
+    every, patience, tol : object
+        As the trial had them.
+    """
+
+    def __init__(
+        self,
+        repeated: list[dict[str, Any]],
+        monitor: str,
+        every: int = 1,
+        patience: int | None = None,
+        tol: float = 1e-4,
+    ):
+        super().__init__(lambda module: {}, monitor, patience, tol, every)
+        self.repeated = repeated
+
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Nothing has been trained yet."""
+        self.best_epoch_ = 0
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Record what the trial has measured after as many epochs."""
+        self.best_epoch_ = epochs_run(net)
+        numbers = [epoch.get(self.monitor, float("inf")) for epoch in self.repeated]
+        now = numbers[self.best_epoch_ - 1]
+        if now < float("inf"):
+            net.history.record(self.monitor, now)
+            net.history.record(f"{self.monitor}_best", now == min(numbers[: self.best_epoch_]))
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Keep the weights as they are."""
+
+
 def _warm_up(run: Training) -> Callback | None:
     n_epochs = run.settings.n_warm_up_epochs
     if n_epochs is None:
@@ -86,30 +149,42 @@ def _lr_schedule(run: Training) -> Callback:
     )
 
 
+def _dead_codes(run: Training) -> Callback | None:
+    """Move dead codewords, unless vectors of pairs were fitted to them where they are."""
+    has_pairs = getattr(run.module.decoder, "interactions", None) is not None
+    return None if has_pairs else ResetDeadCodes()
+
+
 def _best(run: Training) -> Callback:
     """Keep the best epoch, on rows held out or else on some of those that are trained on."""
     settings = run.settings
+    if settings.repeated is not None:
+        return RepeatTrial(settings.repeated, "valid_distortion")
+    n_beams, patience = 1, None
     if run.validation is None:
         name, sample = "train_distortion", _evenly_spaced(run.training, _SAMPLE_ROWS)
         every = -(-_EPOCHS_PER_MEASUREMENT * len(sample.x) // len(run.training.x))
     else:
-        name, sample, every = "valid_distortion", run.validation, 1
+        name, sample, every, patience = "valid_distortion", run.validation, 1, settings.patience
+        if run.module.linear_path:
+            n_beams = settings.n_beams  # pairs of codes are of use to a wide search only
     unit = distortion_unit(sample)
 
     def distortion(module: RqVae) -> dict[str, float]:
-        # Greedy codes rank epochs like those of a wider search, in a fraction of its time.
-        return {name: relative_distortion(module, sample, unit)}
+        # Without pairs, greedy codes rank epochs like those of a wider search, in less time.
+        return {name: relative_distortion(module, sample, unit, n_beams)}
 
     def in_use(module: RqVae) -> float:
         return relative_distortion(module, sample, unit, settings.n_beams)
 
+    # An untrained network is no start that could be better in use.
+    compares = settings.n_beams > n_beams and settings.n_warm_up_epochs is None
     return KeepBestEpoch(
         distortion,
         monitor=name,
-        patience=settings.patience,
+        patience=patience,
         every=every,
-        # An untrained network is no start that could be better in use.
-        in_use=in_use if settings.n_beams > 1 and settings.n_warm_up_epochs is None else None,
+        in_use=in_use if compares else None,
     )
 
 
@@ -121,8 +196,8 @@ _HABITS: dict[str, Callable[[Training], Callback | None]] = {
     "usage": lambda run: EpochUsage(),
     "lr_schedule": _lr_schedule,
     "clip": lambda run: GradientNormClipping(1.0),
-    "dead_codes": lambda run: ResetDeadCodes(),
-    "best": _best,
+    "dead_codes": _dead_codes,
+    BEST: _best,
     "bar": lambda run: ProgressBar() if run.settings.verbose > 1 else None,
 }
 
@@ -140,7 +215,7 @@ def own_callbacks(
 def reserved_names() -> frozenset[str]:
     """Return the names of the estimator's own callbacks, and of those of every net of skorch."""
     skorchs = (name for name, _ in NeuralNet(RqVae, criterion=None)._default_callbacks)
-    return frozenset({*_HABITS, REPORT, *skorchs})
+    return frozenset({*_HABITS, REPORT, END, *skorchs})
 
 
 def _evenly_spaced(rows: Rows, n_rows: int) -> Rows:

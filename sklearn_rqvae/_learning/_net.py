@@ -184,8 +184,8 @@ class RqVaeNet(NeuralNet):
         )
         return (
             f"This epoch has recorded {', '.join(names)}: monitor one of these. 'valid_distortion' "
-            "is recorded with early_stopping=True, and without it 'train_distortion', from time to "
-            "time; after each epoch with net_params={'callbacks__best__every': 1}."
+            "is recorded with early_stopping=True or a linear path, and else 'train_distortion', "
+            "from time to time; after each epoch with net_params={'callbacks__best__every': 1}."
         )
 
     def run_single_epoch(self, *args: Any, **kwargs: Any) -> None:

@@ -28,6 +28,7 @@ __all__ = [
     "first_rows",
     "generator_of",
     "gradient_rows",
+    "last_rows_held_out",
     "rows_of",
     "training_rows",
 ]
@@ -269,6 +270,19 @@ def first_rows(rows: Rows, n_rows: int) -> Rows:
         return rows
     weight = rows.weight[:n_rows]
     return Rows(rows.x[:n_rows], weight / weight.mean())
+
+
+def last_rows_held_out(rows: Rows, fraction: float) -> tuple[Rows, Rows] | None:
+    """Return the first rows and the last ones, a random sample of all; None of a single row.
+
+    At least one row is on each side, and weights have a mean of one there.
+    """
+    n_rows = len(rows.x)
+    if n_rows < 2:
+        return None
+    n_kept = min(max(n_rows - round(fraction * n_rows), 1), n_rows - 1)
+    weight = rows.weight[n_kept:]
+    return first_rows(rows, n_kept), Rows(rows.x[n_kept:], weight / weight.mean())
 
 
 def check_squares(

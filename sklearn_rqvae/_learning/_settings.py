@@ -11,7 +11,11 @@ __all__ = ["TrainingSettings"]
 
 
 class TrainingSettings(NamedTuple):
-    """The settings of a training run."""
+    """The settings of a training run.
+
+    `patience` counts where rows are held out. With `repeated`, the epochs of a trial that are worth
+    repeating, the training ends after as many.
+    """
 
     max_epochs: int
     n_warm_up_epochs: int | None
@@ -24,6 +28,7 @@ class TrainingSettings(NamedTuple):
     callbacks: Sequence[Any]
     net_params: dict[str, Any]
     verbose: int
+    repeated: list[dict[str, Any]] | None = None
 
     @classmethod
     def of(cls, estimator: BaseEstimator) -> TrainingSettings:
@@ -36,7 +41,7 @@ class TrainingSettings(NamedTuple):
             lr=estimator.lr,
             weight_decay=estimator.weight_decay,
             lr_schedule=estimator.lr_schedule,
-            patience=estimator.n_iter_no_change if estimator.early_stopping else None,
+            patience=estimator.n_iter_no_change,
             callbacks=estimator.callbacks or (),
             net_params=estimator.net_params or {},
             verbose=int(estimator.verbose),

@@ -5,10 +5,9 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 
 from sklearn_rqvae import RQVAETransformer
-from sklearn_rqvae._learning._collapse import warn_of_few_ids, warn_of_narrow_latent
+from sklearn_rqvae._learning._collapse import warn_of_few_ids
 from sklearn_rqvae.semantic_id import expected_collision_rate
 
 
@@ -44,32 +43,3 @@ def test_fit_warns_of_few_ids_for_its_rows(monkeypatch):
     X = np.random.default_rng(0).normal(size=(300, 4))
     with pytest.warns(UserWarning, match="suggest_sizes\\(300\\)"):
         RQVAETransformer(codebook_size=8, random_state=0).fit(X)
-
-
-def test_narrow_latent_is_told_with_a_width_that_keeps_four_fifths():
-    # Ten axes of equal variance: two keep a fifth, eight keep four fifths.
-    x = torch.cat([torch.eye(10), -torch.eye(10)]).double()
-    with pytest.warns(
-        UserWarning, match=r"2 principal axes .* keep 20% .* embed_dim=8 would keep 80%"
-    ):
-        warn_of_narrow_latent(x, torch.ones(20).double(), 2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warn_of_narrow_latent(x, torch.ones(20).double(), 6)
-        warn_of_narrow_latent(torch.ones(5, 4), torch.ones(5), 2)  # no variance at all
-
-
-def test_only_a_default_width_of_gradient_training_is_warned_of():
-    X = np.random.default_rng(0).normal(size=(400, 160)).astype(np.float32)
-    small = {
-        "codebook_size": 4,
-        "n_layers": 1,
-        "max_epochs": 1,
-        "hidden_dims": [8],
-        "random_state": 0,
-    }
-    with pytest.warns(UserWarning, match="embed_dim=None takes 32 principal axes"):
-        RQVAETransformer(codebook_mode="STE", **small).fit(X)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message="embed_dim")
-        RQVAETransformer(codebook_mode="STE", embed_dim=16, **small).fit(X)

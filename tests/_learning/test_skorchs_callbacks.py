@@ -7,13 +7,17 @@ from skorch.callbacks import Checkpoint, EarlyStopping, LoadInitState, TrainEndC
 from skorch.exceptions import SkorchException
 
 from sklearn_rqvae import RQVAETransformer
+from sklearn_rqvae.nn import RqVae
 
-X = np.random.default_rng(0).normal(size=(300, 8)).astype(np.float32)
+# A curve, which an MLP describes better than the axes that it starts from.
+ANGLES = np.outer(np.random.default_rng(0).uniform(0, 2 * np.pi, size=300), np.arange(1, 5))
+X = np.hstack([np.sin(ANGLES), np.cos(ANGLES)]).astype(np.float32)
 EVERY_EPOCH = {"callbacks__best__every": 1}
 
 
 def fitted(*callbacks, **params):
     small = {"codebook_size": 8, "codebook_mode": "STE", "max_epochs": 4, "hidden_dims": [8]}
+    small |= {"embed_dim": 2, "module": RqVae}  # one training, without a trial before
     return RQVAETransformer(**small, random_state=0, callbacks=list(callbacks), **params).fit(X)
 
 
@@ -22,7 +26,7 @@ def fitted(*callbacks, **params):
     [
         ("train_loss_best", {}),
         ("train_distortion_best", {"net_params": EVERY_EPOCH}),
-        ("valid_distortion_best", {"early_stopping": True}),
+        ("valid_distortion_best", {"early_stopping": True, "lr": 0.02, "batch_size": 16}),
     ],
 )
 def test_a_checkpoint_ends_the_training_with_its_best_weights(tmp_path, monitor, params):

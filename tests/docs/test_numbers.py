@@ -78,8 +78,6 @@ def test_numbers_of_the_readme_are_measured(row):
 # The guide's names of ways to learn, and where the generated tables have them.
 WAYS = {
     "closed form, the default": ("linear path", "closed form alone"),
-    '``codebook_mode="STE"``': ("linear path", "straight-through"),
-    '``codebook_mode="ROTATION_TRICK"``': ("linear path", "rotation trick"),
     '``codebook_mode="STE"``, ``linear_path=False``': ("two MLPs", "straight-through"),
 }
 
