@@ -68,7 +68,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     Parameters of gradient training alone, without effect in closed form, are `hidden_dims`,
     `codebook_sim_vq`, `commitment_weight`, `codebook_weight`, `max_epochs`, `batch_size`, `lr`,
     `weight_decay`, `lr_schedule`, `early_stopping`, `validation_fraction`, `n_iter_no_change`,
-    `callbacks`, `net_params` and `warm_start`.
+    `callbacks` and `net_params`.
 
     Parameters
     ----------

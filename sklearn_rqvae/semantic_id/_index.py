@@ -358,12 +358,12 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             Vectors of the new items, to count exact duplicates among them.
         candidates : tuple of (codes, errors), optional
             As in `fit`.
-        grow : bool, default=False
-            Whether levels may get more codes than they have, the suffix too, where `codebook_sizes`
-            or `suffix_size` don't fix them. A generator that is there already lacks their tokens.
         priority : array-like of shape (n_new,), optional
             Which of the new items with the same codes come first; all of them come behind those
             that are there.
+        grow : bool, default=False
+            Whether levels may get more codes than they have, the suffix too, where `codebook_sizes`
+            or `suffix_size` don't fix them. A generator that is there already lacks their tokens.
 
         Returns
         -------
@@ -405,10 +405,10 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             Vectors of the new items.
         item_ids : array-like of int or str of shape (n_new,)
             Their ids, none of them in the index yet.
-        grow : bool, default=False
-            Whether levels may get more codes than they have; see `append`.
         priority : array-like of shape (n_new,), optional
             As in `append`.
+        grow : bool, default=False
+            Whether levels may get more codes than they have; see `append`.
 
         Returns
         -------

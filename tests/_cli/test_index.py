@@ -269,7 +269,7 @@ def test_a_journal_takes_the_change_and_leaves_the_catalog(inputs, capsys):
     run("build", inputs / "codes.csv", "--out", catalog)
     content = catalog.read_bytes()
     (inputs / "new.csv").write_text("id,code_0,code_1\npot,3,1\n")
-    run("append", catalog, inputs / "new.csv", "--journal")
+    run("append", catalog, inputs / "new.csv", "--journal", "--grow")
     run("remove", catalog, "--item", "cup", "--journal")
     assert catalog.read_bytes() == content
     assert (inputs / "catalog.sid.journal").stat().st_size > 0

@@ -160,7 +160,7 @@ def test_rqvae_is_the_default_and_takes_its_parameters(tmp_path, array, capsys, 
     assert type(quantizer) is sklearn_rqvae.RQVAETransformer
     assert [len(codebook) for codebook in quantizer.codebooks_] == [4, 3]
     assert quantizer.codebook_mode == "SINKHORN"
-    assert quantizer.n_iter_ == 2
+    assert len(quantizer.history_) == 2
     assert quantizer.callbacks is None
 
 

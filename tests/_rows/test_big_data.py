@@ -159,7 +159,7 @@ def test_gradient_training_starts_from_a_sample_and_sees_all_rows(monkeypatch):
     monkeypatch.setattr("sklearn_rqvae._learning._rows._CLOSED_FORM_ROWS", 600)
     monkeypatch.setattr("sklearn_rqvae._learning._rows._ROWS_PER_CODEWORD", 1)
     estimator = RQVAETransformer(**SMALL, codebook_mode="STE", max_epochs=1).fit(X)
-    assert seen == [600]
+    assert set(seen) == {600}
     assert estimator.code_usage_[0].sum() == pytest.approx(len(X))
 
 
