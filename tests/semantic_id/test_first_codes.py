@@ -78,16 +78,18 @@ def test_only_what_does_not_fit_moves(codes, spare, shared, with_priority, seed)
     load = np.bincount(codes[:, 0], minlength=SIZES[0])
     assert np.bincount(ids[:, 0]).max() <= most
     assert max(Counter(map(tuple, ids.tolist())).values()) <= (shared or 1)
-    kept = load[codes[:, 0]] <= most
+    # Nor do more items fit under a first code than there are places.
+    n_fitting = min(most, int(np.prod(SIZES[1:])) * (shared or 1))
+    kept = load[codes[:, 0]] <= n_fitting
     assert (ids[kept, 0] == codes[kept, 0]).all()
     counts = Counter(map(tuple, codes.tolist()))
     alone = np.array([counts[tuple(own)] <= (shared or 1) for own in codes.tolist()])
     assert (ids[kept & alone] == codes[kept & alone]).all()
     if with_priority:  # those that come first keep their first code
-        for code in np.flatnonzero(load > most):
+        for code in np.flatnonzero(load > n_fitting):
             rows = np.flatnonzero(codes[:, 0] == code)
             rows = sorted(rows, key=lambda row: (-priority[row], row))
-            assert (ids[rows[:most], 0] == code).all()
+            assert (ids[rows[:n_fitting], 0] == code).all()
     else:
         assert index.report_.n_moved == (ids != codes).any(1).sum()
     # In any order of rows.
