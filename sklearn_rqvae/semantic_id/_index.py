@@ -17,7 +17,8 @@ from sklearn_rqvae._validation import as_array, check_codes
 from sklearn_rqvae._versions import Versioned
 from sklearn_rqvae.exceptions import VocabularyError
 from sklearn_rqvae.semantic_id import _formats, _tokens
-from sklearn_rqvae.semantic_id._catalog import Catalog
+from sklearn_rqvae.semantic_id._catalog_files import FileCatalog
+from sklearn_rqvae.semantic_id._catalog_tokens import TokenCatalog
 from sklearn_rqvae.semantic_id._collisions._candidates import EstimatorCandidates, count_duplicates
 from sklearn_rqvae.semantic_id._collisions._resolve import (
     Items,
@@ -45,12 +46,12 @@ from sklearn_rqvae.semantic_id._level_sizes import (
     grown_sizes,
 )
 from sklearn_rqvae.semantic_id._plan import RefitPlan, plan_refit
-from sklearn_rqvae.semantic_id._saved import catalog_of, plain_catalog
+from sklearn_rqvae.semantic_id._saved import Content, catalog_of, plain_catalog
 
 __all__ = ["SemanticIDIndex"]
 
 
-class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
+class SemanticIDIndex(Versioned, TokenCatalog, FileCatalog, BaseEstimator):
     r"""Name every item of a catalog by a semantic ID, and find items by it.
 
     A quantizer maps equal vectors to equal codes, and similar ones often too. A catalog needs
@@ -710,14 +711,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
         """
         self._check_fitted()
         with self._writing:
-            self._journal = save_catalog(
-                path,
-                self._rules,
-                self._named,
-                sizes_given=self._sizes_given,
-                kept=self._journal,
-                keep=journal,
-            )
+            kept = save_catalog(path, self._content(), kept=self._journal, keep=journal)
+            self._journal = kept
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, journal: bool = False) -> SemanticIDIndex:
@@ -744,7 +739,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             If the file isn't an index, is damaged, or comes from a later version of the format; if
             its journal is damaged, or belongs to another file.
         """
-        rules, named, sizes_given, kept = load_catalog(path, keep=journal)
+        (rules, named, sizes_given), kept = load_catalog(path, keep=journal)
         index = cls(
             rules.collisions,
             codebook_sizes=list(rules.sizes) if sizes_given else None,
@@ -798,7 +793,7 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
 
     def _append(self, items: Items, grow: bool) -> NDArray[np.int64]:
         rules = self._rules
-        if not self._sizes_given:
+        if not self._sizes_given(rules):
             rules = rules._replace(sizes=grown_sizes(rules.sizes, items.columns))
         named = name_more(rules, self._named, items)
         if not grow:
@@ -823,10 +818,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             if self._journal is not None and change is not None:
                 self._journal.write(change)
             elif self._journal is not None:
-                path, sizes_given = self._journal.path, self._sizes_given_by(rules)
-                save_catalog(
-                    path, rules, named, sizes_given=sizes_given, kept=self._journal, keep=True
-                )
+                content = Content(rules, named, self._sizes_given(rules))
+                save_catalog(self._journal.path, content, kept=self._journal, keep=True)
             self.__dict__.update(_rules=rules, _named=named)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -836,8 +829,8 @@ class SemanticIDIndex(Versioned, Catalog, BaseEstimator):
             state.pop(own, None)
         if self.__sklearn_is_fitted__():
             rules, named = state.pop("_rules"), state.pop("_named")
-            plain = plain_catalog(rules, named, sizes_given=self._sizes_given)
-            state["_header"], state["_arrays"] = plain
+            content = Content(rules, named, self._sizes_given(rules))
+            state["_header"], state["_arrays"] = plain_catalog(content)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from sklearn_rqvae.exceptions import CheckpointError
 from sklearn_rqvae.semantic_id._collisions._resolve import Items, Named, Rules, fitting_store
 from sklearn_rqvae.semantic_id._level_sizes import check_range
 from sklearn_rqvae.semantic_id._report import CollisionReport
-from sklearn_rqvae.semantic_id._saved import read_catalog, write_catalog
+from sklearn_rqvae.semantic_id._saved import Content, read_catalog, write_catalog
 
 __all__ = ["Journal", "appended", "load_catalog", "removed", "save_catalog"]
 
@@ -89,10 +89,8 @@ class Journal:
 
 def save_catalog(
     path: str | os.PathLike[str],
-    rules: Rules,
-    named: Named,
+    content: Content,
     *,
-    sizes_given: bool,
     kept: Journal | None,
     keep: bool | None,
 ) -> Journal | None:
@@ -102,12 +100,8 @@ def save_catalog(
     ----------
     path : str or path-like
         File to write.
-    rules : Rules
-        How items get their IDs.
-    named : Named
+    content : Content
         The catalog.
-    sizes_given : bool
-        Whether the sizes are fixed, and don't grow with the codes.
     kept : Journal or None
         The journal that the catalog keeps, here or elsewhere.
     keep : bool or None
@@ -126,7 +120,7 @@ def save_catalog(
         journal = Journal(path)
     try:
         base = None if journal is None else journal.base
-        write_catalog(path, rules, named, sizes_given=sizes_given, supersedes=base)
+        write_catalog(path, content, supersedes=base)
         if journal is None:
             return kept
         if not keep:
@@ -142,9 +136,7 @@ def save_catalog(
     return journal
 
 
-def load_catalog(
-    path: str | os.PathLike[str], *, keep: bool
-) -> tuple[Rules, Named, bool, Journal | None]:
+def load_catalog(path: str | os.PathLike[str], *, keep: bool) -> tuple[Content, Journal | None]:
     """Read a catalog, and the journal beside it.
 
     Parameters
@@ -156,12 +148,8 @@ def load_catalog(
 
     Returns
     -------
-    rules : Rules
-        How items get their IDs.
-    named : Named
+    content : Content
         The catalog.
-    sizes_given : bool
-        Whether the sizes are fixed.
     kept : Journal or None
         The journal.
 
@@ -171,7 +159,7 @@ def load_catalog(
         If the file or its journal is damaged, or they don't belong together.
     """
     if not keep:
-        return *_read(path), None
+        return _read(path), None
     stamp = _stamps(path)[0]  # there is such a file
     journal = Journal(path)
     try:
@@ -181,26 +169,25 @@ def load_catalog(
     except BaseException:
         journal.close()
         raise
-    return *found, journal
+    return found, journal
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[Rules, Named, bool]:
+def _read(path: str | os.PathLike[str]) -> Content:
     """Read a catalog, and make the changes beside it."""
     place = _beside(path)
     for _ in range(_LOOKS):
         stamps = _stamps(path)
-        rules, named, sizes_given = read_catalog(path)
+        content = read_catalog(path)
         with damage_as_checkpoint_error(place, _WHAT):
             records = read_records(place) if place.exists() else []
             base = _base_of(records)
         if _stamps(path) != stamps:
             continue
         if base is None or base == stamps[1]:
-            return rules, named, sizes_given
+            return content
         if base == stamps[0]:
             with damage_as_checkpoint_error(place, _WHAT):
-                rules, named = _replayed(rules, named, records[1:])
-            return rules, named, sizes_given
+                return _replayed(content, records[1:])
     raise CheckpointError(
         f"{os.fspath(place)!r} has changes of another file than {os.fspath(path)!r}; put the file "
         "back that they belong to, or move the journal away to do without them."
@@ -225,8 +212,9 @@ def removed(item_ids: list[Any], retire: bool) -> dict[str, Any]:
     return {"remove": item_ids, "retire": retire}
 
 
-def _replayed(rules: Rules, named: Named, records: list[bytes]) -> tuple[Rules, Named]:
+def _replayed(content: Content, records: list[bytes]) -> Content:
     """Make the changes of a journal."""
+    rules, named, sizes_given = content
     for record in records:
         change = json.loads(record)
         if "append" in change:
@@ -234,7 +222,7 @@ def _replayed(rules: Rules, named: Named, records: list[bytes]) -> tuple[Rules, 
         else:
             store = named.store.without_items(change["remove"], retire=change["retire"])
             named = named._replace(store=store, version=named.version + 1)
-    return rules, named
+    return Content(rules, named, sizes_given)
 
 
 def _append(rules: Rules, named: Named, change: dict[str, Any]) -> tuple[Rules, Named]:

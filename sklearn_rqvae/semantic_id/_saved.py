@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,14 @@ from sklearn_rqvae.semantic_id._ordering import canonical_order, is_increasing
 from sklearn_rqvae.semantic_id._report import CollisionReport
 from sklearn_rqvae.semantic_id._store import IDStore
 
-__all__ = ["catalog_hash", "catalog_of", "plain_catalog", "read_catalog", "write_catalog"]
+__all__ = [
+    "Content",
+    "catalog_hash",
+    "catalog_of",
+    "plain_catalog",
+    "read_catalog",
+    "write_catalog",
+]
 
 KIND = "SemanticIDIndex"
 _WHAT = "a saved SemanticIDIndex"
@@ -54,13 +61,26 @@ _BLOCK_ROWS = 1 << 20
 _ARRAYS = {"keys", "order", "item_ids", "retired"}
 
 
+class Content(NamedTuple):
+    """What a file holds of a catalog.
+
+    Attributes
+    ----------
+    rules : Rules
+        How items get their IDs.
+    named : Named
+        The items and their IDs.
+    sizes_given : bool
+        Whether the sizes are fixed, and don't grow with the codes.
+    """
+
+    rules: Rules
+    named: Named
+    sizes_given: bool
+
+
 def write_catalog(
-    path: str | os.PathLike[str],
-    rules: Rules,
-    named: Named,
-    *,
-    sizes_given: bool,
-    supersedes: str | None = None,
+    path: str | os.PathLike[str], content: Content, *, supersedes: str | None = None
 ) -> None:
     """Write a catalog.
 
@@ -68,22 +88,18 @@ def write_catalog(
     ----------
     path : str or path-like
         File to write.
-    rules : Rules
-        How items get their IDs.
-    named : Named
+    content : Content
         The catalog.
-    sizes_given : bool
-        Whether the sizes are fixed, and don't grow with the codes.
     supersedes : str, optional
         Stamp of the file whose journal is of no use any more.
     """
-    header, arrays = plain_catalog(rules, named, sizes_given=sizes_given)
+    header, arrays = plain_catalog(content)
     if supersedes is not None:
         header["supersedes"] = supersedes
     write_archive(path, {**file_header(KIND), **header}, arrays)
 
 
-def read_catalog(path: str | os.PathLike[str]) -> tuple[Rules, Named, bool]:
+def read_catalog(path: str | os.PathLike[str]) -> Content:
     """Read what `write_catalog` wrote.
 
     Parameters
@@ -93,12 +109,8 @@ def read_catalog(path: str | os.PathLike[str]) -> tuple[Rules, Named, bool]:
 
     Returns
     -------
-    rules : Rules
-        How items get their IDs.
-    named : Named
+    content : Content
         The catalog.
-    sizes_given : bool
-        Whether the sizes are fixed.
 
     Raises
     ------
@@ -111,19 +123,13 @@ def read_catalog(path: str | os.PathLike[str]) -> tuple[Rules, Named, bool]:
         return catalog_of(archive.header, arrays)
 
 
-def plain_catalog(
-    rules: Rules, named: Named, *, sizes_given: bool
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def plain_catalog(content: Content) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Return a catalog as plain values, and arrays of numbers and bytes.
 
     Parameters
     ----------
-    rules : Rules
-        How items get their IDs.
-    named : Named
+    content : Content
         The catalog.
-    sizes_given : bool
-        Whether the sizes are fixed, and don't grow with the codes.
 
     Returns
     -------
@@ -132,6 +138,7 @@ def plain_catalog(
     arrays : dict of str to ndarray
         The arrays.
     """
+    rules, named, sizes_given = content
     store, codebooks = named.store, rules.codebooks or []
     arrays = {"keys": store.keys, "order": store.order, "retired": store.retired}
     if store.item_order is not None:
@@ -166,9 +173,7 @@ def plain_catalog(
     return header, {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
-def catalog_of(
-    header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
-) -> tuple[Rules, Named, bool]:
+def catalog_of(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Content:
     """Return the catalog that `plain_catalog` turned into a header and arrays.
 
     Parameters
@@ -180,12 +185,8 @@ def catalog_of(
 
     Returns
     -------
-    rules : Rules
-        How items get their IDs.
-    named : Named
+    content : Content
         The catalog.
-    sizes_given : bool
-        Whether the sizes are fixed.
 
     Raises
     ------
@@ -210,32 +211,29 @@ def catalog_of(
         raise ValueError(f"it has version={version!r}")
     named = Named(store, n_suffixes, _report_of(header["report"]), version)
     _check_vocabulary(header, rules, named)
-    return rules, named, header["sizes_given"]
+    return Content(rules, named, header["sizes_given"])
 
 
-def catalog_hash(rules: Rules, named: Named, *, sizes_given: bool) -> str:
+def catalog_hash(content: Content) -> str:
     """Return a name for what a catalog says of its items, and would say of new ones.
 
     The order of the rows has no part in it, and neither has how IDs are kept in memory.
 
     Parameters
     ----------
-    rules : Rules
-        How items get their IDs.
-    named : Named
+    content : Content
         The catalog.
-    sizes_given : bool
-        Whether the sizes are fixed.
 
     Returns
     -------
     digest : str
         64 hexadecimal digits.
     """
+    rules, named, sizes_given = content
     store = named.store
     order = canonical_order(store.keys, store.item_ids)
     items = store.item_ids[order]
-    content: list[Any] = [
+    hashed: list[Any] = [
         rules.collisions,
         list(map(int, rules.sizes)),
         bool(sizes_given),
@@ -246,15 +244,15 @@ def catalog_hash(rules: Rules, named: Named, *, sizes_given: bool) -> str:
     ]
     if rules.collisions == "suffix":
         suffix_size = None if rules.suffix_size is None else int(rules.suffix_size)
-        content += [suffix_size, int(named.n_suffixes)]
+        hashed += [suffix_size, int(named.n_suffixes)]
     elif rules.collisions == "reassign":
-        content.append(int(rules.n_candidates))
+        hashed.append(int(rules.n_candidates))
     if rules.max_items_per_id is not None:
         # The order of items on an ID is part of the catalog then.
-        content += [int(rules.max_items_per_id), store.items_at(slice(None)).tolist()]
+        hashed += [int(rules.max_items_per_id), store.items_at(slice(None)).tolist()]
     if rules.max_items_per_first_code is not None:
-        content.append(["max_items_per_first_code", int(rules.max_items_per_first_code)])
-    return content_hash(content)
+        hashed.append(["max_items_per_first_code", int(rules.max_items_per_first_code)])
+    return content_hash(hashed)
 
 
 def _rules_of(
