@@ -420,17 +420,6 @@ def test_scaling_is_invisible_but_for_rounding():
     )
 
 
-@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
-def test_bad_scales_are_refused(scale):
-    with pytest.raises(ValueError, match=r"scale=.* should be positive"):
-        model_of().set_scaling(torch.zeros(8), scale)
-
-
-def test_a_model_without_linear_path_has_none_to_set():
-    with pytest.raises(ValueError, match="construct with linear_path=True"):
-        model_of().set_linear_path(torch.zeros(8), torch.ones(4, 8))
-
-
 # Every kind of input
 
 
