@@ -52,7 +52,8 @@ def read_histories(args: argparse.Namespace, ids: Sequence[Any]) -> Histories | 
     Raises
     ------
     ValueError
-        If a column is missing, a field is empty, or an item isn't among the items.
+        If a column is missing, a field is empty, a time can't be told, or an item isn't among the
+        items.
     """
     if args.histories is None:
         if args.history_columns:
@@ -79,8 +80,6 @@ def read_histories(args: argparse.Namespace, ids: Sequence[Any]) -> Histories | 
         )
     read[columns[0]] = [str(value) for value in read[columns[0]]]
     read[columns[1]] = items
-    if len(columns) == 3:
-        read[columns[2]] = _comparable(read[columns[2]])
     return Histories.read(read, columns=columns)
 
 
@@ -105,11 +104,3 @@ def _filled(table: Table, name: str) -> list[Any]:
             f"row {row} of {table.path} has no {name!r}; drop rows without user, item or time."
         )
     return values
-
-
-def _comparable(times: list[Any]) -> list[Any]:
-    """Return times as numbers if all of them are, else as text, which suits ISO dates."""
-    try:
-        return [float(time) for time in times]
-    except (TypeError, ValueError):
-        return [str(time) for time in times]

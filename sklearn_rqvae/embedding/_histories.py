@@ -98,8 +98,9 @@ class Histories:
             - one sequence of item ids per user, oldest first;
             - histories, which are returned as they are.
         columns : sequence of two or three str, default=("user", "item", "time")
-            Names of a data frame's columns. Rows of one user at one time, or of one user if only
-            two columns are named, count as ordered by position.
+            Names of a data frame's columns. Times are numbers, dates, or text that holds numbers or
+            ISO dates. Rows of one user at one time, or of one user if only two columns are named,
+            count as ordered by position.
         item_ids : array-like of shape (n_items,), default=None
             Ids of a matrix's columns; their numbers if None.
 
@@ -113,8 +114,8 @@ class Histories:
         TypeError
             If `interactions` has none of the forms.
         ValueError
-            If there is no interaction, a column or an id is missing, an entry is negative or not
-            finite, or `item_ids` doesn't fit.
+            If there is no interaction, a column, an id or a time is missing, an entry is negative
+            or not finite, or `item_ids` doesn't fit.
         """
         if isinstance(interactions, cls):
             return interactions

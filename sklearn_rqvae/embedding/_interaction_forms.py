@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,7 +55,7 @@ def item_keys(X: Any, item_column: str, name: str = "X") -> list[Any]:
         If `X` has several columns and none has the name, or has no rows.
     """
     if hasattr(X, "columns"):
-        available = list(X.columns)
+        available = _column_names(X)
         if item_column not in available and len(available) != 1:
             raise ValueError(
                 f"{name} has no column {item_column!r}, only {available!r}; name the column of "
@@ -65,6 +66,11 @@ def item_keys(X: Any, item_column: str, name: str = "X") -> list[Any]:
     if not keys:
         raise ValueError(f"{name} has 0 sample(s) while a minimum of 1 is required.")
     return [None if key is None or key != key else key for key in map(_plain, keys)]
+
+
+def _column_names(table: Any) -> list[Any]:
+    """Return the names of a table's columns; Arrow's tables keep the columns under `columns`."""
+    return list(getattr(table, "column_names", getattr(table, "columns", table)))
 
 
 def _plain(key: Any) -> Any:
@@ -123,21 +129,63 @@ def read_table(table: Any, columns: Sequence[str]) -> InteractionArrays:
             f"columns={tuple(columns)!r} should name the columns of user, item and time, or of "
             "user and item alone where rows are in order."
         )
-    available = list(table.columns) if hasattr(table, "columns") else list(table)
+    available = _column_names(table)
     missing = [column for column in columns if column not in available]
     if missing:
         raise ValueError(
             f"interactions has no column {missing[0]!r}, only {available!r}; name existing "
             "columns in columns, as user, item, time."
         )
-    users, times = (np.asarray(table[column]) for column in (columns[0], columns[-1]))
-    keys = item_keys(table[columns[1]], columns[1], f"interactions[{columns[1]!r}]")
-    _, user_rows = np.unique(users, return_inverse=True)
-    order = np.argsort(times, kind="stable") if len(columns) == 3 else np.arange(len(keys))
+    users, keys = (
+        item_keys(table[column], column, f"interactions[{column!r}]") for column in columns[:2]
+    )
+    _, user_rows = _distinct(users, "user")
+    item_ids, items = _distinct(keys, "item")
+    times = _times(table[columns[2]], columns[2]) if len(columns) == 3 else np.arange(len(keys))
+    if not len(users) == len(keys) == len(times):
+        raise ValueError(
+            f"The columns {', '.join(map(repr, columns))} of interactions have {len(users)}, "
+            f"{len(keys)} and {len(times)} rows; give one row for each interaction."
+        )
+    order = np.argsort(times, kind="stable")
     order = order[np.argsort(user_rows[order], kind="stable")]
-    item_ids, items = _distinct(keys)
     starts = np.concatenate([[0], np.cumsum(np.bincount(user_rows))])
     return InteractionArrays(items[order], starts, item_ids)
+
+
+def _times(values: Any, column: str) -> NDArray[Any]:
+    """Return times in a form that sorts as they do: text holds numbers or ISO dates."""
+    times = np.asarray(values)
+    if times.dtype.kind in "OUT":
+        keys = item_keys(times.tolist(), column, f"interactions[{column!r}]")
+        missing = np.array([key is None for key in keys])
+        times = _parsed(keys, column) if not missing.any() else times
+    else:
+        missing = times != times  # NaN and NaT
+    if missing.any():
+        raise ValueError(
+            f"interactions has no {column!r} in row {int(np.argmax(missing))}, so the order of "
+            "that user's items isn't known; drop rows without a time."
+        )
+    return times
+
+
+def _parsed(times: list[Any], column: str) -> NDArray[Any]:
+    """Return what text says; other objects are left as they are."""
+    if not any(isinstance(time, str) for time in times):
+        return np.array(times, dtype=object)
+    try:
+        return np.array([float(time) for time in times])
+    except (TypeError, ValueError):
+        pass
+    try:
+        return np.array([datetime.fromisoformat(time) for time in times], dtype=object)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"interactions[{column!r}] holds text that is neither numbers nor ISO dates "
+            f"({times[0]!r}), and would sort letter by letter; give numbers, or dates such as "
+            "2024-01-31 or 2024-01-31T23:30."
+        ) from error
 
 
 def read_lists(lists: Any) -> InteractionArrays:
@@ -152,20 +200,20 @@ def read_lists(lists: Any) -> InteractionArrays:
     histories = [_as_list(history, f"interactions[{user}]") for user, history in enumerate(lists)]
     starts = np.concatenate([[0], np.cumsum([len(history) for history in histories], dtype=int)])
     keys = [key for history in histories for key in history]
-    item_ids, items = _distinct(keys)
+    item_ids, items = _distinct(keys, "item")
     return InteractionArrays(items, starts.astype(np.intp), item_ids)
 
 
-def _distinct(keys: list[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+def _distinct(keys: list[Any], what: str) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Return the distinct ids in sorted order, and each key's position among them."""
     if None in keys:
         raise ValueError(
-            f"interactions has no item id in row {keys.index(None)}; drop rows without an item."
+            f"interactions has no {what} id in row {keys.index(None)}; drop rows without {what}."
         )
     kinds = sorted({"a number" if not isinstance(key, str) else "str" for key in keys})
     if len(kinds) > 1:
         raise ValueError(
-            "interactions mixes item ids that are str with others; convert them all to one type."
+            f"interactions mixes {what} ids that are str with others; convert them all to one type."
         )
-    item_ids, items = np.unique(np.asarray(keys), return_inverse=True)
-    return item_ids, items.astype(np.intp)
+    ids, positions = np.unique(np.asarray(keys), return_inverse=True)
+    return ids, positions.astype(np.intp)

@@ -25,7 +25,11 @@ def test_lists_keep_their_order():
     assert (histories.n_users, histories.n_items, histories.is_ordered) == (3, 3, True)
 
 
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, dict])
+def arrow_table(columns):
+    return pytest.importorskip("pyarrow").table(columns)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, arrow_table, dict])
 def test_table_is_ordered_by_user_and_time(frame):
     # Users 7 and 9; the third and fourth rows share a time and keep their order.
     table = frame(
@@ -41,6 +45,43 @@ def test_table_is_ordered_by_user_and_time(frame):
 def test_table_without_times_is_ordered_by_rows():
     table = pd.DataFrame({"who": ["u", "v", "u"], "what": [3, 1, 2]})
     assert as_lists(Histories.read(table, columns=("who", "what"))) == [[3, 2], [1]]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["3", "10", "2.5"],  # letter by letter, 10 would come first
+        ["2024-02-01", "2024-02-01T08:00:00", "2024-01-31 23:30"],
+        pd.to_datetime(["2024-02-01", "2024-02-02", "2024-01-31"]).tz_localize("Asia/Tokyo"),
+        pd.array([3, 10, 2], dtype="Int64"),
+    ],
+    ids=["numbers as text", "ISO dates", "time zone", "nullable"],
+)
+def test_times_sort_as_they_follow_in_time(times):
+    table = pd.DataFrame({"user": [1, 1, 1], "item": ["b", "c", "a"], "time": times})
+    assert as_lists(Histories.read(table)) == [["a", "b", "c"]]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        # A row that sorts last for want of a time would be what a test predicts.
+        ("time", [1, np.nan, 2], "has no 'time' in row 1, .* drop rows without a time"),
+        ("time", pd.to_datetime(["2024-01-01", None, None]), "has no 'time' in row 1"),
+        ("time", ["2024-01-01", None, "2024-01-02"], "has no 'time' in row 1"),
+        ("time", pd.array([None, 1, 2], dtype="Int64"), "has no 'time' in row 0"),
+        ("time", ["1 May", "2 May", "3 May"], "neither numbers nor ISO dates .'1 May'.*; give"),
+        # Rows without a user aren't those of one and the same.
+        ("user", [1, np.nan, np.nan], "no user id in row 1; drop rows without user"),
+        ("user", ["u", None, None], "no user id in row 1"),
+        ("user", ["u", 1, 2], "mixes user ids that are str with others"),
+    ],
+)
+def test_rows_that_belong_nowhere_are_named(column, values, message):
+    table = pd.DataFrame({"user": [1, 1, 1], "item": ["a", "b", "c"], "time": [1, 2, 3]})
+    table[column] = values
+    with pytest.raises(ValueError, match=message):
+        Histories.read(table)
 
 
 @pytest.mark.parametrize("kind", [csr_matrix, csr_array])
@@ -98,6 +139,7 @@ MATRIX = csr_matrix(np.ones((2, 2)))
         ([["a"]], {"item_ids": ["a"]}, "interactions is a list, which holds ids itself"),
         ({"user": [1], "item": [2]}, {}, "has no column 'time', only .*; name existing"),
         ({"user": [1], "item": [2]}, {"columns": ("user",)}, "columns=.*should name the columns"),
+        ({"user": [1], "item": [2, 3], "time": [4]}, {}, "have 1, 2 and 1 rows; give one row"),
     ],
 )
 def test_wrong_values_are_named(interactions, options, message):
