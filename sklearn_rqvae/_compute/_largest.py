@@ -8,6 +8,11 @@ __all__ = ["largest"]
 # Up to here a sort takes two thirds of the time of a partition, and then soon more.
 _SORTED_COLUMNS = 256
 
+# From here on entries are first told apart by the maxima of so many neighbors, of fewer where many
+# entries are wanted. A maximum takes a twentieth of the time of a partition.
+_BLOCK_COLUMNS = 1024
+_BLOCK_SIZE = 32
+
 
 def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Find the `k` largest entries of each row, in any order.
@@ -47,6 +52,8 @@ def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if k == 1:
         values, positions = scores.max(1, keepdim=True)
         return values, positions
+    if n_columns >= _BLOCK_COLUMNS and n_columns >= _BLOCK_SIZE * k:
+        return _largest_of_blocks(scores, k)
     if k == n_columns:
         return scores, torch.arange(k, device=scores.device).expand_as(scores)
     if not _numpy_takes(scores):
@@ -63,6 +70,19 @@ def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     found = torch.from_numpy(packed[:, n_columns - k :].copy()).view(torch.int64)
     positions = found.bitwise_and_((1 << (n_columns - 1).bit_length()) - 1)
     return scores.gather(1, positions), positions
+
+
+def _largest_of_blocks(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Look only into the k blocks with the largest maxima: these hold the k largest entries."""
+    size = _BLOCK_SIZE if scores.shape[1] >= 4 * _BLOCK_SIZE * k else _BLOCK_SIZE // 2
+    n_blocks = scores.shape[1] // size
+    _, blocks = largest(scores[:, : n_blocks * size].unflatten(1, (n_blocks, size)).amax(2), k)
+    place = torch.arange(size, device=scores.device)
+    positions = (blocks[:, :, None] * size + place).flatten(1)
+    rest = torch.arange(n_blocks * size, scores.shape[1], device=scores.device)
+    positions = torch.cat([positions, rest.expand(len(scores), -1)], 1)
+    values, found = largest(scores.gather(1, positions), k)
+    return values, positions.gather(1, found)
 
 
 def _numpy_takes(scores: Tensor) -> bool:

@@ -16,8 +16,12 @@ from sklearn_rqvae.quantize._distance import half_squared_norms
 # many cost 3 to 5 % more, and so do twice as many.
 _CHUNK_BEAMS, _MOST_CHUNK_ROWS = 4096, 1024
 
-# Rows whose scores for all codewords are in memory at a time.
-_SCORED_ROWS = 8192
+# Numbers in the extensions of a chunk, which are gone through several times: beyond they would
+# leave the cache (5 beams of 4096 codewords: half the time of chunks four times as large).
+_CHUNK_FLOATS = 2**20
+
+# Rows whose scores for all codewords are in memory at a time, and the most scores.
+_SCORED_ROWS, _SCORES = 8192, 2**25
 
 
 class SearchTables:
@@ -38,7 +42,7 @@ class SearchTables:
         # Row i of crossings[m]: minus the inner products of codeword i, of a level below m, with
         # the codewords of level m.
         self.crossings = [
-            -(stacked[:start] @ codebook.T)
+            (stacked[:start] @ codebook.T).neg_()
             for start, codebook in zip(self.starts[:-1], codebooks, strict=True)
         ]
 
@@ -109,10 +113,11 @@ def beam_search(
     (tensor([1, 1]), tensor(0.))
     """
     tables = tables or SearchTables(codebooks)
-    firsts = [None] if first_codes is None else first_codes.split(_SCORED_ROWS)
+    n_rows = min(_SCORED_ROWS, max(_SCORES // len(tables.codewords), 1))
+    firsts = [None] if first_codes is None else first_codes.split(n_rows)
     found = [
         _search_rows(rows, tables, n_beams, first)
-        for rows, first in zip(x.split(_SCORED_ROWS), cycle(firsts))
+        for rows, first in zip(x.split(n_rows), cycle(firsts))
     ]
     codes, errors = zip(*found, strict=True)
     return torch.cat(codes), torch.cat(errors)
@@ -152,7 +157,8 @@ def search_scores(
     totals : Tensor of shape (n_samples, n_kept)
         Their scores: half of what they take off the squared norm of the row.
     """
-    chunk_size = min(max(_CHUNK_BEAMS // n_beams, 1), _MOST_CHUNK_ROWS)
+    chunk_beams = min(_CHUNK_BEAMS, _CHUNK_FLOATS // max(tables.sizes))
+    chunk_size = min(max(chunk_beams // n_beams, 1), _MOST_CHUNK_ROWS)
     firsts = [None] if first_codes is None else first_codes.split(chunk_size)
     parts = [
         _search_chunk(chunk, tables, n_beams, first)

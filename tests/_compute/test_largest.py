@@ -61,3 +61,16 @@ def test_traced_and_transformed_functions_look_at_their_own_entries(k):
     torch.testing.assert_close(torch.func.vmap(sums)(stacks)[1], expected)
     gradient = torch.func.grad(lambda scores: sums(scores).sum())(second)
     assert torch.equal(gradient, (second >= second.topk(k, 1).values[:, -1:]).float())
+
+
+@pytest.mark.parametrize("n_columns", [1024, 1500, 4103, 8192])
+@pytest.mark.parametrize("k", [2, 5, 16, 32])
+def test_blocks_with_the_largest_maxima_hold_the_largest_entries(n_columns, k):
+    scores = torch.randn(40, n_columns, generator=torch.Generator().manual_seed(k))
+    scores[:, -1] = scores[:, 3] = 9.0  # in the rest, and in a block with others
+    scores[:, 4] = 8.0
+    values, positions = largest(scores, k)
+    expected = scores.topk(k, 1)
+    assert torch.equal(values.sort(1, descending=True).values, expected.values)
+    assert torch.equal(scores.gather(1, positions), values)
+    assert all(len(set(row)) == k for row in positions.tolist())
