@@ -1,19 +1,20 @@
 """Codewords for given codes, by least squares over all levels at once."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sklearn_rqvae._compute._linear import linear
-from sklearn_rqvae.quantize._few_rows import (
-    has_few_rows,
+from sklearn_rqvae.quantize._kmeans import cluster_sums, principal_axes
+from sklearn_rqvae.quantize._residual import sum_codewords
+from sklearn_rqvae.quantize._sparse import (
+    is_sparse,
     solve_ridge,
     sparse_normal_equations,
 )
-from sklearn_rqvae.quantize._kmeans import cluster_sums, principal_axes
-from sklearn_rqvae.quantize._residual import sum_codewords
 
 # Rows whose residuals are in memory at a time.
 _BLOCK_SIZE = 8192
@@ -80,7 +81,7 @@ def refit_codebooks(
     # The normal equations square the condition number: they are formed and solved in float64.
     # The unknown is the change of the codewords: its right-hand side is small, and so is its
     # rounding.
-    if has_few_rows(codes, sizes):
+    if is_sparse(codes, sizes):
         counts, moment = sparse_normal_equations(x, codes, sizes, sample_weight, row)
         moment -= torch.from_numpy(counts @ previous.cpu().numpy()).to(moment.device)
         change = solve_ridge(counts, moment, ridge)
@@ -89,7 +90,7 @@ def refit_codebooks(
     gram.diagonal().add_(ridge)
     moment -= gram @ previous
     moment += ridge * previous
-    change = torch.cholesky_solve(moment, torch.linalg.cholesky(gram))
+    change = torch.cholesky_solve(moment, torch.linalg.cholesky(gram, out=gram))
     return list((previous + change).to(x.dtype).split(sizes))
 
 
@@ -140,26 +141,28 @@ def shrink_codebooks(
     weight = torch.ones_like(codes[:, 0], dtype=x.dtype) if sample_weight is None else sample_weight
     of_rows = weight if row is None else weight.new_zeros(len(x)).index_add_(0, row, weight)
     axes = principal_axes(x, of_rows)
-    few = has_few_rows(codes, sizes)
-    equations: Any = sparse_normal_equations if few else normal_equations
+    sparse = is_sparse(codes, sizes)
+    equations: Any = sparse_normal_equations if sparse else normal_equations
     gram, moment = equations(x, codes, sizes, sample_weight, row)
     moment = moment @ axes.double()
     previous = torch.cat(list(codebooks)).double() @ axes.double()
-    usage = torch.from_numpy(gram.diagonal()).to(x.device) if few else gram.diagonal().clone()
+    usage = torch.from_numpy(gram.diagonal()).to(x.device) if sparse else gram.diagonal().clone()
     signal = usage @ previous.square() / usage.sum()
     noise = _residual_variance(x, codes, codebooks, weight, row, axes)
     ridges = strength * noise / signal.clamp_min(torch.finfo(torch.float64).tiny)
     # Powers of two: a handful of factorizations for all coordinates. The lower bound keeps them
     # definite.
     ridges = torch.exp2(torch.log2(ridges.clamp(2.0**-10, 2.0**30)).round())
-    if few:
+    if sparse:
         shrunk = solve_ridge(gram, moment, ridges.cpu().numpy())
         shrunk = torch.where((usage > 0)[:, None], shrunk, previous)
         return list((shrunk @ axes.T.double()).to(x.dtype).split(sizes))
     shrunk = torch.empty_like(previous)
     for ridge in torch.unique(ridges):
         columns = torch.nonzero(ridges == ridge)[:, 0]
-        factor = torch.linalg.cholesky(gram + torch.diag(ridge.expand(len(gram))))
+        factor = gram.clone()
+        factor.diagonal().add_(ridge)
+        torch.linalg.cholesky(factor, out=factor)
         shrunk[:, columns] = torch.cholesky_solve(moment[:, columns], factor)
     shrunk = torch.where((usage > 0)[:, None], shrunk, previous)
     return list((shrunk @ axes.T.double()).to(x.dtype).split(sizes))
@@ -253,5 +256,8 @@ def normal_equations(
             pair = stacked_codes[:, level] * n_codewords + stacked_codes[:, other]
             gram.index_add_(0, pair, weight)
     gram = gram.view(n_codewords, n_codewords)
-    upper = gram.triu(1)
-    return upper + upper.T + torch.diag(gram.diagonal()), torch.cat(moments)
+    ends = torch.tensor(sizes).cumsum(0).tolist()
+    levels = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+    for level, other in combinations(levels, 2):
+        gram[other, level] = gram[level, other].T
+    return gram, torch.cat(moments)

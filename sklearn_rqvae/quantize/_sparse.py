@@ -1,4 +1,8 @@
-"""Least squares for more codewords than choices of codes: what rows don't use costs nothing."""
+"""Least squares for codewords of which most never meet: their counts are a sparse matrix.
+
+So they are where rows are few beside the codewords, and where codewords are many: three levels of
+8192 have 300 million pairs, and two million rows meet a tenth of them.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +16,27 @@ from torch import Tensor
 
 from sklearn_rqvae.quantize._kmeans import cluster_sums
 
-__all__ = ["has_few_rows", "solve_ridge", "sparse_normal_equations"]
+__all__ = ["is_sparse", "solve_ridge", "sparse_normal_equations"]
 
-# Choices per codeword below which most pairs of codewords never meet.
+# Choices of codes per codeword below which most pairs of codewords never meet.
 _FEW = 2
+
+# Codewords from which on a matrix of all pairs, and its factors, cost more than a few dozen sparse
+# products.
+_MANY = 8192
 
 # Share of the right-hand side that may be left, and the most steps; ridges keep systems so well
 # conditioned that some 30 are enough.
 _TOLERANCE = 1e-12
 _MAX_STEPS = 300
 
+# Choices whose pairs are counted at a time.
+_BLOCK_CHOICES = 2**20
 
-def has_few_rows(codes: Tensor, sizes: Sequence[int]) -> bool:
-    """Whether there are so few rows of codes that a matrix of all pairs of codewords is a waste."""
-    return len(codes) < _FEW * sum(sizes)
+
+def is_sparse(codes: Tensor, sizes: Sequence[int]) -> bool:
+    """Whether a matrix of all pairs of codewords is a waste for these choices of codes."""
+    return sum(sizes) >= _MANY or len(codes) < _FEW * sum(sizes)
 
 
 def sparse_normal_equations(
@@ -38,11 +49,15 @@ def sparse_normal_equations(
     """Return what `normal_equations` does, the counts of pairs as a sparse matrix."""
     weight = torch.ones_like(codes[:, 0], dtype=x.dtype) if sample_weight is None else sample_weight
     starts = torch.tensor([0, *sizes[:-1]], device=codes.device).cumsum(0)
-    columns = (codes + starts).cpu().numpy()
-    pointers = np.arange(len(columns) + 1) * columns.shape[1]
-    ones = np.ones(columns.size)
-    marks = sp.csr_matrix((ones, columns.ravel(), pointers), shape=(len(columns), sum(sizes)))
-    counts = (marks.T @ sp.diags(weight.cpu().double().numpy()) @ marks).tocsr()
+    counts = sp.csr_matrix((sum(sizes), sum(sizes)))
+    for some, its_weight in zip(
+        codes.split(_BLOCK_CHOICES), weight.split(_BLOCK_CHOICES), strict=True
+    ):
+        columns = (some + starts).cpu().numpy()
+        pointers = np.arange(len(columns) + 1) * columns.shape[1]
+        ones = np.ones(columns.size)
+        marks = sp.csr_matrix((ones, columns.ravel(), pointers), shape=(len(columns), sum(sizes)))
+        counts += (marks.T @ sp.diags(its_weight.cpu().double().numpy()) @ marks).tocsr()
     moments = [
         cluster_sums(x, codes[:, level], size, weight.to(x.dtype), row)[1].double()
         for level, size in enumerate(sizes)
