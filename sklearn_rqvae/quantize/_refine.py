@@ -257,7 +257,7 @@ def normal_equations(
             gram.index_add_(0, pair, weight)
     gram = gram.view(n_codewords, n_codewords)
     ends = torch.tensor(sizes).cumsum(0).tolist()
-    levels = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
-    for level, other in combinations(levels, 2):
-        gram[other, level] = gram[level, other].T
+    parts = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+    for upper, lower in combinations(parts, 2):
+        gram[lower, upper] = gram[upper, lower].T
     return gram, torch.cat(moments)
