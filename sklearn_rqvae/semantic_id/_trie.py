@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sklearn_rqvae._validation import as_array
 from sklearn_rqvae._versions import Versioned
+from sklearn_rqvae.semantic_id._trie_allowed import AllowedRows
 from sklearn_rqvae.semantic_id._trie_level import (
     TrieLevel,
     alive_nodes,
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from sklearn_rqvae.semantic_id._trie_torch import TorchTrie
 
 __all__ = ["SemanticIDTrie", "TrieArrays"]
+
+# Rows of one node up to which it is asked of each of them whether it is allowed.
+_MOST_ROWS = 1024
 
 
 class TrieArrays(NamedTuple):
@@ -131,20 +135,25 @@ class SemanticIDTrie(Versioned):
             parents = nodes
         self._n_rows = n_ids
         self._order, self._places = order, None
-        # Rows of an ID begin here; each is a row of its own where None.
-        self._row_starts = None if len(parents) == n_ids else parents
-        if self._levels[-1].bits is not None:
-            self._places = self._places_of_rows()
+        # Sorted rows of each node of the last level begin here; each has one where None.
+        rows = None if len(parents) == n_ids else np.append(parents, n_ids).astype(dtype)
+        # The same for each level from the last to the first, as far as levels have no bits.
+        self._rows = [rows]
+        for level in reversed(self._levels):
+            if level.bits is not None:
+                self._places = self._places_of_rows(level, rows)
+                break
+            rows = level.starts if rows is None else rows[level.starts]
+            self._rows.append(rows)
+        self._is_narrow = len(self._rows) == 1 or _longest(self._rows[-2]) <= _MOST_ROWS
 
-    def _places_of_rows(self) -> NDArray[Any]:
-        """Return where the bit of each row's ID is among those of the last level."""
-        last = self._levels[-1]
-        places = parents_of(last) * last.size + last.codes
-        if self._row_starts is not None:
-            ends = np.append(self._row_starts[1:], self._n_rows)
-            places = np.repeat(places, ends - self._row_starts)
-        n_places = (len(last.starts) - 1) * last.size
+    def _places_of_rows(self, level: TrieLevel, rows: NDArray[Any] | None) -> NDArray[Any]:
+        """Return where, among the bits of a level, the bit of each row is."""
+        n_places = (len(level.starts) - 1) * level.size
+        places = parents_of(level) * level.size + level.codes
         places = places.astype(np.int32 if n_places < 2**31 else np.int64)
+        if rows is not None:
+            places = np.repeat(places, np.diff(rows))
         if self._order is None:
             return places
         of_rows = np.empty_like(places)
@@ -159,11 +168,13 @@ class SemanticIDTrie(Versioned):
     @property
     def nbytes(self) -> int:
         """Size of all arrays in bytes, without an order of rows that an index shares."""
-        parts = [part for level in self._levels for part in level] + [
-            self._row_starts,
-            self._places,
-        ]
-        return sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
+        parts = [part for level in self._levels for part in level]
+        arrays = {
+            id(part): part.nbytes
+            for part in [*parts, *self._rows, self._places]
+            if isinstance(part, np.ndarray)
+        }
+        return sum(arrays.values())
 
     # Whether all items are allowed.
     _is_whole = True
@@ -196,7 +207,9 @@ class SemanticIDTrie(Versioned):
             return np.flatnonzero(np.unpackbits(level.bits[node], count=level.size))
         start, stop = level.starts[node : node + 2].tolist()
         codes = level.codes[start:stop]
-        return (codes if level.alive is None else codes[level.alive[start:stop]]).astype(np.int64)
+        if level.alive is not None:
+            codes = codes[level.alive[np.arange(start, stop)]]
+        return codes.astype(np.int64)
 
     def __contains__(self, prefix: Sequence[int]) -> bool:
         """Tell whether any ID begins with a prefix, or equals it."""
@@ -218,7 +231,7 @@ class SemanticIDTrie(Versioned):
         if level.bits is not None:
             is_alive = level.bits.item(parent, code >> 3) >> (7 - code % 8) & 1
         else:
-            is_alive = level.alive is None or level.alive.item(node)
+            is_alive = level.alive is None or level.alive[np.array([node])].item()
         return node if is_alive else -1
 
     # A batch
@@ -337,23 +350,28 @@ class SemanticIDTrie(Versioned):
 
     def _restricted(self, allowed: NDArray[np.bool_]) -> list[TrieLevel]:
         """Return the levels from the last to the first, each knowing what is alive below it."""
-        last = self._levels[-1]
         if self._is_empty:
             return self._levels
-        if self._places is not None:
-            flags = np.zeros((len(last.starts) - 1, last.size), dtype=bool)
+        rest = list(self._levels)
+        levels: list[TrieLevel] = []
+        if self._is_narrow:
+            allowed = allowed.copy()  # the rows are looked at when nodes are asked for
+            for rows in self._rows[:-1]:
+                level = rest.pop()
+                levels.append(level._replace(alive=AllowedRows(allowed, self._order, rows)))
+            if not rest:
+                return levels[::-1]
+            assert self._places is not None
+            flags = np.zeros((len(rest[-1].starts) - 1, rest[-1].size), dtype=bool)
             flags.reshape(-1)[self._places[allowed]] = True
-            last, alive = with_flags(last, flags)
+            level, alive = with_flags(rest.pop(), flags)
+            levels.append(level)
         else:
-            alive = allowed if self._order is None else _taken(allowed, self._order)
-            if self._row_starts is not None:
-                alive = np.logical_or.reduceat(alive, self._row_starts)
-            last, alive = restricted(last, alive)
-        levels = [last]
-        for level in reversed(self._levels[:-1]):
-            level, alive = restricted(level, alive)
-            levels.insert(0, level)
-        return levels
+            alive = np.asarray(AllowedRows(allowed, self._order, self._rows[0]))
+        while rest:
+            level, alive = restricted(rest.pop(), alive)
+            levels.append(level)
+        return levels[::-1]
 
     def ids(self) -> NDArray[np.int64]:
         """Return the distinct IDs, sorted.
@@ -466,14 +484,9 @@ class SemanticIDTrie(Versioned):
             self._build(self.ids(), self.level_sizes, None)
 
 
-def _taken(values: NDArray[Any], order: NDArray[Any]) -> NDArray[Any]:
-    """Return values in an order, some at a time, of which no wide copy is made."""
-    out = np.empty(len(order), dtype=values.dtype)
-    for start in range(0, len(order), 2**18):
-        some = slice(start, start + 2**18)
-        # All places are there; any mode but the default writes to the output at once.
-        np.take(values, order[some], out=out[some], mode="clip")
-    return out
+def _longest(starts: NDArray[Any] | None) -> int:
+    """Return the most rows of one node."""
+    return 1 if starts is None else int(np.diff(starts).max(initial=0))
 
 
 def _are_sorted(ids: NDArray[Any]) -> bool:

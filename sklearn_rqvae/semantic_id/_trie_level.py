@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_rqvae.semantic_id._trie_allowed import AllowedRows
+
 __all__ = [
     "TrieLevel",
     "alive_nodes",
@@ -40,7 +42,7 @@ class TrieLevel(NamedTuple):
     bits : ndarray of uint8 of shape (n_parents, ceil(size / 8)), or None
         Which codes lead to an allowed item, as bits, the first one highest; None where few would
         be set.
-    alive : ndarray of bool of shape (n_nodes,), or None
+    alive : ndarray of bool of shape (n_nodes,), AllowedRows, or None
         Which nodes lead to an allowed item; None if all do, or `bits` say it.
     """
 
@@ -50,7 +52,7 @@ class TrieLevel(NamedTuple):
     longest: int
     table: NDArray[Any] | None
     bits: NDArray[np.uint8] | None
-    alive: NDArray[np.bool_] | None = None
+    alive: NDArray[np.bool_] | AllowedRows | None = None
 
 
 def make_level(codes: NDArray[Any], starts: NDArray[Any], size: int, is_last: bool) -> TrieLevel:
@@ -93,7 +95,7 @@ def alive_nodes(level: TrieLevel) -> NDArray[np.bool_]:
     """Tell which nodes lead to an allowed item."""
     if level.bits is not None:
         return _is_set(level.bits, parents_of(level), level.codes)
-    return np.ones(len(level.codes), dtype=bool) if level.alive is None else level.alive
+    return np.ones(len(level.codes), dtype=bool) if level.alive is None else np.asarray(level.alive)
 
 
 def restricted(level: TrieLevel, alive: NDArray[np.bool_]) -> tuple[TrieLevel, NDArray[np.bool_]]:
@@ -152,7 +154,7 @@ def step(level: TrieLevel, parents: NDArray[np.intp], codes: NDArray[Any]) -> ND
     if level.bits is not None:
         there &= _is_set(level.bits, parents, codes)
     elif level.alive is not None:
-        there &= level.alive[nodes]
+        there &= level.alive[np.maximum(nodes, 0)]
     return np.where(there, nodes, -1)
 
 

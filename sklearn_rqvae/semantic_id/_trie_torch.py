@@ -163,6 +163,7 @@ def _to_tensors(level: TrieLevel, device: Any) -> _Level:
     def tensor(array: Any) -> Any:
         if array is None:
             return None
+        array = np.asarray(array)
         # There is one unsigned type that can be computed with, and bits and small codes are of it.
         if array.dtype.kind == "u" and array.dtype != np.uint8:
             array = array.astype(np.int64 if array.dtype.itemsize > 2 else np.int32)

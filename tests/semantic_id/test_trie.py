@@ -1,12 +1,14 @@
 """The numpy trie against sets of prefixes."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sklearn_rqvae.semantic_id import SemanticIDIndex, SemanticIDTrie, _trie_level
+from sklearn_rqvae.semantic_id import SemanticIDIndex, SemanticIDTrie, _trie, _trie_level
 
 IDS = st.integers(1, 4).flatmap(
     lambda width: st.lists(st.tuples(*[st.integers(0, 3)] * width), min_size=1, max_size=20)
@@ -108,7 +110,11 @@ def both(trie, prefixes):
 
 @pytest.mark.parametrize("size", [5, 8, 300, 70_000])
 @pytest.mark.parametrize("dense", [0, 16, 10**9])
-def test_dense_and_sparse_levels_say_the_same_restricted_or_not(size, dense, monkeypatch):
+@pytest.mark.parametrize("most_rows", [0, 3, 1024])
+def test_dense_and_sparse_levels_say_the_same_restricted_or_not(
+    size, dense, most_rows, monkeypatch
+):
+    monkeypatch.setattr(_trie, "_MOST_ROWS", most_rows)
     monkeypatch.setattr(_trie_level, "_DENSE_BYTES", dense if size < 1000 else min(dense, 16))
     rng = np.random.default_rng(size + dense % 7)
     ids = rng.integers(0, min(size, 9), size=(60, 3)) * ((size - 1) // 8 or 1)
@@ -135,6 +141,15 @@ def test_dense_and_sparse_levels_say_the_same_restricted_or_not(size, dense, mon
         found = trie.nodes(ids) >= 0
         assert found.tolist() == [tuple(row) in paths for row in ids.tolist()]
     assert whole.allowed(ids[:, :2]).any(1).all()  # a restriction leaves the whole as it was
+
+
+def test_a_restriction_stays_when_the_flags_change():
+    allowed = np.array([True, False, True])
+    trie = SemanticIDTrie([[0, 900], [1, 7], [1, 30]], [2, 1000])
+    some = trie.restrict(allowed)
+    allowed[:] = False
+    assert some.ids().tolist() == [[0, 900], [1, 30]]
+    assert pickle.loads(pickle.dumps(some)).ids().tolist() == [[0, 900], [1, 30]]
 
 
 def test_an_index_restricts_by_the_order_of_its_items():
