@@ -219,8 +219,8 @@ class SemanticIDMixin(FittingMixin, SavingMixin, ClassNamePrefixFeaturesOutMixin
         other : estimator
             Fitted, with as many levels: the older model, whose names are to be taken over.
         X : array-like of shape (n_samples, n_features), optional
-            Items that both models code. Codes are then matched such that most items keep theirs,
-            else by the distance of codewords.
+            Items that both models code. Codes are then matched such that items keep as many as
+            possible of their first codes, else by the distance of codewords.
 
         Returns
         -------

@@ -14,9 +14,18 @@ from sklearn_rqvae.quantize._pairs import PairKeys
 
 __all__ = ["input_codewords", "matching_names", "names_by_codewords", "names_by_rows", "renamed"]
 
+# Rounds over all levels; three or four are the rule.
+_ROUNDS = 20
 
-def names_by_rows(codes: NDArray[Any], sizes: Sequence[int], old: NDArray[Any]) -> list[Any]:
-    """Name the codes of each level such that most rows have the code that they had.
+
+def names_by_rows(
+    codes: NDArray[Any], sizes: Sequence[int], old: NDArray[Any]
+) -> list[NDArray[np.intp]]:
+    """Name codes such that rows keep as many as possible of their first codes.
+
+    Level by level, codes are matched by the rows that have kept all codes before: what the others
+    keep doesn't save their IDs. Then each level is matched again, given all others, until no row
+    gains. Beams of such matchings find next to nothing more.
 
     Parameters
     ----------
@@ -32,11 +41,23 @@ def names_by_rows(codes: NDArray[Any], sizes: Sequence[int], old: NDArray[Any]) 
     names : list of ndarray of int of shape (codebook_size,)
         Name of each code.
     """
-    names = []
-    for level, size in enumerate(sizes):
-        common = np.zeros((size, max(int(old[:, level].max()) + 1, size)))
-        np.add.at(common, (codes[:, level], old[:, level]), 1.0)
-        names.append(matching_names(-common))
+    names = [np.arange(size) for size in sizes]
+    kept = np.zeros(codes.shape, dtype=bool)
+    tie = 1 / (len(codes) + 1)  # all rows together weigh less than one that gains
+    most = -1
+    for _ in range(_ROUNDS):
+        for level, size in enumerate(sizes):
+            kept[:, level] = True
+            # How many prefixes a row keeps, if it keeps its code at this level, that it else loses.
+            gain = np.logical_and.accumulate(kept, axis=1)[:, level:].sum(axis=1)
+            common = np.zeros((size, max(int(old[:, level].max(initial=0)) + 1, size)))
+            np.add.at(common, (codes[:, level], old[:, level]), gain + tie)
+            names[level] = matching_names(-common)
+            kept[:, level] = names[level][codes[:, level]] == old[:, level]
+        total = int(np.logical_and.accumulate(kept, axis=1).sum())
+        if total <= most:
+            break
+        most = total
     return names
 
 

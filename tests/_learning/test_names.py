@@ -1,10 +1,12 @@
 """Renaming codes changes names and nothing else."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer
-from sklearn_rqvae._learning._names import matching_names, renamed
+from sklearn_rqvae._learning._names import matching_names, names_by_rows, renamed
 from sklearn_rqvae.nn import RqVae
 
 RNG = np.random.default_rng(0)
@@ -106,3 +108,34 @@ def test_a_module_that_decodes_by_name_is_refused():
     model = RQVAETransformer(n_layers=2, codebook_size=8, **TRAINED, module=ByName, random_state=0)
     with pytest.raises(TypeError, match="ByName"):
         model.fit(X).relabel_like(ResidualKMeans(2, 8, random_state=0).fit(X), X)
+
+
+def prefixes_kept(names, codes, old):
+    kept = np.stack([name[c] for name, c in zip(names, codes.T, strict=True)], axis=1) == old
+    return np.logical_and.accumulate(kept, axis=1).sum(axis=0).tolist()
+
+
+def test_rows_that_lost_their_first_code_have_no_say_in_the_second():
+    # 9 rows keep their first code, and would keep the second under swapped names; the 12 that lose
+    # the first would keep the second as it is.
+    kept, lost = [(a, a) for a in range(3)] * 3, [(a, b) for a in range(3) for b in range(3)]
+    lost = [pair for pair in lost if pair[0] != pair[1]] * 2
+    first = np.array(kept + lost)
+    second = np.arange(len(first)) % 2
+    codes = np.stack([first[:, 0], second], axis=1)
+    old = np.stack([first[:, 1], np.where(np.arange(len(first)) < 9, 1 - second, second)], axis=1)
+    names = names_by_rows(codes, [3, 2], old)
+    assert [name.tolist() for name in names] == [[0, 1, 2], [1, 0]]
+    assert prefixes_kept(names, codes, old) == [9, 9]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_other_names_of_one_level_keep_more(seed):
+    rng = np.random.default_rng(seed)
+    codes, old = rng.integers(0, 3, size=(2, 60, 3))
+    names = names_by_rows(codes, [3, 3, 3], old)
+    total = sum(prefixes_kept(names, codes, old))
+    for level in range(3):
+        for name in map(np.array, permutations(range(3))):
+            others = [*names[:level], name, *names[level + 1 :]]
+            assert sum(prefixes_kept(others, codes, old)) <= total
