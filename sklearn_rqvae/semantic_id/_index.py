@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from threading import RLock
 from typing import Any
 
@@ -13,7 +14,7 @@ from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._files._archive import damage_as_checkpoint_error
 from sklearn_rqvae._fitted import last_step, model_of
-from sklearn_rqvae._validation import as_array, check_codes
+from sklearn_rqvae._validation import check_codes
 from sklearn_rqvae._versions import Versioned
 from sklearn_rqvae.exceptions import VocabularyError
 from sklearn_rqvae.semantic_id import _formats, _tokens
@@ -458,7 +459,7 @@ class SemanticIDIndex(Versioned, TokenCatalog, FileCatalog, BaseEstimator):
         with self._writing:
             retire = not release and self._rules.collisions != "none"
             store = self._store.without_items(item_ids, retire=retire)
-            change = removed(np.asarray(as_array(item_ids)).tolist(), retire)
+            change = partial(removed, item_ids, retire)
             named = self._named._replace(store=store, version=self.version_ + 1)
             self._set(self._rules, named, change)
         return self
@@ -798,7 +799,7 @@ class SemanticIDIndex(Versioned, TokenCatalog, FileCatalog, BaseEstimator):
         named = name_more(rules, self._named, items)
         if not grow:
             check_growth(self.level_sizes_, level_sizes(rules, named))
-        self._set(rules, named, appended(rules, named, items))
+        self._set(rules, named, partial(appended, rules, named, items))
         return named.store.layout.unpack(named.store.last_keys(len(items.item_ids)))
 
     def _new_rules(self, sizes: list[int], codebooks: list[NDArray[Any]] | None) -> Rules:
@@ -812,11 +813,13 @@ class SemanticIDIndex(Versioned, TokenCatalog, FileCatalog, BaseEstimator):
             self.max_items_per_first_code,
         )
 
-    def _set(self, rules: Rules, named: Named, change: dict[str, Any] | None = None) -> None:
+    def _set(
+        self, rules: Rules, named: Named, change: Callable[[], dict[str, Any]] | None = None
+    ) -> None:
         """Take over a catalog, all at once: whatever fails before leaves the index as it was."""
         with self._writing:
             if self._journal is not None and change is not None:
-                self._journal.write(change)
+                self._journal.write(change())
             elif self._journal is not None:
                 content = Content(rules, named, self._sizes_given(rules))
                 save_catalog(self._journal.path, content, kept=self._journal, keep=True)

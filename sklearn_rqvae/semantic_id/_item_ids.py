@@ -130,7 +130,7 @@ def item_order(item_ids: NDArray[Any]) -> NDArray[np.int32] | NDArray[np.int64] 
 
 def compact(values: NDArray[Any]) -> NDArray[Any]:
     """Store integers in 32 bits where all of them fit."""
-    if values.dtype.kind != "i" or len(values) == 0:
+    if values.dtype.kind != "i" or values.dtype.itemsize <= 4 or len(values) == 0:
         return values
     limits = np.iinfo(np.int32)
     if limits.min <= values.min() and values.max() <= limits.max:

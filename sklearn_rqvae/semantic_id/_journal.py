@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from sklearn_rqvae._files._archive import damage_as_checkpoint_error, open_archive
 from sklearn_rqvae._files._records import RecordFile, read_records
 from sklearn_rqvae._files._replace import check_place
+from sklearn_rqvae._validation import as_array
 from sklearn_rqvae.exceptions import CheckpointError
 from sklearn_rqvae.semantic_id._collisions._resolve import Items, Named, Rules, fitting_store
 from sklearn_rqvae.semantic_id._level_sizes import check_range
@@ -203,13 +203,13 @@ def appended(rules: Rules, named: Named, items: Items) -> dict[str, Any]:
         "ties": None if items.ties is None else items.ties.tolist(),
         "sizes": [int(size) for size in rules.sizes],
         "n_suffixes": int(named.n_suffixes),
-        "report": asdict(named.report),
+        "report": vars(named.report),
     }
 
 
-def removed(item_ids: list[Any], retire: bool) -> dict[str, Any]:
+def removed(item_ids: Any, retire: bool) -> dict[str, Any]:
     """Return what there is to know of items that were taken out, as plain values."""
-    return {"remove": item_ids, "retire": retire}
+    return {"remove": np.asarray(as_array(item_ids)).tolist(), "retire": retire}
 
 
 def _replayed(content: Content, records: list[bytes]) -> Content:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 __all__ = ["MAX_CODEBOOK_SIZE", "KeyLayout"]
 
 MAX_CODEBOOK_SIZE = 2**32
+
+# Keys up to which Python's integers cost less than arrays of so few.
+_FEW = 4
 
 
 class KeyLayout:
@@ -48,6 +51,10 @@ class KeyLayout:
     def pack(self, columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
         """Turn one array of codes per level, each of shape (n,), into keys of shape (n,)."""
         n = len(columns[0])
+        if self.as_integer and n <= _FEW:
+            key_of = self._key_of
+            rows = zip(*[column.tolist() for column in columns], strict=True)
+            return np.array([key_of(row) for row in rows], dtype=np.uint64)
         if self.as_integer:
             keys = np.zeros(n, dtype=np.uint64)
             for column, shift in zip(columns, self._shifts, strict=True):
@@ -63,9 +70,20 @@ class KeyLayout:
                 rest >>= np.uint64(8)
         return raw.view(self.dtype).ravel()
 
+    def _key_of(self, codes: Iterable[int]) -> int:
+        """Return the key of the first codes of an ID, the others being 0."""
+        key = 0
+        for code, shift in zip(codes, self._shifts, strict=False):
+            key |= code << shift
+        return key
+
     def unpack(self, keys: NDArray[Any], n_levels: int | None = None) -> NDArray[np.int64]:
         """Turn keys of shape (n,) into codes of the first `n_levels` levels, by default all."""
         n_levels = len(self.sizes) if n_levels is None else n_levels
+        if self.as_integer and len(keys) <= _FEW:
+            places = list(zip(self._shifts[:n_levels], self._bits, strict=False))
+            rows = [[k >> shift & (1 << bits) - 1 for shift, bits in places] for k in keys.tolist()]
+            return np.array(rows, dtype=np.int64).reshape(len(rows), n_levels)
         codes = np.empty((len(keys), n_levels), dtype=np.int64)
         if self.as_integer:
             for level in range(n_levels):
@@ -91,9 +109,7 @@ class KeyLayout:
     def bounds(self, prefix: Sequence[int]) -> tuple[Any, Any]:
         """Return the lowest and the highest key that an ID with this prefix can have."""
         if self.as_integer:
-            low = 0
-            for code, shift in zip(prefix, self._shifts, strict=False):
-                low |= int(code) << shift
+            low = self._key_of(map(int, prefix))
             free_bits = sum(self._bits[len(prefix) :])
             return low, low | (2**free_bits - 1)
         head = b"".join(

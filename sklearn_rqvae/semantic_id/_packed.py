@@ -113,12 +113,12 @@ class PackedIDs:
         row_type = self.order.dtype if len(all_keys) < 2**31 else np.dtype(np.int64)
         if order is None:
             order = canonical_order(keys, item_ids)
-        by_key = insert_sorted(all_keys, self.order.astype(row_type), n_old, order)
+        by_key = insert_sorted(all_keys, self.order.astype(row_type, copy=False), n_old, order)
         by_item = self.item_order
         if by_item is None and not is_increasing(all_items[max(n_old - 1, 0) :]):
             by_item = np.arange(n_old)
         if by_item is not None:
-            by_item = by_item.astype(row_type)
+            by_item = by_item.astype(row_type, copy=False)
             by_item = insert_sorted(all_items, by_item, n_old, np.argsort(item_ids))
         return PackedIDs(all_keys, by_key, all_items, by_item, self.retired)
 

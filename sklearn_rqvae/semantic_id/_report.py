@@ -111,7 +111,9 @@ class CollisionReport(Shown):
         return "\n".join(lines)
 
 
-def describe_groups(keys: NDArray[Any], order: NDArray[np.intp]) -> CollisionReport:
+def describe_groups(
+    keys: NDArray[Any], order: NDArray[np.intp], n_duplicates: int | None = None
+) -> CollisionReport:
     """Count the groups of equal keys."""
     place = position_in_group(keys[order])
     return CollisionReport(
@@ -121,6 +123,7 @@ def describe_groups(keys: NDArray[Any], order: NDArray[np.intp]) -> CollisionRep
         # or more.
         n_colliding=int((place > 0).sum() + (place == 1).sum()),
         largest_group=int(place.max()) + 1,
+        n_duplicates=n_duplicates,
     )
 
 

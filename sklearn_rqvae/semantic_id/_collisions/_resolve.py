@@ -207,7 +207,7 @@ def name_first(rules: Rules, items: Items) -> Named:
     layout = KeyLayout(rules.sizes)
     keys = layout.pack(items.columns)
     order = items.order_of(keys)
-    report = replace(describe_groups(keys, order), n_duplicates=items.n_duplicates)
+    report = describe_groups(keys, order, items.n_duplicates)
     if rules.collisions == "suffix":
         if rules.suffix_size is not None and report.largest_group > rules.suffix_size:
             raise ValueError(
@@ -254,7 +254,7 @@ def name_more(rules: Rules, named: Named, items: Items) -> Named:
     store, n_suffixes = fitting_store(rules, named, named.n_suffixes), named.n_suffixes
     keys = KeyLayout(rules.sizes).pack(items.columns)
     order = items.order_of(keys)
-    report = replace(describe_groups(keys, order), n_duplicates=items.n_duplicates)
+    report = describe_groups(keys, order, items.n_duplicates)
     if rules.collisions == "suffix":
         suffix = suffixes(store, items.columns, order, keys, rules.suffix_size)
         collides = in_group(keys, order) | (suffix > 0)
