@@ -144,6 +144,12 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         the CPU. With "data_parallel" the processes that ``torchrun`` or ``accelerate launch`` has
         started share each batch of gradient training: all of them call `fit` with the same rows,
         and all get the same model; needs accelerate. The fitted state is the same everywhere.
+    subsample : int or None, default=1_048_576
+        Distinct rows that a fit learns from at most; None takes all. Of more rows so many are
+        drawn, in a way that depends on the set of rows alone. Codebooks are found on 65,536 of
+        them, or on 256 for each codeword of the largest codebook if that is more; passes over all
+        of them follow, whose time goes with their number. Gradient training takes 2**27 numbers
+        (512 MiB) at most.
     warm_start : bool, default=False
         Whether to go on from the last fit instead of from the data. Gradient training starts from
         its weights. The closed form keeps its axes and units, and refits its codebooks such that
@@ -237,6 +243,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         "module": [type, None],
         "net_params": [dict, None],
         "device": [str],
+        "subsample": [Interval(Integral, 1, None, closed="left"), None],
         "warm_start": ["boolean"],
         "stability": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
@@ -270,6 +277,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         module: type[RqVae] | None = None,
         net_params: dict[str, Any] | None = None,
         device: str = "auto",
+        subsample: int | None = 1_048_576,
         warm_start: bool = False,
         stability: float = 0.3,
         random_state: Any = None,
@@ -299,6 +307,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         self.module = module
         self.net_params = net_params
         self.device = device
+        self.subsample = subsample
         self.warm_start = warm_start
         self.stability = stability
         self.random_state = random_state
@@ -313,11 +322,9 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         is repeated or has twice the weight matters.
 
         `X` may be a memory map larger than memory: it is read in blocks and never copied. In closed
-        form codebooks are found on 65,536 distinct rows, or on 256 for each codeword of the largest
-        codebook if that is more; where there are more rows, two passes over them follow, each of
-        which finds codes and fits codewords and vectors for pairs to them. Of more than 1,048,576
-        distinct rows the passes use a sample of so many; gradient training uses 2**27 numbers
-        (512 MiB). What is in a sample depends on the set of rows alone.
+        form codebooks are found on a sample of many rows; two passes over all of them follow, or
+        over `subsample` of them, each of which finds codes and fits codewords and vectors for pairs
+        to them.
 
         Parameters
         ----------

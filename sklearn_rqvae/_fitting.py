@@ -120,7 +120,7 @@ class FittingMixin(ABC):
             )
         if not learner.keeps_units:
             sizes = check_codebook_size(self.codebook_size, self.n_layers)
-            warn_of_spare_codewords(sizes, len(chosen.position))
+            warn_of_spare_codewords(sizes, len(chosen.position), learner.subsample)
             warn_of_few_ids(sizes, len(source))
         tasks.units = chosen.units
         learned = tasks.undone(learner.learn(chosen.training, chosen.validation, generator, tasks))

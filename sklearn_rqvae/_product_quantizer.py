@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._base import SemanticIDMixin
 from sklearn_rqvae._coders import ProductCoder
-from sklearn_rqvae._compat import Interval, fit_context
+from sklearn_rqvae._compat import Interval, StrOptions, fit_context
 from sklearn_rqvae._files._state import check_array
 from sklearn_rqvae._guards import all_or_nothing
 from sklearn_rqvae._learning._learner import Learner
@@ -43,6 +43,10 @@ class ProductQuantizer(SemanticIDMixin, BaseEstimator):
     n_iter : int, default=30
         Rounds of codewords and rotation; 0 keeps blocks of principal axes with equal shares of the
         variance, on a logarithmic scale.
+    subsample : int, "auto" or None, default="auto"
+        Distinct rows that a fit learns from at most, and that its time goes with; None takes all.
+        Of more rows so many are drawn, in a way that depends on the set of rows alone. "auto" is
+        65,536, or 256 for each codeword of the largest codebook if that is more.
     random_state : int, RandomState instance or None, default=None
         Determines the rows that start k-means. An int makes fits repeatable.
 
@@ -95,6 +99,11 @@ class ProductQuantizer(SemanticIDMixin, BaseEstimator):
         "n_layers": [Interval(Integral, 1, None, closed="left")],
         "codebook_size": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "n_iter": [Interval(Integral, 0, None, closed="left")],
+        "subsample": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+            None,
+        ],
         "random_state": ["random_state"],
     }
 
@@ -104,11 +113,13 @@ class ProductQuantizer(SemanticIDMixin, BaseEstimator):
         codebook_size: int | Sequence[int] = 256,
         *,
         n_iter: int = 30,
+        subsample: int | str | None = "auto",
         random_state: Any = None,
     ):
         self.n_layers = n_layers
         self.codebook_size = codebook_size
         self.n_iter = n_iter
+        self.subsample = subsample
         self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -120,8 +131,7 @@ class ProductQuantizer(SemanticIDMixin, BaseEstimator):
         is repeated or has twice the weight matters.
 
         `X` may be a memory map larger than memory: it is read in blocks and never copied. Of very
-        many distinct rows a sample is used, which depends on the set of rows alone: 65,536 rows, or
-        256 for each codeword of the largest codebook if that is more.
+        many distinct rows a sample is used; see `subsample`.
 
         Parameters
         ----------

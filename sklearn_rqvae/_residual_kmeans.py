@@ -43,6 +43,11 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         sums of codewords and take longer; 1 is greedy.
     n_iter : int, default=12
         Rounds of search and least squares.
+    subsample : int or None, default=1_048_576
+        Distinct rows that a fit learns from at most; None takes all. Of more rows so many are
+        drawn, in a way that depends on the set of rows alone. Codebooks are found on 65,536 of
+        them, or on 256 for each codeword of the largest codebook if that is more; passes over all
+        of them follow, whose time goes with their number.
     warm_start : bool, default=False
         Whether to go on from the last fit instead of from the data: its mean stays, and its
         codebooks are refitted such that most items keep their codes.
@@ -95,6 +100,7 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         "codebook_size": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "n_beams": [Interval(Integral, 1, None, closed="left")],
         "n_iter": [Interval(Integral, 0, None, closed="left")],
+        "subsample": [Interval(Integral, 1, None, closed="left"), None],
         "warm_start": ["boolean"],
         "stability": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
@@ -107,6 +113,7 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         *,
         n_beams: int = 5,
         n_iter: int = 12,
+        subsample: int | None = 1_048_576,
         warm_start: bool = False,
         stability: float = 0.3,
         random_state: Any = None,
@@ -115,6 +122,7 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         self.codebook_size = codebook_size
         self.n_beams = n_beams
         self.n_iter = n_iter
+        self.subsample = subsample
         self.warm_start = warm_start
         self.stability = stability
         self.random_state = random_state
@@ -128,10 +136,8 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
         is repeated or has twice the weight matters.
 
         `X` may be a memory map larger than memory: it is read in blocks and never copied. Codebooks
-        are found on 65,536 distinct rows, or on 256 for each codeword of the largest codebook if
-        that is more; where there are more rows, two passes over them follow, each of which finds
-        codes and fits codewords to them. Of more than 1,048,576 distinct rows the passes use a
-        sample of so many. What is in a sample depends on the set of rows alone.
+        are found on a sample of many rows; two passes over all of them follow, or over `subsample`
+        of them, each of which finds codes and fits codewords to them.
 
         Parameters
         ----------

@@ -566,6 +566,64 @@ def test_warnings_point_at_the_caller_from_inside_scikit_learn(estimator, tmp_pa
         assert {warning.filename for warning in caught} == {__file__}
 
 
+# --- a budget of rows ----------------------------------------------------------------------------
+
+
+@each(ESTIMATORS)
+def test_a_fit_learns_from_as_many_rows_as_subsample_says(estimator):
+    rows = make_rows(300)
+    for subsample, n_used in ((100, 100), (300, 300), (10**9, 300), (None, 300)):
+        fitted = clone(estimator).set_params(subsample=subsample).fit(rows)
+        assert fitted.code_usage_[0].sum() == pytest.approx(n_used)
+        if n_used == 300:  # it changes no fit that it doesn't limit
+            assert_same_codebooks(fitted, clone(estimator).fit(rows))
+
+
+@each(LEARNED_AT_ONCE)
+def test_the_rows_drawn_depend_on_the_set_of_rows_alone(estimator):
+    rows = make_rows(300)
+    estimator = clone(estimator).set_params(subsample=100)
+    order = np.random.default_rng(0).permutation(np.repeat(np.arange(300), 2))
+    one, other = clone(estimator).fit(rows), clone(estimator).fit(rows[order])
+    assert_same_codebooks(one, other)
+    stream = clone(estimator).partial_fit(rows[200:]).partial_fit(rows[:200])
+    assert_same_codebooks(one, stream)
+    assert len(stream.reservoir_["rows"]) == 100
+
+
+@each(ESTIMATORS)
+def test_a_budget_is_searched_set_cloned_and_kept(estimator, tmp_path):
+    rows = make_rows(90)
+    search = GridSearchCV(estimator, {"subsample": [20, None]}, cv=2, error_score="raise")
+    best = search.fit(rows).best_estimator_
+    assert search.cv_results_["param_subsample"].tolist() == [20, None]
+    fewer = clone(best).set_params(subsample=20)
+    assert clone(fewer).subsample == 20
+    fewer.fit(rows).save(tmp_path / "model")
+    assert type(fewer).load(tmp_path / "model").subsample == 20
+    old = pickle.loads(pickle.dumps(fewer))
+    state = old.__dict__.copy()
+    del state["subsample"]  # as it was pickled before there was one
+    old = type(fewer).__new__(type(fewer))
+    old.__setstate__(state)
+    assert old.subsample == type(fewer)().subsample
+    np.testing.assert_array_equal(old.transform(rows), fewer.transform(rows))
+
+
+@each(ESTIMATORS)
+@pytest.mark.parametrize("subsample", [0, -1, 0.5, 100.0, "all"])
+def test_a_budget_that_is_no_number_of_rows_is_refused(estimator, subsample):
+    with pytest.raises(ValueError, match=r"'subsample' parameter .* must be an int"):
+        clone(estimator).set_params(subsample=subsample).fit(make_rows(50))
+
+
+@each(ESTIMATORS)
+def test_a_budget_below_the_codewords_is_named(estimator):
+    estimator = clone(estimator).set_params(subsample=5)
+    with pytest.warns(UserWarning, match="exceeds the 5 distinct .* a larger subsample than 5"):
+        estimator.fit(make_rows(300))
+
+
 # --- streams ------------------------------------------------------------------------------------
 
 STREAM = make_rows(1500)

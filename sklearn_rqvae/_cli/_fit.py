@@ -108,6 +108,14 @@ def add_fit_command(subparsers: Any) -> None:
     )
     fit.add_argument("--max-epochs", type=count, metavar="N", help="epochs of training")
     fit.add_argument(
+        "--subsample",
+        type=_rows_or_all,
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="learn from at most so many different items, or from 'all': fewer are faster, more "
+        "serve new items better; 1048576 by default, with product 65536 or 256 for each code",
+    )
+    fit.add_argument(
         "--warm-start",
         metavar="OLD",
         help="go on from a model that fit has saved: most items keep their IDs; its encoder of "
@@ -204,8 +212,18 @@ def _old_model(args: argparse.Namespace) -> dict[str, Any] | None:
     return old
 
 
+def _rows_or_all(text: str) -> int | None:
+    """Return a number of rows, None for "all"."""
+    if text == "all":
+        return None
+    try:
+        return count(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} should be a number or 'all'") from None
+
+
 def _warm_quantizer(args: argparse.Namespace, old: dict[str, Any]) -> Any:
-    quantizer = quantizer_of(old).set_params(warm_start=True)
+    quantizer = quantizer_of(old).set_params(warm_start=True, **_budget(args))
     return quantizer if args.stability is None else quantizer.set_params(stability=args.stability)
 
 
@@ -255,6 +273,11 @@ def _check_different(items: Any, path: str) -> None:
         raise ValueError(f"{path} holds {found}; a fit needs at least two different ones.")
 
 
+def _budget(args: argparse.Namespace) -> dict[str, int | None]:
+    """Return how many rows to learn from, where the user has said so."""
+    return {"subsample": args.subsample} if "subsample" in args else {}
+
+
 def _quantizer(args: argparse.Namespace) -> Any:
     """Return the unfitted estimator that the arguments describe."""
     sizes = args.codebook_size[0] if len(args.codebook_size) == 1 else args.codebook_size
@@ -263,7 +286,12 @@ def _quantizer(args: argparse.Namespace) -> Any:
             f"--codebook-size has {len(args.codebook_size)} numbers, but --n-layers is "
             f"{args.n_layers}; give one number for all levels, or one for each level."
         )
-    params = {"n_layers": args.n_layers, "codebook_size": sizes, "random_state": args.seed}
+    params = {
+        "n_layers": args.n_layers,
+        "codebook_size": sizes,
+        "random_state": args.seed,
+        **_budget(args),
+    }
     if args.method != "rqvae":
         from sklearn_rqvae import ProductQuantizer, ResidualKMeans
 

@@ -126,4 +126,4 @@ def _first_line(error: BaseException) -> str:
 
 def _show_warning(message: Warning | str, *args: Any, **kwargs: Any) -> None:
     """Show a warning without the place in the source that it comes from."""
-    print(f"sklearn-rqvae: warning: {message}", file=sys.stderr)
+    print(f"sklearn-rqvae: warning: {in_options(str(message))}", file=sys.stderr)

@@ -13,6 +13,12 @@ _OPTIONS = {
 }  # fmt: skip
 _NAMES = (
     "codebook_sizes?|suffix_size|n_components|n_layers|max_epochs|item_ids|id_column|random_state"
+    "|subsample"
+)
+# What the shell does by commands.
+_COMMANDS = (
+    (re.compile(r"\b(?:semantic_id\.)?suggest_sizes\((\d+)\)"), r"sklearn-rqvae sizes \1"),
+    (re.compile(r"\bA SemanticIDIndex makes"), "sklearn-rqvae index build makes"),
 )
 # A parameter with a word as its value, or its name where it stands alone: not in a path, in quotes
 # or in a longer name.
@@ -24,12 +30,12 @@ _PARAMETER = re.compile(
 
 
 def in_options(message: str) -> str:
-    """Return a message with the options that set what it calls by the names of parameters.
+    """Return a message with options and commands for what it calls by the names of Python.
 
     Parameters
     ----------
     message : str
-        An error of a function.
+        An error or a warning of a function.
 
     Returns
     -------
@@ -42,6 +48,8 @@ def in_options(message: str) -> str:
     >>> in_options("suffix_size=1 is too small; use collisions='reassign', or n_layers.")
     '--suffix-size=1 is too small; use --collisions reassign, or --n-layers.'
     """
+    for name, command in _COMMANDS:
+        message = name.sub(command, message)
     return _PARAMETER.sub(_option, message)
 
 

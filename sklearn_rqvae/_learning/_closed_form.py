@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn_rqvae._compute._device import exact_device, resolve_device
 from sklearn_rqvae._learning._module import build_module, module_attributes
 from sklearn_rqvae._learning._refinement import refine_module
-from sklearn_rqvae._learning._rows import Rows, closed_form_rows, generator_of
+from sklearn_rqvae._learning._rows import Rows, closed_form_rows, generator_of, row_limit
 from sklearn_rqvae._learning._tasks import FitTasks
 from sklearn_rqvae._validation import check_codebook_size
 from sklearn_rqvae.nn import RqVae
@@ -56,6 +56,8 @@ class ClosedForm:
         Whether the first level compares directions.
     device : torch.device
         Where to compute.
+    subsample : int or None
+        Distinct rows to take into account at most, all if None.
     """
 
     n_epochs = 0
@@ -84,11 +86,13 @@ class ClosedForm:
         embed_dim: int | None,
         codebook_normalize: bool,
         device: torch.device,
+        subsample: int | None,
     ):
         self.codebook_size = codebook_size
         self.embed_dim = embed_dim
         self.codebook_normalize = codebook_normalize
         self.device = device
+        self.subsample = row_limit(subsample)
 
     @classmethod
     def of(cls, estimator: BaseEstimator) -> ClosedForm:
@@ -98,11 +102,12 @@ class ClosedForm:
             estimator.embed_dim,
             bool(estimator.codebook_normalize),
             resolve_device(estimator.device),
+            estimator.subsample,
         )
 
     def max_rows(self, n_features: int) -> int:
-        """Return how many distinct rows are taken into account, whatever their length."""
-        return closed_form_rows(self.codebook_size)
+        """Return how many distinct rows codebooks are found on, whatever their length."""
+        return min(closed_form_rows(self.codebook_size), self.subsample)
 
     def generator(self, random_state: Any) -> torch.Generator:
         """Return what draws the starts of k-means."""
@@ -116,9 +121,10 @@ class ClosedForm:
         device = exact_device(self.device)
         module = build_module(None, architecture, generator).to(device)
         start_module(module, training.to(device), generator, interactions=True, stage=tasks.stage)
-        if training.population is not None and module.is_rotation:
+        population = training.population
+        if population is not None and len(training.x) < self.subsample and module.is_rotation:
             with tasks.stage("all rows"):
-                refine_module(module, training.population, _max_floats(module))
+                refine_module(module, population, self.subsample, _max_floats(module))
         return module_attributes(module, architecture, history=[])
 
     def architecture(self, n_features: int) -> dict[str, Any]:

@@ -87,7 +87,9 @@ def warn_of_collapse(
         )
 
 
-def warn_of_spare_codewords(codebook_size: Sequence[int], n_distinct_rows: int) -> None:
+def warn_of_spare_codewords(
+    codebook_size: Sequence[int], n_distinct_rows: int, subsample: int
+) -> None:
     """Warn once if levels have more codewords than there are distinct rows to use them.
 
     Parameters
@@ -96,14 +98,18 @@ def warn_of_spare_codewords(codebook_size: Sequence[int], n_distinct_rows: int) 
         Number of codewords of each level.
     n_distinct_rows : int
         Distinct training rows.
+    subsample : int
+        The most that there may be.
     """
     levels = [level for level, size in enumerate(codebook_size) if size > n_distinct_rows]
     if levels:
+        few = n_distinct_rows >= subsample
+        more = f"a larger subsample than {subsample}" if few else "give more rows"
         where = f"level{'s' if len(levels) > 1 else ''} {', '.join(map(str, levels))}"
         warn_caller(
             f"codebook_size={max(codebook_size)} exceeds the {n_distinct_rows} distinct rows at "
             f"{where}: each row can have a codeword of its own, and the others are never used. Set "
-            "a smaller codebook_size, or give more rows."
+            f"a smaller codebook_size, or {more}."
         )
 
 

@@ -31,6 +31,7 @@ from sklearn_rqvae._learning._rows import (
     generator_of,
     gradient_rows,
     last_rows_held_out,
+    row_limit,
 )
 from sklearn_rqvae._learning._settings import TrainingSettings
 from sklearn_rqvae._learning._tasks import FitTasks, ReportEpochs
@@ -76,6 +77,8 @@ class GradientTraining:
         Where to train.
     parallel : DataParallel or None
         The processes that train together.
+    subsample : int or None
+        Distinct rows to take into account at most, all if None.
     last : tuple of (architecture, state), optional
         Plain parts of the module to go on from.
     """
@@ -98,6 +101,7 @@ class GradientTraining:
         trial_fraction: float,
         device: torch.device,
         parallel: DataParallel | None,
+        subsample: int | None,
         last: tuple[dict[str, Any], dict[str, Any]] | None = None,
     ):
         self.settings = settings
@@ -107,6 +111,7 @@ class GradientTraining:
         self.trial_fraction = trial_fraction
         self.device = device
         self.parallel = parallel
+        self.subsample = row_limit(subsample)
         self.last = last
         self.n_epochs = settings.max_epochs * (2 if self.has_trial else 1)
         self.n_fixed = int(model["n_cat_features"])
@@ -126,6 +131,7 @@ class GradientTraining:
             trial_fraction=estimator.validation_fraction,
             device=parallel.device if parallel else resolve_device(estimator.device),
             parallel=parallel,
+            subsample=estimator.subsample,
             last=(estimator.architecture_, counted_from_origin(estimator)) if goes_on else None,
         )
 
@@ -156,7 +162,7 @@ class GradientTraining:
 
     def max_rows(self, n_features: int) -> int:
         """Return how many distinct rows of this length are kept at hand."""
-        return gradient_rows(n_features)
+        return min(gradient_rows(n_features), self.subsample)
 
     def generator(self, random_state: Any) -> torch.Generator:
         """Return what draws rows, weights and noise; all processes draw alike."""

@@ -39,6 +39,8 @@ class Learner(Protocol):
         Last features that keep their values wherever the rows lie: categories.
     keeps_units : bool
         Whether it needs rows in the units that they come in, or else in ones that make them alike.
+    subsample : int
+        Distinct rows that it takes into account at most, if not all at once.
     keeps_rows : bool
         Whether more rows mean to learn anew from all that were kept, or else to go on from what
         was learned.
@@ -50,12 +52,13 @@ class Learner(Protocol):
     held_out: float | None
     device: torch.device
     ways_out: str
+    subsample: int
     keeps_rows: bool
     n_fixed: int
     keeps_units: bool
 
     def max_rows(self, n_features: int) -> int:
-        """Return how many distinct rows of this length it takes into account."""
+        """Return how many distinct rows of this length it gets."""
 
     def generator(self, random_state: Any) -> torch.Generator:
         """Return what draws all that is random in learning."""

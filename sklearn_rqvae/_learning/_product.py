@@ -9,7 +9,7 @@ import torch
 from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._learning._residual_kmeans import SummedCodewords
-from sklearn_rqvae._learning._rows import Rows
+from sklearn_rqvae._learning._rows import Rows, closed_form_rows
 from sklearn_rqvae._learning._tasks import FitTasks
 from sklearn_rqvae._validation import check_codebook_size
 from sklearn_rqvae.quantize._product import block_slices, fit_product
@@ -26,17 +26,24 @@ class ProductCodewords(SummedCodewords):
         Number of codewords of each code.
     n_iter : int
         Rounds of codewords and rotation.
+    subsample : int or None
+        Distinct rows to learn from at most, all if None.
     """
 
-    def __init__(self, codebook_size: list[int], n_iter: int):
-        super().__init__(codebook_size, n_beams=1, n_iter=n_iter)
+    def __init__(self, codebook_size: list[int], n_iter: int, subsample: int | None):
+        super().__init__(codebook_size, n_beams=1, n_iter=n_iter, subsample=subsample)
 
     @classmethod
     def of(cls, estimator: BaseEstimator) -> ProductCodewords:
         """Return the learner that an estimator's parameters describe."""
-        return cls(
-            check_codebook_size(estimator.codebook_size, estimator.n_layers), estimator.n_iter
-        )
+        sizes = check_codebook_size(estimator.codebook_size, estimator.n_layers)
+        auto = estimator.subsample == "auto"
+        subsample = closed_form_rows(sizes) if auto else estimator.subsample
+        return cls(sizes, estimator.n_iter, subsample)
+
+    def max_rows(self, n_features: int) -> int:
+        """Return how many distinct rows are learned from, whatever their length."""
+        return self.subsample
 
     def learn(
         self, training: Rows, validation: Rows | None, generator: torch.Generator, tasks: FitTasks

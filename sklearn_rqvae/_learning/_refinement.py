@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sklearn_rqvae._compute._threads import in_threads
-from sklearn_rqvae._learning._rows import PASS_ROWS, Population, RowBlocks
+from sklearn_rqvae._learning._rows import Population, RowBlocks
 from sklearn_rqvae.nn import RqVae
 from sklearn_rqvae.nn._search import Search
 from sklearn_rqvae.quantize._all_rows import fit_to_all
@@ -34,7 +34,7 @@ _N_BEAMS = 16
 
 
 @torch.no_grad()
-def refine_module(module: RqVae, population: Population, max_floats: int) -> None:
+def refine_module(module: RqVae, population: Population, max_rows: int, max_floats: int) -> None:
     """Fit a module's codewords and pair vectors to more rows than they were found on.
 
     Parameters
@@ -43,10 +43,12 @@ def refine_module(module: RqVae, population: Population, max_floats: int) -> Non
         A module that only rotates rows, changed in place.
     population : Population
         The rows.
+    max_rows : int
+        Distinct rows to use at most.
     max_floats : int
         Numbers that the pairs' vectors and keys may have in all, or more where there are many rows.
     """
-    rows = population.blocks(PASS_ROWS)
+    rows = population.blocks(max_rows)
     n_floats = len(rows.index) * module.input_dim // _FLOATS_PER_STORED
     max_floats = max(max_floats, min(n_floats, _MOST_FLOATS)) if max_floats > 0 else 0
     device = module.mean.device
@@ -66,7 +68,11 @@ def refine_module(module: RqVae, population: Population, max_floats: int) -> Non
 
 @torch.no_grad()
 def refine_codebooks(
-    codebooks: Sequence[Tensor], mean: Tensor, population: Population, n_beams: int
+    codebooks: Sequence[Tensor],
+    mean: Tensor,
+    population: Population,
+    max_rows: int,
+    n_beams: int,
 ) -> list[Tensor]:
     """Fit codewords to more rows than they were found on.
 
@@ -78,6 +84,8 @@ def refine_codebooks(
         The mean.
     population : Population
         The rows.
+    max_rows : int
+        Distinct rows to use at most.
     n_beams : int
         Choices of codes kept at each level.
 
@@ -86,7 +94,7 @@ def refine_codebooks(
     codebooks : list of Tensor of shape (codebook_size, n_features)
         The codebooks refined.
     """
-    rows, refined = population.blocks(PASS_ROWS), list(codebooks)
+    rows, refined = population.blocks(max_rows), list(codebooks)
     for _ in range(_N_PASSES):
         tables = SearchTables(refined)
         codes = _codes(

@@ -65,7 +65,11 @@ class ClosedFormRefit(ClosedForm):
         stability: float,
     ):
         super().__init__(
-            first.codebook_size, first.embed_dim, first.codebook_normalize, first.device
+            first.codebook_size,
+            first.embed_dim,
+            first.codebook_normalize,
+            first.device,
+            first.subsample,
         )
         self.last = last
         self.n_beams = n_beams
@@ -147,7 +151,7 @@ class SummedCodewordsRefit(SummedCodewords):
         codebooks: list[NDArray[np.float32]],
         stability: float,
     ):
-        super().__init__(first.codebook_size, first.n_beams, first.n_iter)
+        super().__init__(first.codebook_size, first.n_beams, first.n_iter, first.subsample)
         self.mean = mean
         self.codebooks = codebooks
         self.stability = stability

@@ -9,7 +9,7 @@ import torch
 from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._learning._refinement import refine_codebooks
-from sklearn_rqvae._learning._rows import Rows, closed_form_rows, generator_of
+from sklearn_rqvae._learning._rows import Rows, closed_form_rows, generator_of, row_limit
 from sklearn_rqvae._learning._tasks import FitTasks
 from sklearn_rqvae._validation import check_codebook_size
 from sklearn_rqvae.quantize._additive import fit_codebooks
@@ -26,6 +26,8 @@ class SummedCodewords:
         Number of codewords of each level.
     n_beams, n_iter : int
         Choices of codes kept at each level, and rounds of search and least squares.
+    subsample : int or None
+        Distinct rows to take into account at most, all if None.
     """
 
     n_epochs = 0
@@ -41,20 +43,21 @@ class SummedCodewords:
     ignores: tuple[str, ...] = ()
     ignores_because = ""
 
-    def __init__(self, codebook_size: list[int], n_beams: int, n_iter: int):
+    def __init__(self, codebook_size: list[int], n_beams: int, n_iter: int, subsample: int | None):
         self.codebook_size = codebook_size
         self.n_beams = n_beams
         self.n_iter = n_iter
+        self.subsample = row_limit(subsample)
 
     @classmethod
     def of(cls, estimator: BaseEstimator) -> SummedCodewords:
         """Return the learner that an estimator's parameters describe."""
         sizes = check_codebook_size(estimator.codebook_size, estimator.n_layers)
-        return cls(sizes, estimator.n_beams, estimator.n_iter)
+        return cls(sizes, estimator.n_beams, estimator.n_iter, estimator.subsample)
 
     def max_rows(self, n_features: int) -> int:
-        """Return how many distinct rows are taken into account, whatever their length."""
-        return closed_form_rows(self.codebook_size)
+        """Return how many distinct rows codebooks are found on, whatever their length."""
+        return min(closed_form_rows(self.codebook_size), self.subsample)
 
     def generator(self, random_state: Any) -> torch.Generator:
         """Return what draws the starts of k-means."""
@@ -75,9 +78,10 @@ class SummedCodewords:
                 n_iter=self.n_iter,
                 generator=generator,
             )
-        if training.population is not None:
+        population = training.population
+        if population is not None and len(rows) < self.subsample:
             with tasks.stage("all rows"):
                 codebooks = refine_codebooks(
-                    codebooks, torch.from_numpy(mean), training.population, self.n_beams
+                    codebooks, torch.from_numpy(mean), population, self.subsample, self.n_beams
                 )
         return {"mean_": mean, "codebooks_": [codebook.numpy().copy() for codebook in codebooks]}

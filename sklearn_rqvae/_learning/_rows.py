@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -18,7 +19,6 @@ from sklearn_rqvae._rows._origin import origin_of
 from sklearn_rqvae._rows._source import RowSource, blocks_of
 
 __all__ = [
-    "PASS_ROWS",
     "ChosenRows",
     "Population",
     "RowBlocks",
@@ -29,19 +29,17 @@ __all__ = [
     "generator_of",
     "gradient_rows",
     "last_rows_held_out",
+    "row_limit",
     "rows_of",
     "training_rows",
 ]
 
-# Rows that the closed form is fitted to, for codebooks of up to 256 codewords.
+# Rows that the closed form finds codebooks on, for up to 256 codewords.
 _CLOSED_FORM_ROWS = 2**16
 # Rows per codeword of larger codebooks: as many as k-means takes into account.
 _ROWS_PER_CODEWORD = 256
 # Numbers in the rows that training by gradients keeps at hand, on the device: 512 MiB.
 _GRADIENT_FLOATS = 2**27
-# Distinct rows that passes take into account after the closed form, so that neither memory nor time
-# goes on growing.
-PASS_ROWS = 2**20
 # Numbers in the rows that are kept of files: 256 MiB.
 _FILE_FLOATS = 2**26
 # The square of a ten-thousandth of it is the smallest number that float32 holds in full precision.
@@ -91,14 +89,14 @@ class RowBlocks:
 
 
 class Population(NamedTuple):
-    """What a sample of rows was drawn from, and the sample's units."""
+    """What a smaller sample of rows was drawn from, and that sample's units."""
 
     source: RowSource
     units: Units
     sample_weight: NDArray[np.float64] | None
 
     def blocks(self, max_rows: int) -> RowBlocks:
-        """Return its distinct rows in blocks: a larger sample if there are more of them."""
+        """Return its distinct rows in blocks, the first `max_rows` if there are more of them."""
         index, weight = canonical_rows(self.source, self.sample_weight, max_rows)
         order = np.argsort(index)
         relative = torch.from_numpy((weight / weight.mean())[order])
@@ -108,7 +106,7 @@ class Population(NamedTuple):
 class Rows(NamedTuple):
     """Distinct rows, their weights scaled to a mean of one, and, of all rows, those given.
 
-    Where they are a sample, `population` is what they were drawn from.
+    Where they are a sample of more, `population` is what they were drawn from.
     """
 
     x: Tensor
@@ -135,8 +133,13 @@ def generator_of(random_state: Any) -> torch.Generator:
     return torch.Generator().manual_seed(int(check_random_state(random_state).randint(2**31 - 1)))
 
 
+def row_limit(subsample: int | None) -> int:
+    """Return `subsample` as a number of rows that no catalog has, where it is None."""
+    return sys.maxsize if subsample is None else int(subsample)
+
+
 def closed_form_rows(codebook_sizes: Sequence[int]) -> int:
-    """Return how many distinct rows the closed form takes into account.
+    """Return how many distinct rows the closed form finds codebooks on.
 
     Parameters
     ----------
@@ -157,8 +160,8 @@ def gradient_rows(n_features: int) -> int:
 
 
 def file_rows(n_features: int) -> int:
-    """Return how many distinct rows of files are worth keeping, as far as 256 MiB hold them."""
-    return min(PASS_ROWS, _FILE_FLOATS // n_features)
+    """Return how many distinct rows are kept of files: what 256 MiB hold."""
+    return _FILE_FLOATS // n_features
 
 
 def training_rows(
@@ -206,7 +209,7 @@ def training_rows(
     if n_fixed is not None and source.is_wide:
         source.origin = origin_of(source, sample_weight, source.shape[1] - n_fixed)
     index, weight = canonical_rows(source, sample_weight, max_rows + 1)
-    is_sample = max_rows < min(len(index), PASS_ROWS)  # and passes see more than it
+    is_sample = max_rows < len(index)
     index, weight = index[:max_rows], weight[:max_rows]
     order = arranged_rows(source, index, n_fixed or 0)
     index, weight = index[order], weight[order]

@@ -130,7 +130,7 @@ def fit_parquet(
 
     The files are read once, and no more rows are kept than ``fit`` would use. The result is that of
     ``fit`` on all rows in one array; in closed form, where that would make passes over more than
-    256 MiB of distinct rows, it is that of ``fit`` on a sample of so many.
+    256 MiB of distinct rows, whatever `subsample` is, it is that of ``fit`` on a sample of so many.
 
     Parameters
     ----------
@@ -177,8 +177,9 @@ def fit_parquet(
             vectors = _vectors(batch, vector_column, path, first_row, n_features)
             if reservoir is None:
                 n_features = vectors.shape[1]
-                max_rows = estimator._learner().max_rows(n_features)
-                reservoir = Reservoir(max(max_rows, file_rows(n_features)))
+                learner = estimator._learner()
+                in_passes = min(learner.subsample, file_rows(n_features))
+                reservoir = Reservoir(max(learner.max_rows(n_features), in_passes))
             weight = None
             if weight_column is not None:
                 weight = _weights_of(batch.column(weight_column), weight_column, path, first_row)

@@ -14,7 +14,7 @@ import pytest
 from sklearn.utils import Bunch
 
 import sklearn_rqvae
-from sklearn_rqvae import ProductQuantizer, ResidualKMeans
+from sklearn_rqvae import ProductQuantizer, ResidualKMeans, RQVAETransformer
 from sklearn_rqvae._cli import _demo, _encode, _fit
 from sklearn_rqvae._cli._main import main
 from sklearn_rqvae._files._arrays import read_matrix
@@ -212,8 +212,8 @@ def test_report_says_what_python_says(tmp_path, array, vectors, capsys):
 
 def test_warnings_are_one_line(tmp_path, texts, capsys):
     run("fit", texts, "--text", "title", "--out", tmp_path / "m.joblib", *SMALL)
-    (line,) = (line for line in capsys.readouterr().err.splitlines() if "n_components" in line)
-    assert line.startswith("sklearn-rqvae: warning: n_components=256 is more than 40 distinct")
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "--n-components" in line)
+    assert line.startswith("sklearn-rqvae: warning: --n-components=256 is more than 40 distinct")
 
 
 def test_report_on_texts(tmp_path, texts, capsys):
@@ -540,6 +540,32 @@ def test_long_ids_without_order(tmp_path, array, vectors, capsys):
     np.testing.assert_array_equal(np.load(codes), expected)
     said = fails(capsys, "fit", array, "--out", model, "--n-layers", 7, *how)
     assert "--n-layers=7 should be at most" in said
+
+
+@pytest.mark.parametrize(
+    ("method", "cls"),
+    [("rqvae", RQVAETransformer), ("kmeans", ResidualKMeans), ("product", ProductQuantizer)],
+)
+def test_a_budget_of_items(tmp_path, array, vectors, capsys, method, cls):
+    model = tmp_path / "m.joblib"
+    sizes = ["--method", method, "--n-layers", 2, "--codebook-size", 4]
+    for given, subsample in (("30", 30), ("all", None)):
+        run("fit", array, "--out", model, *sizes, "--subsample", given)
+        fitted = joblib.load(model)["pipeline"]
+        expected = cls(n_layers=2, codebook_size=4, subsample=subsample, random_state=0)
+        assert fitted.subsample == subsample
+        np.testing.assert_array_equal(fitted.codebooks_[0], expected.fit(vectors).codebooks_[0])
+    run("fit", array, "--out", model, *sizes, "--subsample", "3")
+    assert "or a larger --subsample than 3" in capsys.readouterr().err
+    if cls is not ProductQuantizer:
+        warm = ["fit", array, "--out", tmp_path / "new.joblib", "--warm-start", model]
+        run(*warm, "--subsample", "20")
+        assert joblib.load(tmp_path / "new.joblib")["pipeline"].subsample == 20
+        run(*warm)
+        assert joblib.load(tmp_path / "new.joblib")["pipeline"].subsample == 3
+    with pytest.raises(SystemExit, match="2"):
+        main(["fit", array, "--out", "m", "--subsample", "half"])
+    assert "--subsample: 'half' should be a number or 'all'" in capsys.readouterr().err
 
 
 def test_options_that_would_do_nothing_are_refused(tmp_path, array, capsys):

@@ -17,6 +17,9 @@ from sklearn_rqvae._cli._options import in_options
         ("data/n_layers.csv has no column 'n_layers'; it has 'codebook_size'", None),
         ("item_ids.csv: line 2, item_ids/a.csv, my_item_ids", None),
         ("--max-epochs needs --mode", None),
+        ("a larger subsample than 5.", "a larger --subsample than 5."),
+        ("semantic_id.suggest_sizes(100) shows more", "sklearn-rqvae sizes 100 shows more"),
+        ("A SemanticIDIndex makes IDs unique.", "sklearn-rqvae index build makes IDs unique."),
         ("no such option: --my_own_file_name.csv in ./--a_b", None),
     ],
 )

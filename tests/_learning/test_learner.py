@@ -132,12 +132,13 @@ class Corners:
     n_fixed = 0
     device = torch.device("cpu")
     ways_out = "other rows"
+    subsample = 1000
 
     def __init__(self, size):
         self.size = size
 
     def max_rows(self, n_features):
-        return 1000
+        return self.subsample
 
     def generator(self, random_state):
         return generator_of(random_state)

@@ -85,8 +85,9 @@ def test_rows_far_from_zero_are_refined_alike():
     assert far.score(X + 2**20) == pytest.approx(near.score(X), rel=0.05)
 
 
-def test_passes_use_a_sample_of_very_many_rows(monkeypatch):
-    monkeypatch.setattr(_refinement, "PASS_ROWS", 600)
+@each_model
+@pytest.mark.parametrize(("subsample", "n_used"), [(600, 600), (None, 3000), (3000, 3000)])
+def test_passes_use_as_many_rows_as_are_asked_for(model, subsample, n_used, monkeypatch):
     seen = []
     original = _refinement.fit_to_all
 
@@ -95,8 +96,17 @@ def test_passes_use_a_sample_of_very_many_rows(monkeypatch):
         return original(blocks, codes, *args, **kwargs)
 
     monkeypatch.setattr(_refinement, "fit_to_all", fit_to_all)
-    clone(MODELS[0]).fit(make_rows())
-    assert seen == [600, 600]
+    clone(model).set_params(subsample=subsample).fit(make_rows())
+    assert seen == [n_used, n_used]
+
+
+def test_a_subsample_is_that_of_the_set_of_rows():
+    X = make_rows()
+    model = clone(MODELS[0]).set_params(subsample=600)
+    order = np.random.default_rng(1).permutation(len(X))
+    assert_same(clone(model).fit(X), clone(model).fit(X[order]), X)
+    kept = clone(MODELS[0]).set_params(subsample=301).fit(X)
+    assert (kept.codebooks_[0] != clone(model).fit(X).codebooks_[0]).any()
 
 
 @each_model
@@ -107,7 +117,11 @@ def test_a_row_outside_the_sample_whose_square_overflows_is_named(model):
         clone(model).fit(X)
 
 
-def test_no_passes_follow_over_fewer_rows_than_the_sample(monkeypatch):
-    monkeypatch.setattr("sklearn_rqvae._learning._rows.PASS_ROWS", 300)
+@each_model
+@pytest.mark.parametrize("subsample", [300, 100])
+def test_no_passes_follow_over_no_more_rows_than_codebooks_are_found_on(model, subsample):
     X = make_rows()
-    assert_same(clone(MODELS[0]).fit(X), on_the_sample(MODELS[0], X), X)
+    model = clone(model).set_params(subsample=subsample)
+    fitted = clone(model).fit(X)
+    assert fitted.code_usage_[0].sum() == pytest.approx(subsample)
+    assert_same(fitted, on_the_sample(model, X), X)

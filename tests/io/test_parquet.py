@@ -15,7 +15,7 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from sklearn_rqvae import ResidualKMeans, RQVAETransformer
+from sklearn_rqvae import ProductQuantizer, ResidualKMeans, RQVAETransformer
 from sklearn_rqvae._files._parquet import opened_parquet
 from sklearn_rqvae.io import fit_parquet, transform_parquet
 
@@ -326,8 +326,11 @@ def test_wrong_sources_are_named(src, tmp_path):
         RQVAETransformer(n_layers=2, codebook_size=4, random_state=0),
         RQVAETransformer(n_layers=2, codebook_size=4, random_state=0, codebook_mode="STE"),
         ResidualKMeans(2, 4, random_state=0),
+        RQVAETransformer(n_layers=2, codebook_size=4, random_state=0, subsample=150),
+        ProductQuantizer(2, 4, random_state=0),
+        ProductQuantizer(2, 4, random_state=0, subsample=None),
     ],
-    ids=["closed form", "gradients", "kmeans"],
+    ids=["closed form", "gradients", "kmeans", "subsample", "product", "all rows"],
 )
 @pytest.mark.parametrize("cap", [10**6, 100])
 def test_a_fit_to_files_is_that_to_their_rows(src, estimator, cap, monkeypatch):
