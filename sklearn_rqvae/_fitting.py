@@ -121,7 +121,10 @@ class FittingMixin(ABC):
         if not learner.keeps_units:
             sizes = check_codebook_size(self.codebook_size, self.n_layers)
             warn_of_spare_codewords(sizes, len(chosen.position), learner.subsample)
-            warn_of_few_ids(sizes, len(source))
+            n_taken = len(chosen.position)
+            n_taken += 0 if chosen.validation is None else len(chosen.validation.x)
+            all_taken = n_taken < learner.max_rows(source.shape[1])  # so copies are known
+            warn_of_few_ids(sizes, n_taken if all_taken else len(source))
         tasks.units = chosen.units
         learned = tasks.undone(learner.learn(chosen.training, chosen.validation, generator, tasks))
         if not learner.keeps_units:

@@ -10,6 +10,7 @@ import torch
 from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._compute._device import exact_device, resolve_device
+from sklearn_rqvae._learning._collapse import warn_of_narrow_latent
 from sklearn_rqvae._learning._module import build_module, module_attributes
 from sklearn_rqvae._learning._refinement import refine_module
 from sklearn_rqvae._learning._rows import Rows, closed_form_rows, generator_of, row_limit
@@ -118,6 +119,7 @@ class ClosedForm:
     ) -> dict[str, Any]:
         """Fit a module, and return it as plain values."""
         architecture = self.architecture(training.x.shape[1])
+        warn_of_narrow_latent(training.x, training.weight, architecture["embed_dim"])
         device = exact_device(self.device)
         module = build_module(None, architecture, generator).to(device)
         start_module(module, training.to(device), generator, interactions=True, stage=tasks.stage)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sklearn_rqvae._guards import warn_caller
@@ -16,8 +17,10 @@ from sklearn_rqvae.semantic_id import expected_collision_rate, suggest_sizes
 
 __all__ = [
     "has_collapsed",
+    "has_few_ids",
     "warn_of_collapse",
     "warn_of_few_ids",
+    "warn_of_narrow_latent",
     "warn_of_spare_codewords",
 ]
 
@@ -27,6 +30,13 @@ _MIN_PERPLEXITY = 0.1
 # Catalogs of fewer rows are of a size that the defaults are made for.
 _MANY_ROWS = 100_000
 _MANY_COLLISIONS = 0.3
+# Sizes that leave no fewer collisions than this share of those expected aren't worth naming.
+_WORTH_NAMING = 0.8
+
+# Shares of the variance: a latent that keeps less is narrow; what one would rather keep.
+_NARROW, _WIDE = 0.5, 0.8
+# Rows from which these shares are estimated.
+_VARIANCE_ROWS = 4096
 
 
 def has_collapsed(n_used: int, perplexity: float, codebook_size: int, n_distinct_rows: int) -> bool:
@@ -113,10 +123,26 @@ def warn_of_spare_codewords(
         )
 
 
-def warn_of_few_ids(codebook_size: Sequence[int], n_rows: int) -> None:
-    """Warn once if a third of many rows or more can be expected to share an ID with others.
+def has_few_ids(codebook_size: Sequence[int], n_rows: int) -> bool:
+    """Whether a third of many rows or more can be expected to share an ID with others.
 
-    Where there are fewer IDs than rows, they are meant to be shared: nobody is warned.
+    Not where there are fewer IDs than rows: these are meant to be shared.
+
+    Parameters
+    ----------
+    codebook_size : sequence of int
+        Number of codewords of each level.
+    n_rows : int
+        Rows, as far as is known with different vectors.
+    """
+    if n_rows < _MANY_ROWS or math.prod(codebook_size) < n_rows:
+        return False
+    rate = expected_collision_rate(n_rows, codebook_size, len(codebook_size))
+    return rate >= _MANY_COLLISIONS
+
+
+def warn_of_few_ids(codebook_size: Sequence[int], n_rows: int) -> None:
+    """Warn once if there are few IDs for so many rows, and name sizes that would do, if any.
 
     Parameters
     ----------
@@ -125,16 +151,46 @@ def warn_of_few_ids(codebook_size: Sequence[int], n_rows: int) -> None:
     n_rows : int
         Rows of the fit, whether the codebooks are learned from all of them or from a sample.
     """
-    if n_rows < _MANY_ROWS or math.prod(codebook_size) < n_rows:
+    if not has_few_ids(codebook_size, n_rows):
         return
     rate = expected_collision_rate(n_rows, codebook_size, len(codebook_size))
-    if rate < _MANY_COLLISIONS:
-        return
     better = suggest_sizes(n_rows)
+    advice = (
+        f"codebook_size={better.codebook_size} with n_layers={better.n_layers} leaves about "
+        f"{better.collision_rate:.0%}; semantic_id.suggest_sizes({n_rows}) shows more."
+    )
+    if better.collision_rate > _WORTH_NAMING * rate:
+        advice = "Larger sizes hardly help: so many items are too much alike."
+    sizes = ", ".join(map(str, dict.fromkeys(codebook_size)))
     warn_caller(
-        f"codebook_size={max(codebook_size)} with n_layers={len(codebook_size)} is little for "
-        f"{n_rows} rows: about {rate:.0%} of them can be expected to share their ID with a row "
-        f"before. codebook_size={better.codebook_size} with n_layers={better.n_layers} leaves "
-        f"about {better.collision_rate:.0%}; semantic_id.suggest_sizes({n_rows}) shows more. A "
+        f"codebook_size={sizes} with n_layers={len(codebook_size)} is little for {n_rows} rows: "
+        f"about {rate:.0%} of them can be expected to share their ID with a row before. {advice} A "
         "SemanticIDIndex makes IDs unique."
+    )
+
+
+def warn_of_narrow_latent(x: torch.Tensor, weight: torch.Tensor, embed_dim: int) -> None:
+    """Warn once if principal axes keep less than half of the variance, and name more that do.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_rows, n_features)
+        Training rows, in an order that is random.
+    weight : Tensor of shape (n_rows,)
+        Their weights.
+    embed_dim : int
+        Principal axes that the latent has.
+    """
+    if embed_dim >= x.shape[1]:
+        return
+    x, weight = x[:_VARIANCE_ROWS].double(), weight[:_VARIANCE_ROWS].double()
+    deviation = (x - weight @ x / weight.sum()) * weight.sqrt()[:, None]
+    variance = torch.linalg.eigvalsh(deviation.T @ deviation).flip(0).clamp_min(0)
+    kept = variance.cumsum(0) / variance.sum()
+    if not kept[embed_dim - 1] < _NARROW:  # nor of rows without variance
+        return
+    wide = int((kept < _WIDE).sum()) + 1
+    warn_caller(
+        f"embed_dim={embed_dim} keeps about {kept[embed_dim - 1]:.0%} of the variance of the rows; "
+        f"what lies outside is lost. embed_dim={wide} would keep {kept[wide - 1]:.0%}, None all."
     )

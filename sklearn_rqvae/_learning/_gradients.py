@@ -12,6 +12,7 @@ from skorch.callbacks import Callback, LoadInitState
 from sklearn_rqvae._compute._device import exact_device, resolve_device
 from sklearn_rqvae._guards import Interrupted
 from sklearn_rqvae._learning._closed_form import start_module
+from sklearn_rqvae._learning._collapse import warn_of_narrow_latent
 from sklearn_rqvae._learning._distributed import DataParallel, state_tensors
 from sklearn_rqvae._learning._habits import (
     BEST,
@@ -177,6 +178,10 @@ class GradientTraining:
         self, training: Rows, validation: Rows | None, generator: torch.Generator, tasks: FitTasks
     ) -> dict[str, Any]:
         """Start a module, train it, and return it as plain values."""
+        if self.last is None and self.model["linear_path"]:
+            x = training.x[:, : training.x.shape[1] - self.n_fixed]
+            embed_dim = self._architecture(training.x.shape[1])["embed_dim"]
+            warn_of_narrow_latent(x, training.weight, embed_dim)
         if not self.has_trial:
             return self._learn_once(training, validation, generator, tasks, self.settings)[0]
         return self._learn_after_trial(training, generator, tasks)

@@ -19,8 +19,10 @@ from sklearn_rqvae._compat import import_pyarrow
 from sklearn_rqvae._files._parquet import opened_parquet, parquet_batches, part_files
 from sklearn_rqvae._files._replace import replace_file
 from sklearn_rqvae._files._vectors import batch_vectors, list_column, vector_columns
+from sklearn_rqvae._learning._collapse import has_few_ids, warn_of_few_ids
 from sklearn_rqvae._learning._rows import file_rows
 from sklearn_rqvae._rows._reservoir import Reservoir
+from sklearn_rqvae._validation import check_codebook_size
 
 __all__ = ["fit_parquet", "planned_files", "transform_parquet"]
 
@@ -170,6 +172,7 @@ def fit_parquet(
         )
     import_pyarrow()
     reservoir = n_features = None
+    n_rows = 0
     for path, _ in part_files(Path(src)):
         columns = _columns_of(path, vector_column)
         columns += [] if weight_column is None else [weight_column]
@@ -180,6 +183,7 @@ def fit_parquet(
                 learner = estimator._learner()
                 in_passes = min(learner.subsample, file_rows(n_features))
                 reservoir = Reservoir(max(learner.max_rows(n_features), in_passes))
+            n_rows += len(vectors)
             weight = None
             if weight_column is not None:
                 weight = _weights_of(batch.column(weight_column), weight_column, path, first_row)
@@ -192,6 +196,9 @@ def fit_parquet(
             f"the weights in column {weight_column!r} of {src} are all zero; at least one row "
             "needs a positive weight."
         )
+    sizes = check_codebook_size(estimator.codebook_size, estimator.n_layers)
+    if len(rows) == reservoir.max_rows and not has_few_ids(sizes, len(rows)):
+        warn_of_few_ids(sizes, n_rows)  # of so many a fit to these rows knows nothing
     return estimator.fit(rows, sample_weight=weight)
 
 
