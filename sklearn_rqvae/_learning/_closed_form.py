@@ -122,7 +122,14 @@ class ClosedForm:
         warn_of_narrow_latent(training.x, training.weight, architecture["embed_dim"])
         device = exact_device(self.device)
         module = build_module(None, architecture, generator).to(device)
-        start_module(module, training.to(device), generator, interactions=True, stage=tasks.stage)
+        start_module(
+            module,
+            training.to(device),
+            generator,
+            interactions=True,
+            keep_rows=False,
+            stage=tasks.stage,
+        )
         population = training.population
         if population is not None and len(training.x) < self.subsample and module.is_rotation:
             with tasks.stage("all rows"):
@@ -149,6 +156,7 @@ def start_module(
     generator: torch.Generator,
     *,
     interactions: bool,
+    keep_rows: bool = True,
     stage: Callable[[str], AbstractContextManager] = nullcontext,
 ) -> None:
     """Set everything that comes from the data in closed form.
@@ -168,6 +176,8 @@ def start_module(
         Draws the starts of k-means.
     interactions : bool
         Whether to fit vectors for pairs of codes.
+    keep_rows : bool, default=True
+        Whether rows are needed afterwards; else latents may take their place.
     stage : callable
         Called with the name of each stage; returns a context that the stage runs in.
     """
@@ -179,7 +189,7 @@ def start_module(
     scale = float(variance[:n_numeric].mean().sqrt()) if n_numeric else 0.0
     module.set_scaling(mean, scale if scale > 0 else 1.0)
     if module.linear_path:
-        _start_linear_path(module, rows, mean, generator, interactions, stage)
+        _start_linear_path(module, rows, mean, generator, interactions, keep_rows, stage)
 
 
 def _start_linear_path(
@@ -188,15 +198,20 @@ def _start_linear_path(
     mean: torch.Tensor,
     generator: torch.Generator,
     interactions: bool,
+    keep_rows: bool,
     stage: Callable[[str], AbstractContextManager],
 ) -> None:
+    n_numeric = module.input_dim - module.n_cat_features
+
+    def deviation(x: torch.Tensor) -> torch.Tensor:
+        deviation = x - mean
+        deviation[:, n_numeric:] = 0
+        return deviation
+
     with stage("principal axes"):
-        deviation = rows.x - mean
-        deviation[:, module.input_dim - module.n_cat_features :] = 0
-        axes = principal_axes(deviation, rows.weight).T[: module.embed_dim]
+        axes = principal_axes(rows.x, rows.weight, deviation).T[: module.embed_dim]
         module.set_linear_path(mean, axes)
-        del deviation  # as large as the rows; so are the latents
-        latent = latents_of(module, rows.x)
+        latent = latents_of(module, rows.x, keep_rows)
     sizes = [len(codebook) for codebook in module.codebooks]
     max_floats = pair_floats(module, rows.x)
     with_pairs = interactions and max_floats > 0
@@ -222,9 +237,10 @@ def _start_linear_path(
     module.quantizer.set_codebooks(codebooks)
 
 
-def latents_of(module: RqVae, x: torch.Tensor) -> torch.Tensor:
-    """Return the latents of rows, for which no copy of all rows is made."""
-    latent = x.new_empty(len(x), module.embed_dim)
+def latents_of(module: RqVae, x: torch.Tensor, keep_rows: bool = True) -> torch.Tensor:
+    """Return the latents of rows, in their place where they aren't kept and are as long."""
+    in_place = not keep_rows and module.embed_dim == x.shape[1]
+    latent = x if in_place else x.new_empty(len(x), module.embed_dim)
     for rows, z in zip(x.split(_BLOCK_ROWS), latent.split(_BLOCK_ROWS), strict=True):
         z.copy_(module.encoder(module.standardize(rows)))
     return latent

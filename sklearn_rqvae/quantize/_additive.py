@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from sklearn_rqvae.quantize._beam import beam_search
-from sklearn_rqvae.quantize._kmeans import progressive_kmeans
+from sklearn_rqvae.quantize._kmeans import LARGE, progressive_kmeans
 from sklearn_rqvae.quantize._refine import (
     center_codebooks,
     refit_codebooks,
@@ -14,8 +14,10 @@ from sklearn_rqvae.quantize._refine import (
 )
 from sklearn_rqvae.quantize._seeding import draw_tickets, lowest_tickets
 
-# Rows per codeword that k-means sees; more of them change codewords little.
+# Rows per codeword that k-means sees, and those of large levels; more of them change codewords
+# little.
 _ROWS_PER_CODEWORD = 256
+_ROWS_PER_CODEWORD_OF_MANY = 32
 
 # Weight of a row's other choices in the first and the last round, where the best choice has one.
 _FIRST_SHARE = 1.0
@@ -73,11 +75,10 @@ def fit_codebooks(
     codebooks = initialize_codebooks(
         x, codebook_sizes, sample_weight=sample_weight, n_beams=n_beams, generator=generator
     )
-    codebooks = refine_codebooks(
-        x, codebooks, sample_weight=sample_weight, n_beams=n_beams, n_iter=n_iter
-    )
-    return shrink_to_generalize(
-        x, codebooks, sample_weight=sample_weight, n_beams=n_beams, shrinkage=shrinkage
+    weight = torch.ones_like(x[:, 0]) if sample_weight is None else sample_weight
+    codebooks, codes, errors = refine_codebooks(x, codebooks, weight, n_beams, n_iter)
+    return _shrink_to_generalize(
+        x, codebooks, good_choices(codes, errors, weight, _LAST_SHARE), shrinkage
     )
 
 
@@ -103,7 +104,8 @@ def initialize_codebooks(
             codes, errors = beam_search(x, codebooks, n_beams)
             row, row_codes, row_weight = good_choices(codes, errors, weight, share=1.0)
         tickets = _tickets_of_choices(row.cpu(), len(x), n_beams, generator)
-        sample = lowest_tickets(tickets, _ROWS_PER_CODEWORD * codebook_size)
+        each = _ROWS_PER_CODEWORD_OF_MANY if codebook_size >= LARGE else _ROWS_PER_CODEWORD
+        sample = lowest_tickets(tickets, each * codebook_size)
         tickets, sample = tickets[sample], sample.to(x.device)
         rows = x[row[sample]]
         for level, codebook in enumerate(codebooks):
@@ -120,13 +122,8 @@ def initialize_codebooks(
 
 
 def refine_codebooks(
-    x: Tensor,
-    codebooks: Sequence[Tensor],
-    *,
-    sample_weight: Tensor | None = None,
-    n_beams: int = 5,
-    n_iter: int = 12,
-) -> list[Tensor]:
+    x: Tensor, codebooks: Sequence[Tensor], weight: Tensor, n_beams: int, n_iter: int
+) -> tuple[list[Tensor], Tensor, Tensor]:
     """Alternate between codes for the codebooks and codebooks for the codes.
 
     Least squares on the best codes alone soon stops at a poor optimum. So the other choices of the
@@ -134,17 +131,17 @@ def refine_codebooks(
     annealing [1]_: with 3 x 256 codes on Amazon Beauty the error is 3 % lower, on the rows and on
     new ones.
 
-    Returns the codebooks with the smallest squared error of all rounds, the given ones included.
+    Returns the codebooks with the smallest squared error of all rounds, the given ones included,
+    and what the search found with them: codes and errors.
 
     References
     ----------
     .. [1] Rose, K. "Deterministic annealing for clustering, compression, classification,
            regression, and related optimization problems". Proceedings of the IEEE 86(11), 1998.
     """
-    weight = torch.ones_like(x[:, 0]) if sample_weight is None else sample_weight
-    best = current = list(codebooks)
+    current = list(codebooks)
     codes, errors = beam_search(x, current, n_beams)
-    lowest = _weighted_sum(errors[:, 0], weight)
+    best, lowest = (current, codes, errors), _weighted_sum(errors[:, 0], weight)
     for progress in torch.linspace(0.0, 1.0, n_iter).tolist():
         share = (1.0 - progress) * _FIRST_SHARE + progress * _LAST_SHARE
         row, row_codes, row_weight = good_choices(codes, errors, weight, share)
@@ -153,17 +150,12 @@ def refine_codebooks(
         codes, errors = beam_search(x, current, n_beams)
         error = _weighted_sum(errors[:, 0], weight)
         if error < lowest:
-            best, lowest = current, error
+            best, lowest = (current, codes, errors), error
     return best
 
 
-def shrink_to_generalize(
-    x: Tensor,
-    codebooks: Sequence[Tensor],
-    *,
-    sample_weight: Tensor | None = None,
-    n_beams: int = 5,
-    shrinkage: float = 1.0,
+def _shrink_to_generalize(
+    x: Tensor, codebooks: Sequence[Tensor], choices: tuple[Tensor, Tensor, Tensor], strength: float
 ) -> list[Tensor]:
     """Shrink codewords in the coordinates where they follow the noise of the rows.
 
@@ -171,13 +163,9 @@ def shrink_to_generalize(
     more (3,909 rows of Amazon Scientific, 3 x 256 codes: 4 % for 3 %; 8 x 256 codes: a tenth for a
     tenth).
     """
-    weight = torch.ones_like(x[:, 0]) if sample_weight is None else sample_weight
-    codes, errors = beam_search(x, codebooks, n_beams)
-    row, row_codes, row_weight = good_choices(codes, errors, weight, _LAST_SHARE)
-    shrunk = shrink_codebooks(
-        x, row_codes, codebooks, sample_weight=row_weight, row=row, strength=shrinkage
-    )
-    return center_codebooks(shrunk, row_codes, sample_weight=row_weight)
+    row, codes, weight = choices
+    shrunk = shrink_codebooks(x, codes, codebooks, sample_weight=weight, row=row, strength=strength)
+    return center_codebooks(shrunk, codes, sample_weight=weight)
 
 
 def good_choices(

@@ -10,6 +10,9 @@ from sklearn_rqvae._compute._linear import linear
 # maximum: 128 rows cost 15 % more, 4096 rows of 1024 scores 35 %.
 CHUNK_SIZE = 1024
 
+# Scores of a chunk beyond which fewer rows make one.
+_CHUNK_SCORES = 2**22
+
 
 def half_squared_norms(codebook: Tensor) -> Tensor:
     """Return half the squared norm of each codeword, the constant part of its score."""
@@ -59,7 +62,7 @@ def nearest_codewords(x: Tensor, codebook: Tensor, chunk_size: int = CHUNK_SIZE)
     codebook : Tensor of shape (codebook_size, n_dims)
         Codewords.
     chunk_size : int, default=1024
-        Rows per matrix product. A row's code can depend on it only through rounding.
+        Rows per matrix product at most. A row's code can depend on it only through rounding.
 
     Returns
     -------
@@ -75,5 +78,6 @@ def nearest_codewords(x: Tensor, codebook: Tensor, chunk_size: int = CHUNK_SIZE)
     """
     offsets = -half_squared_norms(codebook)
     # Under torch.func.vmap the codes couldn't be written into a tensor that isn't mapped.
-    codes = [largest(linear(rows, codebook, offsets), 1)[1][:, 0] for rows in x.split(chunk_size)]
+    n_rows = max(min(chunk_size, _CHUNK_SCORES // len(codebook)), 1)
+    codes = [largest(linear(rows, codebook, offsets), 1)[1][:, 0] for rows in x.split(n_rows)]
     return codes[0] if len(codes) == 1 else torch.cat(codes)

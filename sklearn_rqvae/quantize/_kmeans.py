@@ -6,7 +6,7 @@ core), but these also run on other devices, sum in an order that doesn't depend 
 threads, and split large clusters where scikit-learn spends empty ones on outliers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Generator, Tensor
@@ -20,11 +20,18 @@ from sklearn_rqvae.quantize._seeding import draw_tickets, lowest_tickets, spread
 # whole in memory.
 _BLOCK_SIZE = 8192
 
-# Rows per cluster among which k-means++ looks for starts.
+# Rows per cluster among which k-means++ looks for starts, and of many clusters: its time grows with
+# their number times that of the rows.
 _SEEDING_ROWS_PER_CLUSTER = 16
+_SEEDING_ROWS_PER_CLUSTER_OF_MANY = 4
+
+# From so many codewords on a level is large: k-means is a start for it, on fewer rows each.
+LARGE = 4096
 
 
-def principal_axes(x: Tensor, sample_weight: Tensor | None = None) -> Tensor:
+def principal_axes(
+    x: Tensor, sample_weight: Tensor | None = None, of: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """Compute the principal axes of rows, the direction of largest variance first.
 
     Parameters
@@ -33,6 +40,9 @@ def principal_axes(x: Tensor, sample_weight: Tensor | None = None) -> Tensor:
         Rows.
     sample_weight : Tensor of shape (n_samples,), default=None
         Weights; None weighs all rows alike.
+    of : callable, default=None
+        What the axes are of: maps rows to others of the same shape, block by block. None leaves
+        them.
 
     Returns
     -------
@@ -42,12 +52,13 @@ def principal_axes(x: Tensor, sample_weight: Tensor | None = None) -> Tensor:
     n_dims = x.shape[1]
     weight = _weight_or_ones(x, sample_weight)
     blocks = [slice(start, start + _BLOCK_SIZE) for start in range(0, len(x), _BLOCK_SIZE)]
-    total = sum((weight[rows, None] * x[rows]).sum(0, dtype=torch.float64) for rows in blocks)
+    of = of or (lambda rows: rows)
+    total = sum((weight[rows, None] * of(x[rows])).sum(0, dtype=torch.float64) for rows in blocks)
     mean = (total / weight.sum(dtype=torch.float64)).to(x.dtype)
     # Deviations are small where rows are: their products need float64 for the sum of blocks only.
     covariance = torch.zeros(n_dims, n_dims, dtype=torch.float64, device=x.device)
     for rows in blocks:
-        deviation = x[rows] - mean
+        deviation = of(x[rows]) - mean
         covariance += linear((deviation * weight[rows, None]).T, deviation.T)
     _, axes = torch.linalg.eigh(covariance)
     axes = axes.flip(1)
@@ -123,7 +134,8 @@ def progressive_kmeans(
     coordinates = linear(x, axes.T)
     stages = list(dims) if dims is not None else _default_dims(n_dims)
     tickets = draw_tickets(len(x), generator) if tickets is None else tickets
-    some = lowest_tickets(tickets, _SEEDING_ROWS_PER_CLUSTER * n_clusters).to(x.device)
+    each = _SEEDING_ROWS_PER_CLUSTER_OF_MANY if n_clusters >= LARGE else _SEEDING_ROWS_PER_CLUSTER
+    some = lowest_tickets(tickets, each * n_clusters).to(x.device)
     leading = coordinates[some, : stages[0]]
     start = spread_rows(leading, n_clusters, weight[some], tickets[some.cpu()])
     codebook = coordinates[some[start.to(x.device)]]

@@ -25,9 +25,10 @@ _FEW = 2
 # products.
 _MANY = 8192
 
-# Share of the right-hand side that may be left, and the most steps; ridges keep systems so well
-# conditioned that some 30 are enough.
+# Share of the right-hand side that may be left, of many codewords such that float32 holds no more,
+# and the most steps; ridges keep systems so well conditioned that 30 and 16 are enough.
 _TOLERANCE = 1e-12
+_TOLERANCE_OF_MANY = 1e-7
 _MAX_STEPS = 300
 
 # Choices whose pairs are counted at a time.
@@ -91,7 +92,8 @@ def solve_ridge(
     step = scale * residual
     direction = step.copy()
     size = (residual * step).sum(0)
-    enough = _TOLERANCE**2 * size
+    tolerance = _TOLERANCE_OF_MANY if len(residual) >= _MANY else _TOLERANCE
+    enough = tolerance**2 * size
     for _ in range(_MAX_STEPS):
         if (size <= enough).all():
             break

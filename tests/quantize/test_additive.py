@@ -38,10 +38,13 @@ def test_sums_of_known_codewords_are_found_again():
 def test_refining_is_never_worse_than_its_start(seed, n_beams):
     x = curved_rows(seed=seed)
     start = initialize_codebooks(x, [16, 16, 16], n_beams=n_beams, generator=generator(seed))
-    refined = refine_codebooks(x, start, n_beams=n_beams)
+    refined, codes, errors = refine_codebooks(x, start, torch.ones(len(x)), n_beams, n_iter=12)
+    again = beam_search(x, refined, n_beams)
+    assert torch.equal(codes, again[0])
+    assert torch.equal(errors, again[1])
     assert error(x, refined, n_beams) < 0.98 * error(x, start, n_beams)
     random = [torch.randn(5, 24, generator=generator(level)) for level in range(2)]
-    kept = refine_codebooks(x[:1], random, n_beams=n_beams, n_iter=0)
+    kept, _, _ = refine_codebooks(x[:1], random, torch.ones(1), n_beams, n_iter=0)
     assert all(torch.equal(one, other) for one, other in zip(kept, random, strict=True))
 
 
