@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
@@ -16,6 +17,11 @@ __all__ = [
     "check_codebook_size",
     "check_codes",
 ]
+
+# How types are named that hold no real numbers, by numpy, pandas, polars and Arrow.
+_NO_NUMBERS = re.compile(
+    r"complex|date|time|duration|period|interval|month_day|\[\(|\(numpy\.record", re.IGNORECASE
+)
 
 
 def as_array(X: Any) -> Any:
@@ -35,9 +41,11 @@ def as_array(X: Any) -> Any:
     Raises
     ------
     ValueError
-        If entries are masked, or are dates, durations or complex numbers: no function of ours has a
-        meaning for them. If the vectors of a column differ in length, one is missing, or there are
-        other columns.
+        If entries are masked, or are dates, durations, records or complex numbers: no function of
+        ours has a meaning for them. If the vectors of a column differ in length, one is missing, or
+        there are other columns.
+    TypeError
+        If it's a lazy frame.
     """
     if hasattr(X, "detach") and hasattr(X, "cpu"):
         X = X.detach().cpu()
@@ -51,14 +59,15 @@ def as_array(X: Any) -> Any:
                 "rows, or fill them first: X.filled(0), SimpleImputer."
             )
         return X.filled()
-    kinds = {getattr(dtype, "kind", "") for dtype in _dtypes_of(X)}
-    if kinds & set("mMc"):
-        found = ", ".join(sorted(map(str, _dtypes_of(X))))
-        complex_numbers = "Complex data not supported: " if "c" in kinds else ""
+    if type(X).__name__ == "LazyFrame":  # of polars, which would look empty
+        raise TypeError("X is a LazyFrame, which holds no values yet; give X.collect().")
+    found = ", ".join(sorted(filter(_NO_NUMBERS.match, map(str, _dtypes_of(X)))))
+    if found:
+        complex_numbers = "Complex data not supported: " if "complex" in found else ""
         raise ValueError(
-            f"{complex_numbers}the values are of type {found}, but should be real numbers; turn "
-            "dates into numbers by X.astype('int64'), complex numbers into two columns, X.real and "
-            "X.imag."
+            f"{complex_numbers}values are of type {found}, but should be real numbers; turn dates "
+            "into numbers by X.astype('int64'), complex numbers into two columns, X.real and "
+            "X.imag, and records by numpy.lib.recfunctions.structured_to_unstructured."
         )
     return _without_column(X)
 
@@ -79,6 +88,8 @@ def _without_column(X: Any) -> Any:
 def _dtypes_of(X: Any) -> set[Any]:
     """Return the types of an array's values, or of a data frame's columns."""
     dtypes = getattr(X, "dtypes", None)
+    if dtypes is None and hasattr(X, "schema"):  # Arrow's tables
+        dtypes = getattr(X.schema, "types", None)
     if dtypes is not None and hasattr(dtypes, "__iter__"):
         return set(dtypes)
     if isinstance(X, list | tuple) and len(X):

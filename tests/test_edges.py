@@ -1,7 +1,10 @@
 """Numbers at the edge: what has no meaning is refused everywhere, what is only large is not."""
 
+from datetime import date, time
+
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer, SemanticIDIndex
@@ -26,6 +29,13 @@ NO_NUMBERS = {
     "complex": X + 1j,
     "frame of dates": pd.DataFrame((1e9 * X).astype("datetime64[ns]")),
     "frame with dates": pd.DataFrame({"a": X[:, 0], "b": pd.Timestamp(0), "c": 0, "d": 1}),
+    "frame with periods": pd.DataFrame({"a": X[:, 0], "b": pd.Period("2020"), "c": 0, "d": 1}),
+    "polars frame with dates": pl.DataFrame(X).with_columns(column_0=date(2020, 1, 1)),
+    "polars frame with times": pl.DataFrame(X).with_columns(column_0=time(2)),
+    "polars frame to come": pl.DataFrame(X).lazy(),
+    "Arrow table with dates": pl.DataFrame(X).with_columns(column_0=date(2020, 1, 1)).to_arrow(),
+    "dates as objects": np.array([[date(2020, 1, 1), 0, 1, 2]] * 60, dtype=object),
+    "records": np.rec.fromarrays(X.T),
 }
 NO_CODES = {
     "masked": masked(CODES),
@@ -49,6 +59,14 @@ def test_what_is_no_number_is_refused(estimator, name):
             metric(rows, X)
     with pytest.raises((ValueError, TypeError)):
         m.prefix_neighbor_recall(rows, CODES)
+
+
+@ESTIMATORS
+@pytest.mark.parametrize("factor", [1e-44, 1e-170, 1e-310])
+def test_rows_that_only_float64_tells_apart_are_refused(estimator, factor):
+    # They would be one row, with a score of zero.
+    with pytest.raises(ValueError, match=r"less than float32 holds; multiply X"):
+        estimator.fit(X * factor)
 
 
 @pytest.mark.parametrize("name", NO_CODES)

@@ -14,7 +14,6 @@ from sklearn_rqvae._cli._items import (
     in_batches,
     is_array,
     model_columns,
-    note_row_numbers,
     read_model_items,
     warn,
     write_rows,
@@ -85,7 +84,7 @@ def _encode(args: argparse.Namespace) -> None:
             return
     check_places([args.model, args.input], {"--out": args.out})
     check_table(args.out)
-    items, ids = read_model_items(args, model)
+    items, ids = read_model_items(args, model, needs_ids=not is_array(args.out))
     _look_at_ids(args, ids)
     ids = writable_ids(args.out, ids)
     codes = in_batches(model["pipeline"].transform, items, "encoding")
@@ -123,7 +122,6 @@ def _look_at_ids(args: argparse.Namespace, ids: Sequence[Any]) -> None:
     """Refuse rows without an id, and say if ids repeat: a catalog takes each once."""
     if is_array(args.out):
         return
-    note_row_numbers(ids, args.input)
     row = missing_row(ids)
     if row is not None:
         raise ValueError(

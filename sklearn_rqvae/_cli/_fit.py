@@ -21,7 +21,6 @@ from sklearn_rqvae._cli._items import (
     count,
     in_batches,
     is_array,
-    note_row_numbers,
     read_items,
     say,
     warn,
@@ -152,7 +151,8 @@ def _fit(args: argparse.Namespace) -> None:
     check_places([args.input], {"--out": args.out, "--ids": args.ids})
     if args.ids:
         check_table(args.ids)
-    items, ids = read_items(args, args.text, args.vector, args.id)
+    needs_ids = bool(args.ids) and not is_array(args.ids)
+    items, ids = read_items(args, args.text, args.vector, args.id, needs_ids=needs_ids)
     if args.id:
         check_ids(ids, args.input, args.id)
     if args.ids:
@@ -245,10 +245,8 @@ def _embedded(
 
 def _ids_to_write(args: argparse.Namespace, ids: Sequence[Any]) -> Sequence[Any]:
     """Return ids for the file ``--ids``, which a catalog is to be built from."""
-    if not is_array(args.ids):
-        note_row_numbers(ids, args.input)
-        if not args.id:
-            check_ids(ids, args.input, None)
+    if not args.id and not is_array(args.ids):
+        check_ids(ids, args.input, None)
     return writable_ids(args.ids, ids)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn_rqvae._files._arrays import read_matrix
 from sklearn_rqvae._files._parquet_matrix import is_parquet, parquet_matrix
 from sklearn_rqvae._files._replace import check_place, replace_file
-from sklearn_rqvae._files._tables import FORMATS, Table, file_kind, read_table, write_table
+from sklearn_rqvae._files._tables import FORMATS, Table, file_kind, listed, read_table, write_table
 from sklearn_rqvae._files._vectors import matrix_of
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "in_batches",
     "is_array",
     "model_columns",
-    "note_row_numbers",
     "read_items",
     "read_model_items",
     "say",
@@ -45,7 +45,12 @@ BATCH_ROWS = 1024
 
 
 def read_items(
-    args: argparse.Namespace, text: Sequence[str] | None, vector: str | None, id_column: str | None
+    args: argparse.Namespace,
+    text: Sequence[str] | None,
+    vector: str | None,
+    id_column: str | None,
+    *,
+    needs_ids: bool = False,
 ) -> tuple[Any, Sequence[Any]]:
     """Return texts or vectors, and ids; these are a range where no column holds them."""
     if is_array(args.input):
@@ -62,6 +67,8 @@ def read_items(
     if id_column is None:
         known = (name for name in ITEM_COLUMNS if name in table)
         id_column = next((name for name in known if name not in (*(text or ()), vector)), None)
+    if needs_ids and not id_column:
+        _number_rows(table, text or (), vector)
     ids = table.column(id_column) if id_column else range(table.n_rows)
     if streamed:
         return parquet_matrix(Path(args.input), str(vector)), ids
@@ -86,10 +93,25 @@ def model_columns(
     return text, None if text else vector
 
 
-def read_model_items(args: argparse.Namespace, model: dict[str, Any]) -> tuple[Any, Sequence[Any]]:
+def _number_rows(table: Table, text: Sequence[str], vector: str | None) -> None:
+    """Refuse to number rows where another column may hold their ids, and say so elsewhere."""
+    pattern = None if vector is None else re.compile(rf"{re.escape(vector)}(_\d+)?")
+    read = {name for name in table.names if pattern is not None and pattern.fullmatch(name)}
+    others = [name for name in table.names if name not in {*text, *read}]
+    if others:
+        raise ValueError(
+            f"{table.path} has no column item_id or id, but {listed(others)}; name the column of "
+            "its ids with --id. If there is none, add one, or write .npy, which holds no ids."
+        )
+    warn(f"the ids are row numbers of {table.path}, which has no other columns.")
+
+
+def read_model_items(
+    args: argparse.Namespace, model: dict[str, Any], *, needs_ids: bool = False
+) -> tuple[Any, Sequence[Any]]:
     """Read the columns named in the arguments, or else those that the model was fitted on."""
     text, vector = model_columns(args, model)
-    return read_items(args, text, vector, args.id or model["id"])
+    return read_items(args, text, vector, args.id or model["id"], needs_ids=needs_ids)
 
 
 def is_array(path: str) -> bool:
@@ -137,12 +159,6 @@ def check_places(inputs: Sequence[str | None], outputs: dict[str, str | None]) -
             )
         taken[place] = f"the file of {option}"
         check_place(path)
-
-
-def note_row_numbers(ids: Sequence[Any], path: str) -> None:
-    """Say that a table's rows are numbered, if they are: it may have a column of ids."""
-    if isinstance(ids, range) and not is_array(path):
-        warn(f"the ids are row numbers of {path}: no column item_id or id; name one with --id.")
 
 
 def in_batches(function: Any, rows: Any, what: str) -> NDArray[Any]:

@@ -42,9 +42,19 @@ def origin_of(
     -------
     origin : ndarray of shape (n_features,), dtype=float64, or None
         The middle, zero in features that stay where they are.
+
+    Raises
+    ------
+    ValueError
+        If the rows differ by less than float32 holds: they would be one and the same.
     """
     low, high = _range_of(source.wide_blocks(sample_weight))
     middle, reach = low / 2 + high / 2, high / 2 - low / 2
+    if 0 < reach.max(initial=0.0) < np.finfo(np.float32).tiny:
+        raise ValueError(
+            f"the values of each column of X differ by at most {2 * reach.max():.1e}, less than "
+            "float32 holds; multiply X by a constant first."
+        )
     middle[n_columns:] = 0.0
     farthest = np.abs(middle).max()
     # What float32 can't hold at all is refused where rows are read.

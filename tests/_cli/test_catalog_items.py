@@ -122,7 +122,15 @@ def test_items_without_ids_are_not_numbered(shop, build, tmp_path, capsys):
         tmp_path / "c",
     )  # fmt: skip
     assert "no column item_id or id; name the column of its ids with --id" in said
-    assert main(["encode", str(tmp_path / "m"), str(shop / "items.csv")]) == 0
+    # Any other column may be that of the ids; where no ids are written, it doesn't matter.
+    encode = ["encode", str(tmp_path / "m"), str(shop / "items.csv")]
+    for call in (encode, [*command, "--ids", str(tmp_path / "ids.csv")]):
+        assert main(call) == 1
+        assert "has no column item_id or id, but 'sku'" in capsys.readouterr().err
+    assert main([*encode, "--out", str(tmp_path / "codes.npy")]) == 0
+    titles = tmp_path / "titles.csv"
+    titles.write_text("title\nlamp\ncup\n")
+    assert main([*encode[:2], str(titles)]) == 0
     assert "the ids are row numbers of" in capsys.readouterr().err
 
 

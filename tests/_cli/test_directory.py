@@ -115,6 +115,14 @@ def test_ids_that_no_catalog_takes_are_refused_before_the_fit(src, tmp_path, cap
     assert "c.parquet holds double, but ids are text or integers" in said
 
 
+def test_ids_of_two_kinds_are_refused_before_the_fit(src, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_directory, "fit_parquet", None)  # the work
+    table = pa.table({"sku": ["x", "y"], "v": pa.array(X[:2].tolist())})
+    pq.write_table(table, src / "c.parquet")
+    said = fails(capsys, "fit", src, *COLUMNS, *SMALL, "--out", tmp_path / "m")
+    assert f"column 'sku' holds text in {src}/c.parquet and integers in {src}/b.parquet" in said
+
+
 def test_encode_says_that_ids_repeat(src, tmp_path, capsys):
     run("fit", src, *COLUMNS, *SMALL, "--out", tmp_path / "m")
     message = repeat_an_id(src)
