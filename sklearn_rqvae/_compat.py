@@ -1,5 +1,6 @@
-"""Names that scikit-learn keeps private or only some versions have, and optional libraries."""
+"""Names that libraries keep private or only some versions have, and optional libraries."""
 
+from collections.abc import Callable
 from typing import Any
 
 from sklearn.base import _fit_context as fit_context
@@ -25,6 +26,7 @@ __all__ = [
     "fit_context",
     "import_pyarrow",
     "mapped",
+    "uncompiled",
     "with_callbacks",
 ]
 
@@ -52,3 +54,15 @@ def mapped() -> bool:
     import torch
 
     return torch._C._functorch.maybe_current_level() is not None
+
+
+def uncompiled(function: Callable) -> Callable:
+    """Leave a function out of compiled graphs.
+
+    As ``torch.compiler.disable`` does, which would load the compiler with the module that uses it:
+    40 % more time for each process to start.
+    """
+    import torch
+
+    decorated: Callable = torch._disable_dynamo(function)
+    return decorated

@@ -128,6 +128,16 @@ def test_light_packages_import_neither_torch_nor_matplotlib(light):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_torchs_compiler_stays_out_of_a_fit_in_closed_form():
+    # Loading it takes a second and a half.
+    code = (
+        "import sys; from sklearn_rqvae import RQVAETransformer; "
+        "RQVAETransformer(n_layers=1, codebook_size=2).fit([[0], [1], [5]]); "
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_every_public_name_can_be_imported():
     for name in sklearn_rqvae.__all__:
         assert getattr(sklearn_rqvae, name) is not None

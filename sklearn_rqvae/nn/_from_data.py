@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from sklearn_rqvae._compat import uncompiled
 from sklearn_rqvae.nn._config import check_interactions
 from sklearn_rqvae.nn._decoder import Decoder
 from sklearn_rqvae.nn._encoder import Encoder
@@ -211,7 +212,7 @@ class FromDataMixin(nn.Module):
             self.set_scaling(mean, scale if scale > 0 else 1.0)
         self.initialize_codebooks(x, sample_weight, generator)
 
-    @torch.compiler.disable
+    @uncompiled
     @torch.no_grad()
     def _start_from(self, x: Tensor, sample_weight: Tensor | None) -> None:
         """Start from the rows of the first training steps, unless codebooks have been set."""
