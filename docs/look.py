@@ -1,13 +1,14 @@
 """Look at every page of the built documentation, and fail on what a reader would trip over.
 
     python -m sphinx -b html docs docs/_build/html
-    python docs/look.py docs/_build/html [--pages 'user_guide/*'] [--shots FOLDER]
+    python docs/look.py docs/_build/html [--pages index.html 'user_guide/*'] [--shots FOLDER]
 
 A browser opens each page at 1280 and 390 pixels, in light and in dark. Reported are pages without a
 title, links and anchors that lead nowhere, images that don't load, anything that is loaded from
-another host, tables that are cut, pages that scroll sideways, text that can't be told from its
-ground, and errors of scripts. Without Chromium only titles and links are checked, and the script
-says so.
+another host, tables and pictures that are cut, pages that scroll sideways, text that can't be told
+from its ground, and errors of scripts. Titles and links are checked on all pages, the rest on those
+that `--pages` names. Without a Chromium that starts only titles and links are checked, and the
+script says so.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import http.server
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -29,6 +31,7 @@ from urllib.parse import unquote, urlsplit
 
 SIZES = {"wide": 1280, "phone": 390}
 SCHEMES = ("light", "dark")
+PATIENCE = 120  # seconds
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 # Runs in the page and returns what is wrong there.
@@ -85,6 +88,10 @@ def broken_links(folder):
                 yield where, f"no such anchor: {link}"
 
 
+class NoBrowserError(Exception):
+    """There is no Chromium, or none that starts."""
+
+
 class Browser:
     """Headless Chromium, spoken to through a pair of pipes."""
 
@@ -114,6 +121,8 @@ class Browser:
 
     def _message(self):
         while b"\0" not in self._rest:
+            if not select.select([self._read], [], [], PATIENCE)[0]:
+                raise RuntimeError(f"the browser has said nothing for {PATIENCE} seconds")
             data = os.read(self._read, 1 << 20)
             if not data:
                 raise RuntimeError("the browser has ended")
@@ -186,8 +195,10 @@ def of_events(events, host):
             if address.scheme in ("http", "https") and address.netloc != host:
                 yield f"loaded from elsewhere: {params['request']['url'][:100]}"
         elif event.get("method") == "Network.responseReceived":
-            if params["response"]["status"] >= 400:
-                yield f"not found: {urlsplit(params['response']['url']).path}"
+            path = urlsplit(params["response"]["url"]).path
+            # Browsers ask for an icon whether or not a page names one.
+            if params["response"]["status"] >= 400 and path != "/favicon.ico":
+                yield f"not found: {path}"
         elif event.get("method") == "Runtime.exceptionThrown":
             details = params["exceptionDetails"]
             text = details.get("exception", {}).get("description", details["text"])
@@ -201,7 +212,10 @@ def looked_at(folder, pages, command, shots):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     host = f"127.0.0.1:{server.server_port}"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        browser = Browser(command, profile)
+        try:
+            browser = Browser(command, profile)
+        except (OSError, RuntimeError) as error:
+            raise NoBrowserError(f"{command} doesn't start: {error}") from error
         try:
             for page in pages:
                 browser.open(f"http://{host}/{page}")
@@ -233,11 +247,19 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
+def browser_command():
+    """Return the command of a Chromium."""
+    command = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if command is None:
+        raise NoBrowserError("there is no Chromium; install one, or name it in CHROMIUM")
+    return command
+
+
 def main():
     """Look, print what was found, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="the built documentation")
-    parser.add_argument("--pages", default="*", help="pages to open, as a pattern")
+    parser.add_argument("--pages", nargs="+", default=["*"], help="pages to open, as patterns")
     parser.add_argument("--shots", type=Path, help="folder for pictures of the pages")
     options = parser.parse_args()
     folder = options.folder.resolve()
@@ -246,19 +268,19 @@ def main():
     pages = [
         name
         for name in names
-        if fnmatch.fnmatch(name, options.pages) and not re.match(r"_modules|genindex", name)
+        if any(fnmatch.fnmatch(name, pattern) for pattern in options.pages)
+        and not re.match(r"_modules|genindex", name)
     ]
     if not names:
         parser.error(f"{folder} holds no pages; build them first")
-    problems = list(broken_links(folder))
-    command = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if command is None:
-        print("skipped the look: there is no Chromium; install one, or name it in CHROMIUM")
-    else:
-        problems += looked_at(folder, pages, command, options.shots)
+    problems, opened = list(broken_links(folder)), len(pages)
+    try:
+        problems += looked_at(folder, pages, browser_command(), options.shots)
+    except NoBrowserError as error:
+        print(f"skipped the look: {error}")
+        opened = 0
     for page, problem in problems:
         print(f"{page}: {problem}")
-    opened = len(pages) if command else 0
     print(f"{len(names)} pages, {opened} opened, {len(problems)} problems")
     return 1 if problems else 0
 

@@ -3,11 +3,11 @@
 from docutils import nodes
 
 _SHORT = 14  # characters: numbers with their unit, names of one word
-_WIDE = 7  # columns
+_WIDE, _WIDEST = 7, 11  # columns
 
 
 def mark_tables(app, doctree):
-    """Give short columns the class "short", and tables of many columns the class "wide"."""
+    """Give short columns the class "short", tables of many columns "wide", and "widest"."""
     for table in doctree.findall(nodes.table):
         rows = [list(row.findall(nodes.entry)) for row in table.findall(nodes.row)]
         n_head = sum(len(list(head.findall(nodes.row))) for head in table.findall(nodes.thead))
@@ -16,6 +16,8 @@ def mark_tables(app, doctree):
             continue
         if len(body[0]) > _WIDE:
             table["classes"].append("wide")
+        if len(body[0]) > _WIDEST:
+            table["classes"].append("widest")
         for column in range(len(body[0])):
             if all(len(row[column].astext()) <= _SHORT for row in body):
                 for row in rows:

@@ -28,7 +28,7 @@ _STYLE = """
 .rqvae-report{--ink:#1a1a1a;--soft:#555;--line:#d5d5d5;--back:#f6f7f8;--blue:#005a8e;
 --problem:#a63c00;--good:#00664b;--note:#005a8e;--ground:#fff;background:var(--ground);color:var(--ink);
 font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;max-width:60rem;margin:0 auto;
-padding:1rem;color-scheme:light dark;overflow-wrap:break-word}
+padding:1rem;color-scheme:light dark;overflow-wrap:break-word;container-type:inline-size}
 .rqvae-report h1{font-size:1.6rem;line-height:1.2;margin:0 0 .4rem}
 .rqvae-report h2{font-size:1.2rem;margin:2.2rem 0 .6rem;border-bottom:1px solid var(--line);
 padding-bottom:.2rem}
@@ -50,14 +50,15 @@ margin:.7rem 0}
 .rqvae-report .scroll{overflow-x:auto;margin:.6rem 0}
 .rqvae-report .id{white-space:nowrap}
 .rqvae-report .scroll:focus-visible{outline:2px solid var(--blue);outline-offset:2px}
-.rqvae-report table{display:table;width:auto;border:0;background:none;border-collapse:collapse;
-font-size:.92rem;font-variant-numeric:tabular-nums}
+.rqvae-report table{display:table;width:auto;margin:0;border:0;background:none;
+border-collapse:collapse;font-size:.92rem;font-variant-numeric:tabular-nums}
 .rqvae-report th,.rqvae-report td{padding:.3rem .7rem;text-align:right;vertical-align:bottom;
 min-width:0;border:0;border-bottom:1px solid var(--line);background:none;color:var(--ink)}
 .rqvae-report tr,.rqvae-report tbody tr:nth-child(odd),.rqvae-report tbody tr:nth-child(even){
 background:none;color:var(--ink)}
 .rqvae-report td{white-space:nowrap}
-.rqvae-report thead th{font-weight:600;border-bottom:2px solid #888;max-width:7rem}
+.rqvae-report thead th{font-weight:600;border-bottom:2px solid #888;max-width:7rem;
+overflow-wrap:normal}
 .rqvae-report th:first-child,.rqvae-report td:first-child{text-align:left;padding-left:0}
 .rqvae-report tbody th{font-weight:400;white-space:nowrap}
 .rqvae-report tr.best td:nth-child(2),.rqvae-report tr.best th{font-weight:700}
@@ -80,6 +81,9 @@ font-size:.92rem;min-width:0}
 @media (max-width:600px){.rqvae-report{padding:.8rem;font-size:15px}
 .rqvae-report .wide figcaption::after{content:" Scroll it sideways."}
 .rqvae-report table{font-size:.85rem}.rqvae-report th,.rqvae-report td{padding:.25rem .5rem}}
+@container (max-width:50rem){.rqvae-report table{font-size:.82rem}
+.rqvae-report th,.rqvae-report td{padding:.3rem}}
+@media (min-width:601px){.rqvae-report img{max-width:100%}}
 @media print{.rqvae-report{max-width:none;--ink:#000;--soft:#444;--ground:#fff}
 .rqvae-report .scroll{overflow:visible}
 .rqvae-report img{max-width:100%}.rqvae-report figure,.rqvae-report .sample{break-inside:avoid}}

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from sklearn_rqvae import RQVAETransformer
+from sklearn_rqvae.datasets import make_residual_blobs
+from sklearn_rqvae.report import report
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
@@ -50,9 +54,12 @@ def test_broken_links_anchors_and_missing_titles_are_found(look, tmp_path):
     ]
 
 
-def test_without_a_browser_links_are_checked_and_it_says_so(look, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("command", [None, "/bin/false"])
+def test_without_a_browser_that_starts_links_are_checked(
+    look, tmp_path, monkeypatch, capsys, command
+):
     monkeypatch.delenv("CHROMIUM", raising=False)
-    monkeypatch.setattr(look.shutil, "which", lambda name: None)
+    monkeypatch.setattr(look.shutil, "which", lambda name: command)
     monkeypatch.setattr(sys, "argv", ["look.py", str(tmp_path)])
     write(tmp_path, good=page("fine"))
     assert look.main() == 0
@@ -61,6 +68,8 @@ def test_without_a_browser_links_are_checked_and_it_says_so(look, tmp_path, monk
     assert look.main() == 1
 
 
+# Of one pixel.
+PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 BROWSER = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
 
@@ -71,6 +80,8 @@ def test_a_browser_sees_what_a_reader_would_trip_over(look, tmp_path):
         "fine": "<p>Text.</p><table><tr><td>1</td></tr></table>",
         "cut": '<div style="overflow:hidden;width:90px">'
         '<table style="width:200px"><tr><td>x</table></div>',
+        "picture": '<div style="overflow:auto;width:90px"><svg></svg>'
+        f'<img alt="" style="width:200px;height:9px" src="{PIXEL}"></div>',
         "wide": '<p style="width:500px">Text.</p>',
         "dark": "<style>@media (prefers-color-scheme:dark){p{color:#333;background:#222}}</style>"
         "<p>x</p>",
@@ -94,9 +105,24 @@ def test_a_browser_sees_what_a_reader_would_trip_over(look, tmp_path):
         assert found.pop(f"dark.html ({size}, dark)") == ["hardly legible"]
     for scheme in ("light", "dark"):
         assert found.pop(f"wide.html (phone, {scheme})") == ["scrolls sideways"]
+        # On a phone it may scroll.
+        assert found.pop(f"picture.html (wide, {scheme})") == ["picture cut"]
     found.pop("cut.html", None)
     assert found == {}
     assert (tmp_path / "shots" / "fine_phone_dark.png").stat().st_size > 100
+
+
+@pytest.mark.skipif(BROWSER is None, reason="there is no Chromium to look with")
+@pytest.mark.slow
+def test_the_page_of_a_report_can_be_read_everywhere(look, tmp_path):
+    pytest.importorskip("matplotlib")
+    X, _ = make_residual_blobs(400, 16, n_layers=2, codebook_size=8, noise=0.3, random_state=0)
+    rqvae = RQVAETransformer(n_layers=3, codebook_size=16, random_state=0).fit(X[:300])
+    texts = [f"{kind} item {number}" for number in range(50) for kind in ("blue", "red")]
+    judged = report(rqvae, X[300:], X_train=X[:300], texts=texts, labels=["blue", "red"] * 50)
+    judged.to_html(tmp_path / "report.html")
+    assert list(look.broken_links(tmp_path)) == []
+    assert list(look.looked_at(tmp_path, ["report.html"], BROWSER, None)) == []
 
 
 def test_formulas_are_drawn_without_a_script():
