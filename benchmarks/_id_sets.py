@@ -18,7 +18,7 @@ from _quantizers import METHODS
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from sklearn_rqvae import ResidualKMeans, RQVAETransformer, SemanticIDIndex
+from sklearn_rqvae import ProductQuantizer, ResidualKMeans, RQVAETransformer, SemanticIDIndex
 from sklearn_rqvae.embedding import (
     Histories,
     InteractionEmbedder,
@@ -220,6 +220,11 @@ ID_SETS = {
     ),
     "behavior-4": IdSet("text and behavior, 4 levels", _behavior(bits="4x256"), "ours, behavior"),
     "behavior-only": IdSet("behavior alone", _behavior([0.0, 1.0]), "ours, behavior"),
+    "behavior-product": IdSet(
+        "text and behavior, 16 independent codes",
+        _behavior(bits="16x256", estimator=ProductQuantizer),
+        "ours, behavior",
+    ),
     "text-suffix": IdSet("text, suffix", _text("suffix"), "ours, text"),
     "text-shared": IdSet("text, IDs shared", _text("none"), "ours, text"),
     "text-1-beam": IdSet("text, 1 beam", _text(n_beams=1), "ours, text"),
@@ -236,6 +241,7 @@ ID_SETS = {
     "category": IdSet("category path", _category, "control"),
     "random": IdSet("random", _random, "control"),
 }
+UNORDERED = ("behavior-product",)  # for models that write all codes at once
 PUBLISHED = {
     "scientific": (
         "cgr_rkmeans_zcr_cf", "cgr_rkmeans_zcr", "cgr_rqvae_zcr", "cgr_letter_zcr",

@@ -41,7 +41,12 @@ KINDS = {
     "floor": "without semantic IDs",
 }
 
-LAYOUTS = {"items": "codes and prefixes", "codes": "codes", "flat": "flat"}
+LAYOUTS = {
+    "items": "codes and prefixes",
+    "codes": "codes",
+    "flat": "flat",
+    "parallel": "codes at once",
+}
 
 Sets = dict[str, list[Cell]]
 Metric = Callable[[Ranks, int], np.ndarray]

@@ -29,7 +29,8 @@ from _catalogs import NAMES, Catalog, Missing, load
 from _common import GENERATED, Cell, Results, describe_environment
 from _floors import FLOORS, SASREC, SelfAttention, rank_by
 from _generator import RECIPE, CodeRecommender, FlatRecommender, Recommender, Trie, train
-from _id_sets import ID_SETS, PUBLISHED, fused_views
+from _id_sets import ID_SETS, PUBLISHED, UNORDERED, fused_views
+from _parallel_heads import ParallelRecommender
 from _ranking import metrics_of
 from _recommend_report import report
 
@@ -41,7 +42,12 @@ from sklearn_rqvae.metrics import (
 )
 
 KEYS = ("catalog", "ids", "layout", "seed")
-LAYOUTS = {"items": Recommender, "codes": CodeRecommender, "flat": FlatRecommender}
+LAYOUTS = {
+    "items": Recommender,
+    "codes": CodeRecommender,
+    "flat": FlatRecommender,
+    "parallel": ParallelRecommender,
+}
 RIDGE = 1.0  # of the decoder that is fitted to any IDs, in items
 
 
@@ -146,7 +152,12 @@ def queue(args: argparse.Namespace) -> list[Cell]:
             name for name in args.ids if name not in of_others or name in PUBLISHED.get(catalog, ())
         ]
         for seed in range(args.seeds):
-            cells += [(catalog, name, layout, seed) for layout in args.layouts for name in names]
+            cells += [
+                (catalog, name, layout, seed)
+                for layout in args.layouts
+                for name in names
+                if layout == "parallel" or name not in UNORDERED
+            ]
         cells += [(catalog, name, "none", 0) for name in args.floors if name != "SASRec"]
         if "SASRec" in args.floors:
             cells += [(catalog, "SASRec", "none", seed) for seed in range(args.seeds)]

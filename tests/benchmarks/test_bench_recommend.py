@@ -1,5 +1,6 @@
 """The benchmark of recommenders ranks exactly, counts by hand, and lets nothing leak."""
 
+import argparse
 import importlib
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ torch = pytest.importorskip("torch")
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 NAMES = (
     "_common", "_quantizers", "_catalogs", "_id_sets", "_ranking", "_generator", "_floors",
-    "_recommend_report", "bench_recommend",
+    "_parallel_heads", "_recommend_report", "bench_recommend",
 )  # fmt: skip
 
 
@@ -177,6 +178,17 @@ def test_a_trained_recommender_learns_the_ring(load, catalog, layout):
     new_users = [(start + np.arange(3)) % 40 for start in range(40)]
     ranks = model.rank(new_users, (np.arange(40) + 3) % 40)
     assert ranking.item_hit(ranks, 1).mean() > 0.8
+
+
+def test_codes_in_no_order_are_for_what_writes_them_at_once(load):
+    bench = load("bench_recommend")
+    args = argparse.Namespace(
+        catalogs=["beauty"], ids=["behavior", "behavior-product"], layouts=list(bench.LAYOUTS),
+        seeds=1, floors=[],
+    )  # fmt: skip
+    asked = [(cell["layout"], cell["ids"]) for cell in bench.queue(args)]
+    assert [layout for layout, ids in asked if ids == "behavior"] == list(bench.LAYOUTS)
+    assert [layout for layout, ids in asked if ids == "behavior-product"] == ["parallel"]
 
 
 def test_item_neighbors_and_markov_learn_the_ring(load, catalog):
