@@ -10,6 +10,7 @@ from pathlib import Path
 from zlib import crc32
 
 from sklearn_rqvae._files._replace import lock_file
+from sklearn_rqvae._guards import warn_caller
 
 __all__ = ["RecordFile", "read_records"]
 
@@ -36,7 +37,7 @@ def read_records(path: str | os.PathLike[str]) -> list[bytes]:
     ValueError
         If it's another file, or damaged before its end.
     """
-    return _records(Path(path).read_bytes())[0]
+    return _records(Path(path).read_bytes(), path)[0]
 
 
 class RecordFile:
@@ -70,7 +71,7 @@ class RecordFile:
     def read(self) -> list[bytes]:
         """Return the records; what a killed process left half-written is cut off."""
         self._file.seek(0)
-        records, self._end = _records(self._file.read())
+        records, self._end = _records(self._file.read(), self.path)
         self._file.truncate(self._end)
         return records
 
@@ -123,8 +124,12 @@ def _framed(record: bytes) -> bytes:
     return start + struct.pack("<I", crc32(start)) + record
 
 
-def _records(data: bytes) -> tuple[list[bytes], int]:
-    """Return the whole records, and where the last of them ends."""
+def _records(data: bytes, path: str | os.PathLike[str]) -> tuple[list[bytes], int]:
+    """Return the whole records, and where the last of them ends.
+
+    One that is cut had not been written when its process ended. One that is there in full but wrong
+    had, perhaps: that is said.
+    """
     if len(data) < len(_MAGIC) and _MAGIC.startswith(data):
         return [], 0
     if not data.startswith(_MAGIC):
@@ -143,6 +148,10 @@ def _records(data: bytes) -> tuple[list[bytes], int]:
         record = data[body : body + size]
         if crc32(record) != checksum:
             if body + size == len(data):
+                warn_caller(
+                    f"the last change in {os.fspath(path)} is damaged, by a loss of power say, and "
+                    "left out; look whether it is missing, and make it again.",
+                )
                 break
             raise ValueError(f"record {len(records)} is damaged")
         records.append(record)

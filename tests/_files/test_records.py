@@ -62,6 +62,15 @@ def test_zeros_at_the_end_are_room_that_was_not_used(tmp_path):
     assert read_records(path) == [*RECORDS, b"next"]
 
 
+def test_damage_of_the_last_record_is_said(tmp_path):
+    # It was whole once, or power was lost before all of it was on disk: nobody can tell.
+    path, whole = tmp_path / "a", write(tmp_path / "a")
+    for place in (len(whole) - len(RECORDS[-1]), len(whole) - 1):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.warns(UserWarning, match=r"the last change in .* is damaged"):
+            assert read_records(path) == RECORDS[:-1]
+
+
 def test_damage_before_the_end_is_an_error_and_never_fewer_records(tmp_path):
     path, whole = tmp_path / "a", write(tmp_path / "a")
     last = len(whole) - len(RECORDS[-1])
