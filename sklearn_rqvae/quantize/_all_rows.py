@@ -36,6 +36,12 @@ _PAIRS_LOOKED_AT = 3
 # sums of up to 2**33 units.
 _GRID = 2.0**20
 
+# Rows whose codes are looked at a time.
+_BLOCK_ROWS = 2**16
+
+# Possible pairs up to which each has a place to be counted in; more are counted once they are met.
+_COUNTED_IN_PLACE = 2**22
+
 
 @torch.no_grad()
 def fit_to_all(
@@ -80,9 +86,7 @@ def fit_to_all(
         keys = keys[torch.from_numpy(kept)]
         sums = np.concatenate([sums[:n_codewords], sums[n_codewords + kept]])
 
-    design = one_hot(codes, codebooks, keys)[0].astype(np.float64)
-    normal = design.multiply(weight.numpy()[:, None]).tocsr().T @ design
-    normal.sort_indices()  # else their order is that of the rows
+    normal = _meetings(codes, weight, codebooks, keys)
     ridge = np.full(len(sums), PAIR_RIDGE)
     ridge[:n_codewords] = CODEWORD_RIDGE
     solution = solve(normal, sums[:, :dim], ridge)
@@ -108,18 +112,44 @@ def _frequent_pairs(
     n_dims = codebooks[0].shape[1]
     if max_floats <= 0 or len(codebooks) < 2:
         return torch.empty(0, dtype=torch.int64), n_dims
-    pairs = PairKeys([len(codebook) for codebook in codebooks])(codes.long())
-    keys, inverse = torch.unique(pairs, return_inverse=True)
-    total = torch.zeros(len(keys), dtype=torch.float64)
-    for column in inverse.T:
-        total.index_add_(0, column, weight)
-    often = torch.bincount(inverse.flatten(), minlength=len(keys)) >= MIN_ROWS
-    keys, total = keys[often], total[often]
+    keys, total = _often_met(codes, weight, PairKeys([len(codebook) for codebook in codebooks]))
     affordable = max_floats // max(len(keys), 1) - KEY_FLOATS
     dim = int(min(n_dims, max(MIN_DIM_SHARE * n_dims, affordable, 1)))
     n_looked_at = min(len(keys), _PAIRS_LOOKED_AT * (max_floats // (dim + KEY_FLOATS)))
     heaviest = torch.sort(total, descending=True, stable=True).indices[:n_looked_at]
     return keys[heaviest.sort().values], dim
+
+
+def _often_met(codes: Tensor, weight: Tensor, pair_keys: PairKeys) -> tuple[Tensor, Tensor]:
+    """Return the pairs that several rows have, ascending, and the weight of these rows."""
+    n_possible = pair_keys.starts[-1]
+    if n_possible > _COUNTED_IN_PLACE:
+        keys, inverse = torch.unique(pair_keys(codes.long()), return_inverse=True)
+        places = inverse.split(_BLOCK_ROWS)
+    else:
+        keys = torch.arange(n_possible)
+        places = (pair_keys(some.long()) for some in codes.split(_BLOCK_ROWS))
+    count = torch.zeros(len(keys), dtype=torch.int64)
+    total = torch.zeros(len(keys), dtype=torch.float64)
+    for place, some_weight in zip(places, weight.split(_BLOCK_ROWS), strict=True):
+        for column in place.T:
+            count.index_add_(0, column, torch.ones_like(column))
+            total.index_add_(0, column, some_weight)
+    often = count >= MIN_ROWS
+    return keys[often], total[often]
+
+
+def _meetings(
+    codes: Tensor, weight: Tensor, codebooks: Sequence[Tensor], keys: Tensor
+) -> sp.csr_matrix:
+    """Return the weight of the rows that have both of any two codewords or pairs."""
+    n_columns = sum(map(len, codebooks)) + len(keys)
+    total = sp.csr_matrix((n_columns, n_columns))
+    for some, some_weight in zip(codes.split(_BLOCK_ROWS), weight.split(_BLOCK_ROWS), strict=True):
+        design = one_hot(some.long(), codebooks, keys)[0].astype(np.float64)
+        total += design.multiply(some_weight.numpy()[:, None]).tocsr().T @ design
+    total.sort_indices()  # else their order is that of the rows
+    return total
 
 
 def _sums(

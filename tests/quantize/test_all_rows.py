@@ -59,3 +59,18 @@ def test_neither_order_nor_blocks_change_a_bit():
     assert torch.equal(found.keys, other.keys)
     assert torch.equal(found.vectors, other.vectors)
     assert all(map(torch.equal, found.codebooks, other.codebooks))
+
+
+@pytest.mark.parametrize(("block", "n_counted"), [(37, 2**22), (2**16, 0), (50, 0)])
+def test_neither_blocks_of_codes_nor_how_pairs_are_counted_change_a_bit(
+    block, n_counted, monkeypatch
+):
+    z, codes, codebooks = rows_with_codes()
+    weight = torch.rand(400, generator=seeded(3)).double() + 0.1
+    found = fit_to_all([z], codes, weight, codebooks, max_floats=300)
+    monkeypatch.setattr("sklearn_rqvae.quantize._all_rows._BLOCK_ROWS", block)
+    monkeypatch.setattr("sklearn_rqvae.quantize._all_rows._COUNTED_IN_PLACE", n_counted)
+    other = fit_to_all([z], codes, weight, codebooks, max_floats=300)
+    assert torch.equal(found.keys, other.keys)
+    assert torch.equal(found.vectors, other.vectors)
+    assert all(map(torch.equal, found.codebooks, other.codebooks))
