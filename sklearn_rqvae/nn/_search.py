@@ -47,6 +47,13 @@ class Search:
         self.pairs = None
         if self.rotates and module.decoder.interactions is not None:
             self.pairs = _PairTables(module.decoder.interactions, torch.cat(codebooks))
+        # In units that are the same for all features, so can those of reconstructions.
+        self.keeps_distances = (
+            self.rotates
+            and module.n_cat_features == 0
+            and bool((module.scale == module.scale[0]).all())
+        )
+        self.level_starts = torch.tensor(self.tables.starts[:-1], device=module.mean.device)
         self.n_scored = len(self.tables.codewords)
         self.n_dims = 0 if self.pairs is None else self.pairs.vectors.shape[1]
         self.directions = self._directions() if self.rotates else None
@@ -106,7 +113,16 @@ class Search:
             Squared errors of their reconstructions, in input units, summed over the features.
         """
         codes, _ = self._ranked(x, n_candidates, first_codes)
-        return by_error(x, codes, self._decode)
+        if not self.keeps_distances:
+            return by_error(x, codes, self._decode)
+        standardized = self.module.standardize(x)
+        latent = in_blocks(self.module.encoder, standardized)
+        codes, errors = by_error(latent, codes, self._decode_latent)
+        axes = self.module.encoder.components
+        if len(axes) < axes.shape[1]:  # what lies outside is an error that no code changes
+            inside = in_blocks(lambda rows: linear(rows, axes.T), latent)
+            errors += (standardized - inside).square_().sum(1, keepdim=True)
+        return codes, errors.mul_(self.module.scale[0].square())
 
     def _ranked(
         self, x: Tensor, n_candidates: int, first_codes: Tensor | None = None
@@ -128,6 +144,13 @@ class Search:
 
     def _decode(self, codes: Tensor) -> Tensor:
         return in_blocks(self.module.decode, codes)
+
+    def _decode_latent(self, codes: Tensor) -> Tensor:
+        """Return the latents that codes stand for, vectors of pairs included."""
+        latent = F.embedding_bag(codes + self.level_starts, self.tables.codewords, mode="sum")
+        if self.pairs is not None:
+            self.pairs.add_to_latents(latent, codes)
+        return latent
 
     def _scores(self, x: Tensor, n_dims: int) -> tuple[Tensor, Tensor]:
         """Return all codewords' scores, and the first coordinates of the latents."""
@@ -197,6 +220,21 @@ class _PairTables:
             difference.sub_(F.embedding(changed // n_candidates, z))
             change = difference.add_(vectors, alpha=0.5).mul_(vectors).sum(1)
             some_errors.view(-1).index_add_(0, changed, change, alpha=2.0)
+
+    def add_to_latents(self, latent: Tensor, codes: Tensor) -> None:
+        """Add the vectors of each row's pairs to the first coordinates of its latent, in place.
+
+        Parameters
+        ----------
+        latent : Tensor of shape (n_samples, embed_dim)
+            Sums of codewords.
+        codes : Tensor of int64 of shape (n_samples, n_layers)
+            Their codes.
+        """
+        rows = self._rows(codes)
+        changed = rows.sum(1).nonzero()[:, 0]
+        vectors = F.embedding_bag(rows[changed], self.vectors, mode="sum")
+        latent[:, : vectors.shape[1]].index_add_(0, changed, vectors)
 
     def _rows(self, codes: Tensor) -> Tensor:
         """Return where in the vectors each row's pairs stand."""
