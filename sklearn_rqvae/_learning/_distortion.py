@@ -5,12 +5,16 @@ from __future__ import annotations
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from sklearn_rqvae._learning._rows import Rows
 from sklearn_rqvae.nn import RqVae
 from sklearn_rqvae.nn._search import Search
 
-__all__ = ["distortion_unit", "relative_distortion"]
+__all__ = ["distortion_unit", "relative_distortion", "row_distortions"]
+
+# Rows encoded at a time.
+_CHUNK_ROWS = 1024
 
 
 def distortion_unit(rows: Rows) -> float:
@@ -23,23 +27,30 @@ def distortion_unit(rows: Rows) -> float:
     return variance if variance > 0 else float(rows.weight.sum())
 
 
-@torch.no_grad()
-def relative_distortion(
-    module: RqVae, rows: Rows, unit: float, n_beams: int = 1, chunk_rows: int = 1024
-) -> float:
+def relative_distortion(module: RqVae, rows: Rows, unit: float, n_beams: int = 1) -> float:
     """Return the weighted squared reconstruction error over `unit`.
 
     In the unit that `distortion_unit` returns, it is 0 if perfect, and 1 if no better than the
     mean.
     """
+    sums = [errors.sum() for errors in _errors(module, rows, n_beams)]
+    return float(torch.stack(sums).cpu().double().sum()) / unit
+
+
+def row_distortions(module: RqVae, rows: Rows, unit: float, n_beams: int = 1) -> Tensor:
+    """Return each row's share of the relative distortion, of shape (n_samples,) and float64."""
+    return torch.cat(_errors(module, rows, n_beams)).cpu().double() / unit
+
+
+@torch.no_grad()
+def _errors(module: RqVae, rows: Rows, n_beams: int) -> list[Tensor]:
+    """Return the rows' weighted squared errors, in chunks."""
     was_training = module.training
     module.eval()
     encode = module.get_semantic_ids
     if n_beams > 1:
         encode = partial(Search(module).encode, n_beams=n_beams)
-    errors = []
-    for x, weight in zip(rows.x.split(chunk_rows), rows.weight.split(chunk_rows), strict=True):
-        reconstruction = module.decode(encode(x))
-        errors.append(((x - reconstruction).square_().sum(1) * weight).sum())
+    chunks = zip(rows.x.split(_CHUNK_ROWS), rows.weight.split(_CHUNK_ROWS), strict=True)
+    errors = [(x - module.decode(encode(x))).square_().sum(1) * weight for x, weight in chunks]
     module.train(was_training)
-    return float(torch.stack(errors).cpu().double().sum()) / unit
+    return errors

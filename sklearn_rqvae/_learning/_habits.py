@@ -8,9 +8,14 @@ from typing import Any, NamedTuple
 
 from skorch import NeuralNet
 from skorch.callbacks import Callback, GradientNormClipping, LRScheduler, PrintLog, ProgressBar
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from sklearn_rqvae._learning._distortion import distortion_unit, relative_distortion
+from sklearn_rqvae._learning._distortion import (
+    distortion_unit,
+    relative_distortion,
+    row_distortions,
+)
 from sklearn_rqvae._learning._rows import Rows
 from sklearn_rqvae._learning._schedule import lr_factor
 from sklearn_rqvae._learning._settings import TrainingSettings
@@ -25,7 +30,15 @@ from sklearn_rqvae.callbacks import (
 from sklearn_rqvae.callbacks._epochs import epochs_run
 from sklearn_rqvae.nn import RqVae
 
-__all__ = ["BEST", "END", "REPORT", "EndAfter", "EpochTable", "own_callbacks", "reserved_names"]
+__all__ = [
+    "BEST",
+    "END",
+    "REPORT",
+    "EndAfter",
+    "EpochTable",
+    "own_callbacks",
+    "reserved_names",
+]
 
 # Training rows that an epoch's distortion is measured on when none are held out.
 _SAMPLE_ROWS = 2048
@@ -174,11 +187,15 @@ def _best(run: Training) -> Callback:
         # Without pairs, greedy codes rank epochs like those of a wider search, in less time.
         return {name: relative_distortion(module, sample, unit, n_beams)}
 
-    def in_use(module: RqVae) -> float:
+    def in_use(module: RqVae) -> float | Tensor:
+        if by_rows:
+            return row_distortions(module, sample, unit, settings.n_beams)
         return relative_distortion(module, sample, unit, settings.n_beams)
 
-    # An untrained network is no start that could be better in use.
-    compares = settings.n_beams > n_beams and settings.n_warm_up_epochs is None
+    # What the closed form leaves of rows held out is to be beaten beyond doubt. An untrained
+    # network is no start that could be better in use.
+    by_rows = run.validation is not None and run.module.linear_path
+    compares = by_rows or (settings.n_beams > n_beams and settings.n_warm_up_epochs is None)
     return KeepBestEpoch(
         distortion,
         monitor=name,

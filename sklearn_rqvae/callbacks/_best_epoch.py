@@ -7,6 +7,7 @@ from typing import Any
 
 from skorch import NeuralNet
 from skorch.callbacks import Callback
+from torch import Tensor
 
 from sklearn_rqvae._guards import interruptible
 from sklearn_rqvae.callbacks._epochs import epochs_run
@@ -35,9 +36,11 @@ class KeepBestEpoch(Callback):
         Epochs between two measurements; the last epoch is always measured, also where another
         callback ends the training.
     in_use : callable or None
-        ``in_use(module) -> float``, the distortion by the search that the model will be used with,
-        which may be wider than that of `distortion`. If the best epoch has more of it than the
-        start, training ends with the weights of the start.
+        ``in_use(module)``, the distortion by the search that the model will be used with, which may
+        be wider than that of `distortion`: one number, or a tensor of each row's share. If the best
+        epoch has more of it than the start, training ends with the weights of the start; given the
+        rows' shares, also if it gains no more than the standard error of their sum. That one of
+        many epochs is a little better on some rows says nothing of others.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class KeepBestEpoch(Callback):
         patience: int | None = None,
         tol: float = 1e-4,
         every: int = 1,
-        in_use: Callable[[RqVae], float] | None = None,
+        in_use: Callable[[RqVae], float | Tensor] | None = None,
     ):
         self.distortion = distortion
         self.monitor = monitor
@@ -84,7 +87,11 @@ class KeepBestEpoch(Callback):
         if net.quantizing and len(net.history) and self.monitor not in net.history[-1]:
             self._measure(net)
         net.module_.load_state_dict(self.best_weights_)
-        if self.in_use and self.best_epoch_ and self.in_use(net.module_) > self.start_in_use_:
+        if (
+            self.in_use
+            and self.best_epoch_
+            and not _gains(self.start_in_use_, self.in_use(net.module_))
+        ):
             self.best_epoch_ = 0
             net.module_.load_state_dict(self.start_weights_)
 
@@ -101,6 +108,14 @@ class KeepBestEpoch(Callback):
                 self.best_weights_ = _copy_of_weights(net.module_)
             net.history.record(f"{self.monitor}_best", now == self.best_)
         return improved
+
+
+def _gains(start: Any, end: Any) -> bool:
+    """Say whether the end is no worse than the start, or by rows, better beyond doubt."""
+    if not isinstance(end, Tensor):
+        return end <= start
+    gain = start - end
+    return len(gain) > 1 and bool(gain.sum() > len(gain) ** 0.5 * gain.std())
 
 
 def _copy_of_weights(module: RqVae) -> dict[str, Any]:

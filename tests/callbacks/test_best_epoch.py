@@ -53,6 +53,18 @@ def test_the_start_comes_back_where_it_is_better_in_use(in_use, best):
     assert train([0.5, 0.4, 0.3], in_use=measure)[0] == best
 
 
+@pytest.mark.parametrize(
+    ("gain", "best"), [([0.1, 0.2, 0.1, 0.2], 2), ([0.6, -0.5, 0.6, -0.5], 0), ([0.1], 0)]
+)
+def test_by_rows_the_start_comes_back_unless_the_gain_is_beyond_doubt(gain, best):
+    # The second one gains in sum 0.2, with a standard error of 2 * 0.635.
+    def measure(module):
+        start = torch.full((len(gain),), 0.7)
+        return start - torch.tensor(gain) * (module.weight.item() > 0)
+
+    assert train([0.5, 0.4, 0.3], in_use=measure)[0] == best
+
+
 def test_patience_counts_epochs_without_improvement():
     best, history = train([0.5, 0.4, 0.45, 0.46, 0.1], patience=2)
     assert (best, len(history)) == (1, 3)
