@@ -121,7 +121,7 @@ def test_notebook_shows_the_page_without_its_frame(judged):
     assert fragment in judged.to_html()
     # Its style must not reach other cells.
     style = re.search(r"<style>(.*?)</style>", fragment, re.DOTALL)[1]
-    selectors = re.findall(r"([^{}]+)\{", re.sub(r"@media[^{]*\{", "", style))
+    selectors = re.findall(r"([^{}]+)\{", re.sub(r"@(?:media|container)[^{]*\{", "", style))
     for selector in selectors:
         assert all(part.strip().startswith(".rqvae-report") for part in selector.split(","))
 
