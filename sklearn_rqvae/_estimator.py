@@ -343,39 +343,6 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         self._fit(X, y, sample_weight)
         return self
 
-    @fit_context(prefer_skip_nested_validation=True)
-    @all_or_nothing
-    def partial_fit(
-        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
-    ) -> Any:
-        """Learn from more rows, those of earlier calls included.
-
-        In closed form the estimator keeps rows, as many as `fit` finds codebooks on, in
-        `reservoir_`; each call fits to these. However a stream is cut into calls, and in whatever
-        order it comes, the result is the same: that of one `fit` on all of it, less the passes over
-        rows that aren't kept. A call takes the time of a `fit`: make them few and large. A `fit`
-        before keeps no rows: the first call after it starts anew, and warns.
-
-        With gradient training the first call is a `fit`; each later one passes once over its rows,
-        starting from the weights that it finds.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Item vectors.
-        y : Ignored
-            Not used, present for API consistency.
-        sample_weight : array-like of shape (n_samples,), optional
-            Non-negative weight of each row, popularity for example.
-
-        Returns
-        -------
-        self : RQVAETransformer
-            The fitted transformer.
-        """
-        self._partial_fit(X, sample_weight)
-        return self
-
     @property
     def net_(self) -> RqVae:
         """The fitted torch module in evaluation mode, rebuilt from the arrays on first use."""

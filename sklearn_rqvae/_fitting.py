@@ -8,10 +8,11 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from sklearn_rqvae._coders import Coder
-from sklearn_rqvae._guards import warn_caller
+from sklearn_rqvae._compat import fit_context
+from sklearn_rqvae._guards import all_or_nothing, warn_caller
 from sklearn_rqvae._learning._collapse import (
     warn_of_collapse,
     warn_of_few_ids,
@@ -29,7 +30,7 @@ __all__ = ["FittingMixin"]
 
 
 class FittingMixin(ABC):
-    """Give an estimator that names its learner what `fit` and `partial_fit` do."""
+    """Give an estimator that names its learner `partial_fit`, and what its `fit` does."""
 
     codebook_size: Any
     n_layers: int
@@ -56,8 +57,36 @@ class FittingMixin(ABC):
         tasks = FitTasks(self, learner.n_epochs, X=X, y=y, sample_weight=weight)
         self._learn(learner, source, weight, learner.generator(self.random_state), tasks)
 
-    def _partial_fit(self, X: Any, sample_weight: Any) -> None:
-        """Learn from more rows, as `partial_fit` says."""
+    @fit_context(prefer_skip_nested_validation=True)
+    @all_or_nothing
+    def partial_fit(
+        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+    ) -> Any:
+        """Learn from more rows, those of earlier calls included.
+
+        Without gradients the estimator keeps rows, as many as `fit` finds codebooks on, in
+        `reservoir_`; each call fits to these. However a stream is cut into calls, and in whatever
+        order it comes, the result is the same: that of one `fit` on all of it, less any passes over
+        rows that aren't kept. A call takes the time of a `fit`: make them few and large. A `fit`
+        before keeps no rows: the first call after it starts anew, and warns.
+
+        With gradient training the first call is a `fit`; each later one passes once over its rows,
+        starting from the weights that it finds.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Item vectors.
+        y : Ignored
+            Not used, present for API consistency.
+        sample_weight : array-like of shape (n_samples,), optional
+            Non-negative weight of each row, popularity for example.
+
+        Returns
+        -------
+        self : object
+            The fitted transformer.
+        """
         learner = self._learner()
         if learner.keeps_rows:
             self._learn_from_kept(learner, X, sample_weight)
@@ -65,6 +94,7 @@ class FittingMixin(ABC):
             self._pass_once(learner, X, sample_weight)
         else:
             self._fit(X, None, sample_weight)
+        return self
 
     def _learn_from_kept(self, learner: Learner, X: Any, sample_weight: Any) -> None:
         """Add rows to the reservoir, and learn from all that it holds."""

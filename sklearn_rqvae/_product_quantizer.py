@@ -156,35 +156,6 @@ class ProductQuantizer(SemanticIDMixin, BaseEstimator):
         self._fit(X, y, sample_weight)
         return self
 
-    @fit_context(prefer_skip_nested_validation=True)
-    @all_or_nothing
-    def partial_fit(
-        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
-    ) -> Any:
-        """Learn from more rows, those of earlier calls included.
-
-        The estimator keeps rows, as many as `fit` would use, in `reservoir_`; each call fits to
-        these. However a stream is cut into calls, and in whatever order it comes, the result is
-        that of one `fit` on all of it. A call takes the time of a `fit`: make them few and large.
-        A `fit` before keeps no rows: the first call after it starts anew, and warns.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Item vectors.
-        y : Ignored
-            Not used, present for API consistency.
-        sample_weight : array-like of shape (n_samples,), optional
-            Non-negative weight of each row, popularity for example.
-
-        Returns
-        -------
-        self : ProductQuantizer
-            The fitted transformer.
-        """
-        self._partial_fit(X, sample_weight)
-        return self
-
     def _learned_how(self) -> str:
         return "by optimized product quantization"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from sklearn_rqvae.metrics._checks import (
     check_vectors,
 )
 from sklearn_rqvae.plotting._branches import branches_of, code_means
-from sklearn_rqvae.plotting._matplotlib import COLORS, one_axes
+from sklearn_rqvae.plotting._matplotlib import COLORS, one_axes, size_in_points
 from sklearn_rqvae.plotting._top_words import top_words
 
 _MOST_CODES = 2000  # t-SNE of more takes long, and their bubbles would be dots
@@ -221,8 +222,7 @@ class CodebookMapDisplay:
         ax.set_title(f"{which} first codes, similar ones side by side", fontsize="medium")
         ax.set(xticks=[], yticks=[])
         ax.margins(0.06)
-        extent = ax.get_window_extent()
-        room = extent.width * extent.height * (72 / self.figure_.dpi) ** 2  # square points
+        room = math.prod(size_in_points(ax))
         self.points_ = []
         for number in range(self.branch.max() + 1):
             inside = self.branch == number

@@ -41,6 +41,12 @@ def one_axes(caller: str, ax: Any, figsize: tuple[float, float]) -> Any:
     return plt.subplots(figsize=figsize, layout="constrained")[1] if ax is None else ax
 
 
+def size_in_points(ax: Any) -> tuple[float, float]:
+    """Return width and height of axes in points, the unit of text and markers."""
+    extent, points = ax.get_window_extent(), 72 / ax.figure.dpi
+    return extent.width * points, extent.height * points
+
+
 def panels(
     caller: str, ax: Any, n_panels: int, *, max_columns: int, panel_size: tuple[float, float]
 ) -> tuple[Any, np.ndarray]:

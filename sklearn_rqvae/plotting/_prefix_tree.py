@@ -17,7 +17,7 @@ from sklearn_rqvae.metrics._checks import (
     check_vectors,
 )
 from sklearn_rqvae.plotting._branches import branches_of, code_means
-from sklearn_rqvae.plotting._matplotlib import COLORS, one_axes
+from sklearn_rqvae.plotting._matplotlib import COLORS, one_axes, size_in_points
 from sklearn_rqvae.plotting._squarify import Rectangle, squarify
 from sklearn_rqvae.plotting._top_words import top_words
 
@@ -223,22 +223,19 @@ class PrefixTreeDisplay:
         shown = sum(group.size for group in self.groups)
         if self._in_branches:
             title = (
-                f"all {self.n_groups} first codes in {len(self.groups)} branches of similar ones"
+                f"all {self.n_groups} first codes in {len(self.groups)} branches of similar ones: "
+                f"{self.n_samples:,} items"
             )
-            title += f": {self.n_samples:,} items"
         else:
             title = (
                 f"the {len(self.groups)} most frequent of {self.n_groups} first codes: {shown:,} "
+                f"of {self.n_samples:,} items ({100 * shown / self.n_samples:.0f} %)"
             )
-            title += f"of {self.n_samples:,} items ({100 * shown / self.n_samples:.0f} %)"
         ax.set_title(title, fontsize="medium")
         ax.set_axis_off()
         self.figure_.draw_without_rendering()  # so that the axes know their size
         # One unit is one point, so that sizes of text and of tiles compare.
-        extent = ax.get_window_extent()
-        frame = Rectangle(
-            0, 0, extent.width * 72 / ax.figure.dpi, extent.height * 72 / ax.figure.dpi
-        )
+        frame = Rectangle(0, 0, *size_in_points(ax))
         ax.set(xlim=(0, frame.width), ylim=(0, frame.height))
         tiles = squarify([group.size for group in self.groups], frame)
         for number, (group, tile) in enumerate(zip(self.groups, tiles, strict=True)):

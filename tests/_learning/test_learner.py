@@ -164,11 +164,6 @@ class CornersTransformer(SemanticIDMixin, BaseEstimator):
         self._fit(X, y, sample_weight)
         return self
 
-    @all_or_nothing
-    def partial_fit(self, X, y=None, sample_weight=None):
-        self._partial_fit(X, sample_weight)
-        return self
-
     def _learner(self):
         return Corners(self.size)
 
