@@ -119,6 +119,7 @@ class Search:
         latent = in_blocks(self.module.encoder, standardized)
         codes, errors = by_error(latent, codes, self._decode_latent)
         axes = self.module.encoder.components
+        assert axes is not None  # a rotation has them
         if len(axes) < axes.shape[1]:  # what lies outside is an error that no code changes
             inside = in_blocks(lambda rows: linear(rows, axes.T), latent)
             errors += (standardized - inside).square_().sum(1, keepdim=True)
