@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._compute._blocks import in_blocks
 from sklearn_rqvae._compute._device import exact_device, resolve_device
+from sklearn_rqvae._compute._threads import available_threads
 from sklearn_rqvae._learning._module import restored_module
 from sklearn_rqvae._learning._units import counted_from_origin
 from sklearn_rqvae._onnx._write import write_codebooks, write_module
@@ -132,7 +133,7 @@ class ModuleCoder:
 
     def n_threads(self) -> int:
         """Return on how many threads it may be called at once."""
-        return torch.get_num_threads() if self.device.type == "cpu" else 1
+        return available_threads() if self.device.type == "cpu" else 1
 
     def encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the codes of rows, of shape (n_samples, n_layers)."""
@@ -192,7 +193,7 @@ class CodebookCoder:
 
     def n_threads(self) -> int:
         """Return on how many threads it may be called at once."""
-        return torch.get_num_threads()
+        return available_threads()
 
     def encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the codes of rows, of shape (n_samples, n_layers)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from numbers import Integral
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sklearn_rqvae._coders import Coder
 from sklearn_rqvae._compat import fit_context
+from sklearn_rqvae._compute._threads import in_threads, undivided
 from sklearn_rqvae._guards import all_or_nothing, warn_caller
 from sklearn_rqvae._learning._collapse import (
     warn_of_collapse,
@@ -156,7 +158,10 @@ class FittingMixin(ABC):
             all_taken = n_taken < learner.max_rows(source.shape[1])  # so copies are known
             warn_of_few_ids(sizes, n_taken if all_taken else len(source))
         tasks.units = chosen.units
-        learned = tasks.undone(learner.learn(chosen.training, chosen.validation, generator, tasks))
+        # Batches of a training are too few rows to be divided otherwise.
+        with nullcontext() if learner.n_epochs else undivided():
+            learned = learner.learn(chosen.training, chosen.validation, generator, tasks)
+        learned = tasks.undone(learned)
         if not learner.keeps_units:
             self.__dict__.pop("origin_", None)
         self.__dict__.update(learned)
@@ -168,10 +173,13 @@ class FittingMixin(ABC):
         """Count how the codes of the training rows are used, and warn where few are."""
         coder = self._coder()
         source.origin = self.__dict__.get("origin_")
-        blocks = blocks_of(len(chosen.position), source.shape[1])
-        codes = np.concatenate(
-            [coder.encode(source.take(chosen.position[rows])) for rows in blocks]
-        )
+        n_threads = coder.n_threads()
+        blocks = list(blocks_of(len(chosen.position), source.shape[1], n_threads))
+
+        def encode(rows: slice) -> NDArray[np.int64]:
+            return coder.encode(source.take(chosen.position[rows]))
+
+        codes = np.concatenate(list(in_threads(encode, blocks, n_threads)))
         weight = chosen.training.weight.cpu().numpy().astype(np.float64)
         self.code_usage_ = [
             np.bincount(codes[:, level], weight, len(codebook)).astype(np.float64)

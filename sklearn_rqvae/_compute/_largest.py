@@ -1,5 +1,7 @@
 """The largest entries of each row, for beams: faster than a top-k that also sorts them."""
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -59,10 +61,8 @@ def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if not _numpy_takes(scores):
         values, positions = scores.topk(k, dim=1, sorted=False)
         return values, positions
-    columns = torch.arange(n_columns)
-    packed = (
-        scores.detach().double().view(torch.int64).bitwise_or_(columns).view(torch.float64).numpy()
-    )
+    bits = scores.detach().double().view(torch.int64).bitwise_or_(_columns(n_columns))
+    packed = bits.view(torch.float64).numpy()
     if n_columns <= _SORTED_COLUMNS:
         packed.sort(axis=1)
     else:
@@ -83,6 +83,12 @@ def _largest_of_blocks(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     positions = torch.cat([positions, rest.expand(len(scores), -1)], 1)
     values, found = largest(scores.gather(1, positions), k)
     return values, positions.gather(1, found)
+
+
+@cache
+def _columns(n_columns: int) -> Tensor:
+    with torch.inference_mode(False):  # or who is no part of an inference couldn't use them
+        return torch.arange(n_columns)
 
 
 def _numpy_takes(scores: Tensor) -> bool:

@@ -10,6 +10,7 @@ import torch
 from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._compute._device import exact_device, resolve_device
+from sklearn_rqvae._compute._threads import undivided
 from sklearn_rqvae._learning._collapse import warn_of_narrow_latent
 from sklearn_rqvae._learning._module import build_module, module_attributes
 from sklearn_rqvae._learning._refinement import refine_module
@@ -149,6 +150,7 @@ class ClosedForm:
         }
 
 
+@undivided()
 @torch.no_grad()
 def start_module(
     module: RqVae,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from sklearn_rqvae._compute._threads import in_threads
+from sklearn_rqvae._compute._threads import available_threads, in_threads
 from sklearn_rqvae._learning._rows import Population, RowBlocks
 from sklearn_rqvae.nn import RqVae
 from sklearn_rqvae.nn._search import Search
@@ -113,5 +113,5 @@ def _codes(rows: RowBlocks, encode: Callable[[Tensor], Tensor]) -> Tensor:
         chunks = rows.read(part).split(_CHUNK_ROWS)
         return torch.cat([encode(chunk).int().cpu() for chunk in chunks])
 
-    n_threads = torch.get_num_threads()
+    n_threads = available_threads()
     return torch.cat(list(in_threads(work, list(rows.parts(n_threads)), n_threads)))

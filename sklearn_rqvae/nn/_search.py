@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sklearn_rqvae._compute._blocks import in_blocks
+from sklearn_rqvae._compute._blocks import RowWise, in_blocks
 from sklearn_rqvae._compute._linear import linear
+from sklearn_rqvae.nn._pair_errors import PairErrors
 from sklearn_rqvae.nn._rqvae import RqVae
 from sklearn_rqvae.quantize._beam import SearchTables, search_scores
-from sklearn_rqvae.quantize._rerank import by_error, reconstruction_errors, row_parts
+from sklearn_rqvae.quantize._rerank import by_error, reconstruction_errors
 
 __all__ = ["Search"]
 
@@ -20,10 +19,6 @@ __all__ = ["Search"]
 # Rows that an encoder with MLPs gets at a time: an eighth faster than 128, while a single row takes
 # half a millisecond longer.
 _MLP_ROWS = 256
-
-# Numbers of possible pairs of codes up to which their places are looked up in a table; a search
-# among the stored ones takes less memory and five times longer.
-_MAX_PAIRS_IN_TABLE = 1 << 24
 
 
 class Search:
@@ -44,29 +39,38 @@ class Search:
         self.tables = SearchTables(codebooks)
         # A rotation keeps distances: errors can be computed among the latents.
         self.rotates = module.is_rotation
-        self.pairs = None
-        if self.rotates and module.decoder.interactions is not None:
-            self.pairs = _PairTables(module.decoder.interactions, torch.cat(codebooks))
         # In units that are the same for all features, so can those of reconstructions.
         self.keeps_distances = (
             self.rotates
             and module.n_cat_features == 0
             and bool((module.scale == module.scale[0]).all())
         )
-        self.level_starts = torch.tensor(self.tables.starts[:-1], device=module.mean.device)
         self.n_scored = len(self.tables.codewords)
-        self.n_dims = 0 if self.pairs is None else self.pairs.vectors.shape[1]
-        self.directions = self._directions() if self.rotates else None
+        self.n_dims = 0
+        self.pairs: PairErrors | None = None
+        self.directions: Tensor | None = None
+        if self.rotates:
+            self._prepare_rotation(self.tables.codewords)
+            self._scores = RowWise(self._scores_of_rotated, module.input_dim)
+            self._scores_and_latents = RowWise(self._with_latents, module.input_dim)
+        else:
+            self._scores = RowWise(self._scores_of_encoded, module.input_dim, _MLP_ROWS)
 
-    def _directions(self) -> Tensor | None:
-        """Return one matrix for encoder and inner products, where one product is the less work."""
+    def _prepare_rotation(self, codewords: Tensor) -> None:
+        """Choose between one matrix for encoder and inner products, and two products in turn."""
         axes = self.module.encoder.components
         assert axes is not None  # a rotation has them
+        interactions = self.module.decoder.interactions
+        self.n_dims = 0 if interactions is None else interactions.vectors.shape[1]
+        needs_latents = interactions is not None and not PairErrors.has_table(interactions)
         n_latent, n_features = axes.shape
-        n_columns = self.n_scored + self.n_dims
-        if n_features * n_columns > n_latent * (n_features + self.n_scored):
-            return None
-        return torch.cat([linear(self.tables.codewords, axes.T), axes[: self.n_dims]])
+        n_columns = self.n_scored + (self.n_dims if needs_latents else 0)
+        in_one = n_features * n_columns <= n_latent * (n_features + self.n_scored)
+        if in_one:
+            self.directions = torch.cat([linear(codewords, axes.T), axes[: self.n_dims]])
+        if interactions is not None:
+            rotation = axes if in_one and not needs_latents else None
+            self.pairs = PairErrors(interactions, codewords, rotation)
 
     @torch.no_grad()
     def encode(self, x: Tensor, n_beams: int) -> Tensor:
@@ -129,116 +133,49 @@ class Search:
         self, x: Tensor, n_candidates: int, first_codes: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return candidates and what to rank them by; a single one has nothing to be ranked by."""
-        if self.rotates:
-            pairs = self.pairs if n_candidates > 1 else None
-            scores, latent = self._scores(x, 0 if pairs is None else self.n_dims)
+        if not self.rotates:
+            codes, totals = search_scores(self._scores(x), self.tables, n_candidates, first_codes)
+            if codes.shape[1] == 1:
+                return codes, totals
+            return codes, reconstruction_errors(x, codes, self._decode)
+        pairs = self.pairs if n_candidates > 1 else None
+        rows = self.module.standardize(x)
+        if pairs is None or pairs.products is not None:
+            scores = self._scores(rows)
+        else:
+            scores, rows = self._scores_and_latents(rows).split([self.n_scored, self.n_dims], 1)
+        with torch.inference_mode():  # a sixth of the time of a single row
             codes, totals = search_scores(scores, self.tables, n_candidates, first_codes)
             errors = totals.mul_(-2.0)
             if pairs is not None:
-                pairs.add_to_errors(errors, codes, latent)
-            return codes, errors
-        scores = in_blocks(lambda rows: self.tables.scores(self.module.encode(rows)), x, _MLP_ROWS)
-        codes, totals = search_scores(scores, self.tables, n_candidates, first_codes)
-        if codes.shape[1] == 1:
-            return codes, totals
-        return codes, reconstruction_errors(x, codes, self._decode)
+                pairs.add_to_errors(errors, codes, rows)
+        return codes, errors
 
     def _decode(self, codes: Tensor) -> Tensor:
         return in_blocks(self.module.decode, codes)
 
     def _decode_latent(self, codes: Tensor) -> Tensor:
         """Return the latents that codes stand for, vectors of pairs included."""
-        latent = F.embedding_bag(codes + self.level_starts, self.tables.codewords, mode="sum")
+        latent = F.embedding_bag(
+            codes + self.tables.first_codewords, self.tables.codewords, mode="sum"
+        )
         if self.pairs is not None:
             self.pairs.add_to_latents(latent, codes)
         return latent
 
-    def _scores(self, x: Tensor, n_dims: int) -> tuple[Tensor, Tensor]:
-        """Return all codewords' scores, and the first coordinates of the latents."""
-        module, tables = self.module, self.tables
-        directions = None
-        if self.directions is not None:
-            directions = self.directions[: self.n_scored + n_dims]
-        offsets = F.pad(tables.offsets, (0, n_dims))
+    def _scores_of_encoded(self, x: Tensor) -> Tensor:
+        return self.tables.scores(self.module.encode(x))
 
-        def products(rows: Tensor) -> Tensor:
-            standardized = module.standardize(rows)
-            if directions is not None:
-                return linear(standardized, directions, offsets)
-            latent = module.encoder(standardized)
-            return torch.cat([tables.scores(latent), latent[:, :n_dims]], 1)
+    def _scores_of_rotated(self, standardized: Tensor) -> Tensor:
+        """Return all codewords' scores."""
+        if self.directions is None:
+            return self.tables.scores(self.module.encoder(standardized))
+        return linear(standardized, self.directions[: self.n_scored], self.tables.offsets)
 
-        scores, latent = in_blocks(products, x).split([self.n_scored, n_dims], 1)
-        return scores, latent
-
-
-class _PairTables:
-    """Compute what vectors of pairs of codes change in squared errors.
-
-    Parameters
-    ----------
-    interactions : PairInteractions
-        Pairs and vectors.
-    codewords : Tensor of shape (n_codewords, embed_dim)
-        The codewords of all levels.
-    """
-
-    def __init__(self, interactions: Any, codewords: Tensor):
-        self.interactions = interactions
-        self.vectors = interactions.vectors
-        self.codewords = codewords[:, : self.vectors.shape[1]].contiguous()
-        sizes = interactions.pair_keys.codebook_size
-        self.starts = torch.tensor([0, *sizes[:-1]], device=codewords.device).cumsum(0)
-        self.table = None
-        n_pairs = interactions.pair_keys.starts[-1]
-        if n_pairs <= _MAX_PAIRS_IN_TABLE:
-            rows = torch.arange(1, len(self.vectors), dtype=torch.int32, device=codewords.device)
-            self.table = rows.new_zeros(n_pairs)
-            self.table[interactions.keys] = rows
-
-    def add_to_errors(self, errors: Tensor, codes: Tensor, latent: Tensor) -> None:
-        r"""Add :math:`\|z - q - v\|^2 - \|z - q\|^2 = v^\top (v + 2 (q - z))` in place.
-
-        Only the coordinates that the vectors have are needed of latents and codewords.
-
-        Parameters
-        ----------
-        errors : Tensor of shape (n_samples, n_candidates)
-            Errors without pairs.
-        codes : Tensor of int64 of shape (n_samples, n_candidates, n_layers)
-            Candidates.
-        latent : Tensor of shape (n_samples, dim)
-            Latents.
-        """
-        n_candidates = codes.shape[1]
-        for some_errors, some_codes, z in row_parts(errors, codes, latent):
-            flat = some_codes.flatten(0, 1)
-            rows = self._rows(flat)
-            # Where no pair has a vector, nothing changes: a third of the candidates, as a rule.
-            changed = rows.sum(1).nonzero()[:, 0]
-            vectors = F.embedding_bag(rows[changed], self.vectors, mode="sum")
-            difference = F.embedding_bag(flat[changed] + self.starts, self.codewords, mode="sum")
-            difference.sub_(F.embedding(changed // n_candidates, z))
-            change = difference.add_(vectors, alpha=0.5).mul_(vectors).sum(1)
-            some_errors.view(-1).index_add_(0, changed, change, alpha=2.0)
-
-    def add_to_latents(self, latent: Tensor, codes: Tensor) -> None:
-        """Add the vectors of each row's pairs to the first coordinates of its latent, in place.
-
-        Parameters
-        ----------
-        latent : Tensor of shape (n_samples, embed_dim)
-            Sums of codewords.
-        codes : Tensor of int64 of shape (n_samples, n_layers)
-            Their codes.
-        """
-        rows = self._rows(codes)
-        changed = rows.sum(1).nonzero()[:, 0]
-        vectors = F.embedding_bag(rows[changed], self.vectors, mode="sum")
-        latent[:, : vectors.shape[1]].index_add_(0, changed, vectors)
-
-    def _rows(self, codes: Tensor) -> Tensor:
-        """Return where in the vectors each row's pairs stand."""
-        if self.table is None:
-            return self.interactions.rows(codes)
-        return self.table[self.interactions.pair_keys(codes)]
+    def _with_latents(self, standardized: Tensor) -> Tensor:
+        """Return all codewords' scores, and after them the first coordinates of the latents."""
+        if self.directions is None:
+            latent = self.module.encoder(standardized)
+            return torch.cat([self.tables.scores(latent), latent[:, : self.n_dims]], 1)
+        offsets = F.pad(self.tables.offsets, (0, self.n_dims))
+        return linear(standardized, self.directions, offsets)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from sklearn_rqvae._compute._blocks import in_blocks
 from sklearn_rqvae._compute._largest import largest
 from sklearn_rqvae._compute._linear import linear
+from sklearn_rqvae._compute._threads import map_rows
 from sklearn_rqvae.quantize._distance import half_squared_norms
 
 # Extensions searched at a time: with 16 beams of 256 rows, with fewer beams of up to 1024. Half as
@@ -22,6 +23,9 @@ _CHUNK_FLOATS = 2**20
 
 # Rows whose scores for all codewords are in memory at a time, and the most scores.
 _SCORED_ROWS, _SCORES = 8192, 2**25
+
+# Threads get a multiple of this many rows: whole blocks of their products.
+_MULTIPLE = 256
 
 
 class SearchTables:
@@ -37,6 +41,7 @@ class SearchTables:
         stacked = torch.cat(list(codebooks))
         self.sizes = [len(codebook) for codebook in codebooks]
         self.starts = [0, *accumulate(self.sizes)]
+        self.first_codewords = torch.tensor(self.starts[:-1], device=stacked.device)
         self.codewords = stacked
         self.offsets = -half_squared_norms(stacked)
         # Row i of crossings[m]: minus the inner products of codeword i, of a level below m, with
@@ -113,13 +118,19 @@ def beam_search(
     (tensor([1, 1]), tensor(0.))
     """
     tables = tables or SearchTables(codebooks)
-    n_rows = min(_SCORED_ROWS, max(_SCORES // len(tables.codewords), 1))
-    firsts = [None] if first_codes is None else first_codes.split(n_rows)
-    found = [
-        _search_rows(rows, tables, n_beams, first)
-        for rows, first in zip(x.split(n_rows), cycle(firsts))
-    ]
-    codes, errors = zip(*found, strict=True)
+
+    def search(part: slice) -> tuple[Tensor, Tensor]:
+        n_rows = min(_SCORED_ROWS, max(_SCORES // len(tables.codewords), 1))
+        given = None if first_codes is None else first_codes[part]
+        firsts = [None] if given is None else given.split(n_rows)
+        found = [
+            _search_rows(rows, tables, n_beams, first)
+            for rows, first in zip(x[part].split(n_rows), cycle(firsts))
+        ]
+        codes, errors = zip(*found, strict=True)
+        return torch.cat(codes), torch.cat(errors)
+
+    codes, errors = zip(*map_rows(search, len(x), _MULTIPLE), strict=True)
     return torch.cat(codes), torch.cat(errors)
 
 
@@ -159,6 +170,8 @@ def search_scores(
     """
     chunk_beams = min(_CHUNK_BEAMS, _CHUNK_FLOATS // max(tables.sizes))
     chunk_size = min(max(chunk_beams // n_beams, 1), _MOST_CHUNK_ROWS)
+    if len(scores) <= chunk_size:
+        return _search_chunk(scores, tables, n_beams, first_codes)
     firsts = [None] if first_codes is None else first_codes.split(chunk_size)
     parts = [
         _search_chunk(chunk, tables, n_beams, first)
@@ -186,7 +199,7 @@ def _search_chunk(
         own = scores[:, start : start + codebook_size]
         total, parent, code = _best_extensions(total, extensions, own, n_beams)
         chosen = torch.cat([_take(chosen, parent), (code + start)[:, :, None]], dim=2)
-    return chosen - torch.tensor(tables.starts[:-1], device=scores.device), total
+    return chosen - tables.first_codewords, total
 
 
 def _sum_rows(table: Tensor, rows: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from sklearn_rqvae._compute._largest import largest
 from sklearn_rqvae._compute._linear import linear
+from sklearn_rqvae._compute._threads import map_rows
 
 # A chunk's scores (1024 x 256 floats are 1 MiB) stay in a core's cache between the product and the
 # maximum: 128 rows cost 15 % more, 4096 rows of 1024 scores 35 %.
@@ -77,7 +78,13 @@ def nearest_codewords(x: Tensor, codebook: Tensor, chunk_size: int = CHUNK_SIZE)
     tensor([0, 1, 0])
     """
     offsets = -half_squared_norms(codebook)
+
     # Under torch.func.vmap the codes couldn't be written into a tensor that isn't mapped.
     n_rows = max(min(chunk_size, _CHUNK_SCORES // len(codebook)), 1)
-    codes = [largest(linear(rows, codebook, offsets), 1)[1][:, 0] for rows in x.split(n_rows)]
+
+    def nearest(part: slice) -> list[Tensor]:
+        chunks = x[part].split(n_rows)
+        return [largest(linear(rows, codebook, offsets), 1)[1][:, 0] for rows in chunks]
+
+    codes = [chunk for part in map_rows(nearest, len(x), chunk_size) for chunk in part]
     return codes[0] if len(codes) == 1 else torch.cat(codes)

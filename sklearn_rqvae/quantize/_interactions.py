@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sklearn_rqvae._compute._threads import map_rows
 from sklearn_rqvae.quantize._beam import beam_search
 from sklearn_rqvae.quantize._distinct import distinct_choices, number_tuples
 from sklearn_rqvae.quantize._kept import KeptCodes
@@ -350,9 +351,8 @@ def _leave_one_out_errors(
     pair_keys = PairKeys([len(codebook) for codebook in fitted.codebooks])
     totals = _total_weights(soft, fitted, pair_keys)
     dim = fitted.vectors.shape[1]
-    errors = torch.empty(candidates.shape[:2], dtype=z.dtype, device=z.device)
-    for start in range(0, len(z), _CHUNK_ROWS):
-        rows = slice(start, start + _CHUNK_ROWS)
+
+    def errors_of(rows: slice) -> Tensor:
         own, own_weight, options = soft.codes[rows], soft.weight[rows], candidates[rows]
         own_residual = (z[rows, None] - _reconstruct(own, fitted, pair_keys)) * own_weight[
             ..., None
@@ -380,8 +380,14 @@ def _leave_one_out_errors(
             )
         residual[..., :dim] += (by_codewords + by_pairs) @ own_residual[..., :dim]
         residual[..., dim:] += by_codewords @ own_residual[..., dim:]
-        errors[rows] = residual.square().sum(-1)
-    return errors
+        return residual.square().sum(-1)
+
+    def part_errors(part: slice) -> Tensor:
+        starts = range(part.start, part.stop, _CHUNK_ROWS)
+        chunks = (slice(start, min(start + _CHUNK_ROWS, part.stop)) for start in starts)
+        return torch.cat([errors_of(rows) for rows in chunks])
+
+    return torch.cat(map_rows(part_errors, len(z), _CHUNK_ROWS))
 
 
 class _Totals(NamedTuple):

@@ -8,7 +8,7 @@ import torch
 from sklearn import config_context, get_config
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer
-from sklearn_rqvae._compute._threads import in_threads
+from sklearn_rqvae._compute._threads import available_threads, in_threads, map_rows, undivided
 from sklearn_rqvae._rows._source import blocks_of
 
 
@@ -48,6 +48,56 @@ def test_a_thread_multiplies_alone_and_the_callers_number_stays(three_threads):
     after.start()
     after.join()
     assert alone == [3]
+
+
+def test_undivided_leaves_operations_to_one_thread_and_rows_to_all(three_threads):
+    with undivided():
+        assert torch.get_num_threads() == 1
+        assert available_threads() == 3
+        with undivided():
+            assert available_threads() == 3
+        parts = map_rows(lambda rows: (rows, threading.current_thread()), 1000, 128)
+        inside = map_rows(lambda _: available_threads(), 1000, 128)
+    assert torch.get_num_threads() == available_threads() == 3
+    assert [rows for rows, _ in parts] == [slice(0, 384), slice(384, 768), slice(768, 1000)]
+    assert threading.current_thread() not in {thread for _, thread in parts}
+    assert inside == [1, 1, 1]
+
+
+def test_undivided_gives_the_threads_back_after_an_error(three_threads):
+    with pytest.raises(KeyError), undivided():
+        raise KeyError
+    assert torch.get_num_threads() == available_threads() == 3
+    assert map_rows(lambda rows: (rows, threading.current_thread()), 1000, 128) == [
+        (slice(0, 1000), threading.current_thread())
+    ]
+    assert map_rows(lambda rows: rows, 0, 128) == [slice(0, 0)]
+
+
+@pytest.mark.parametrize("estimator", [RQVAETransformer, ResidualKMeans])
+def test_a_fit_divides_no_operation_and_is_the_same_on_any_number_of_threads(
+    estimator, monkeypatch
+):
+    X = np.random.default_rng(0).normal(size=(1500, 24)).astype(np.float32)
+    X[:700] += 3
+    divided = []
+    eigh = torch.linalg.eigh
+    monkeypatch.setattr(
+        torch.linalg, "eigh", lambda a: divided.append(torch.get_num_threads()) or eigh(a)
+    )
+    fits = []
+    before = torch.get_num_threads()
+    try:
+        for n_threads in (1, 3):
+            torch.set_num_threads(n_threads)
+            fits.append(estimator(codebook_size=32, random_state=0).fit(X))
+            assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(before)
+    assert set(divided) == {1}
+    for one, three in zip(*(fit.codebooks_ for fit in fits), strict=True):
+        assert np.array_equal(one, three)
+    assert np.array_equal(fits[0].transform(X), fits[1].transform(X))
 
 
 def test_the_first_part_that_fails_says_so_and_the_rest_is_given_up():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sklearn_rqvae import RQVAETransformer
-from sklearn_rqvae.nn import _search as encode
+from sklearn_rqvae.nn import _pair_errors
 from sklearn_rqvae.nn._search import Search
 from sklearn_rqvae.quantize._beam import beam_search
 
@@ -83,7 +83,7 @@ def test_codes_depend_on_the_row_alone(params, n_beams):
 def test_pairs_found_by_search_are_those_of_the_table(monkeypatch):
     module = module_of(CLOSED)
     codes, errors = Search(module).candidates(x, 8)
-    monkeypatch.setattr(encode, "_MAX_PAIRS_IN_TABLE", 0)
+    monkeypatch.setattr(_pair_errors, "MAX_IN_TABLE", 0)
     other_codes, other_errors = Search(module).candidates(x, 8)
     assert torch.equal(codes, other_codes)
     assert torch.equal(errors, other_errors)
