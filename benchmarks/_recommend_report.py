@@ -25,7 +25,7 @@ REFERENCE, OURS = "text", "behavior"
 RIVAL = "cgr_rkmeans_zcr_cf"
 TEXT_ROWS = (
     "text-suffix", "text-shared", "text-nearest", "text-1-beam", "text-kmeans", "text-2", "text-4",
-    "text-4x64", "text-1024", "behavior",
+    "text-4x64", "text-1024", "kmeans", "faiss", "semantic-id", "rqvae", "random", "behavior",
 )  # fmt: skip
 BEHAVIOR_ROWS = (
     "text", "behavior-chosen", "behavior-attention", "behavior-only", "behavior-kmeans",
@@ -157,8 +157,11 @@ def aim_table(catalogs: dict[str, Sets]) -> str:
         if OURS not in sets:
             continue
         published = [name for name in sets if kind(name) == "published"]
-        others = [name for name in sets if kind(name) in ("rival", "control", "floor")]
-        rivals = dict.fromkeys([RIVAL, *published[:2], REFERENCE, *others[:2]])
+        others = [name for name in sets if kind(name) in ("rival", "control")]
+        floors = [name for name in sets if kind(name) == "floor"]
+        rivals = dict.fromkeys(
+            [RIVAL, *published[:2], REFERENCE, *others[:2], *floors[:2], "SASRec"]
+        )
         for rival in rivals:
             if rival in sets:
                 ndcg, n_seeds = difference(sets[OURS], sets[rival])
