@@ -138,5 +138,18 @@ def test_the_page_on_recommenders_says_what_was_measured(catalog, against, colum
     ]
     at = [column in name for name in header].index(True)
     middle, low, high = map(float, re.findall(r"[-+][\d.]+", row[at]))
-    page = (ROOT / "docs" / "benchmarks" / "recommend.rst").read_text(encoding="utf-8")
-    assert f"{middle:.1f} % [{low:.1f}, {high:.1f}]" in page
+    assert f"{middle:.1f} % [{low:.1f}, {high:.1f}]" in page_on_recommenders()
+
+
+@pytest.mark.parametrize("catalog", ["scientific", "beauty"])
+def test_the_page_on_recommenders_says_what_ranks_the_sets(catalog):
+    title = "Spearman's correlation with ItemNDCG@10 over the sets"
+    row = generated_table("recommend_correlations.rst", title)["lift 1"]
+    (cell,) = (value for name, value in row.items() if name.startswith(f"{catalog}: "))
+    middle, low, high = (found.lstrip("0") for found in re.findall(r"\+([\d.]+)", cell))
+    assert f"{middle} [{low}, {high}] on {catalog}" in page_on_recommenders()
+
+
+def page_on_recommenders():
+    page = ROOT / "docs" / "benchmarks" / "recommend.rst"
+    return " ".join(page.read_text(encoding="utf-8").split())
