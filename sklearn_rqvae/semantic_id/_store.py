@@ -14,6 +14,7 @@ from sklearn_rqvae.semantic_id._item_ids import check_item_ids, hand_out, item_o
 from sklearn_rqvae.semantic_id._keys import KeyLayout
 from sklearn_rqvae.semantic_id._ordering import insert_values, is_among, rank, rank_one
 from sklearn_rqvae.semantic_id._packed import PackedIDs
+from sklearn_rqvae.semantic_id._packing import Packing
 
 __all__ = ["IDStore"]
 
@@ -21,7 +22,8 @@ _KINDS = {"i": "integers", "T": "strings"}
 
 # Changes to keep beside n packed items, as a multiple of the square root of n: a change copies
 # those before it (microseconds for thousands), and packing all anew copies n (0.5 s at 10 million),
-# so that the mean cost of a change is least near here.
+# so that the mean cost of a change is least near here. From three quarters of them on, each change
+# packs some rows; when there are as many, packing is done.
 _CHANGES_PER_ROOT = 4
 _LEAST_CHANGES = 1024
 
@@ -39,12 +41,19 @@ class Parts(NamedTuple):
         Rows of `base` that are taken out, sorted.
     places : ndarray of int of shape (n_dead,)
         The same rows as places in the order of keys, sorted.
+    packing : Packing or None
+        What packs them anew, as they were when it began.
+    packed_recent : ndarray of int of shape (n,) or None
+        Rows of the recent items that it packs, of those that are still there: they are the first
+        ones of `recent`.
     """
 
     base: PackedIDs
     recent: PackedIDs
     dead: NDArray[np.intp]
     places: NDArray[np.intp]
+    packing: Packing | None = None
+    packed_recent: NDArray[np.intp] | None = None
 
     @property
     def n_changes(self) -> int:
@@ -87,6 +96,10 @@ class IDStore:
         self.layout = layout
         self._parts = _whole(PackedIDs(keys, order, item_ids, item_order, retired))
 
+    def __getstate__(self) -> dict[str, Any]:
+        parts = self._parts._replace(packing=None, packed_recent=None)
+        return {"layout": self.layout, "_parts": parts}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "keys" in state:  # of version 0.1.0, which had the arrays here
             IDStore.__init__(self, **state)
@@ -95,22 +108,19 @@ class IDStore:
 
     @classmethod
     def _of(cls, layout: KeyLayout, parts: Parts) -> IDStore:
-        base = parts.base
-        if parts.n_changes > max(_LEAST_CHANGES, _CHANGES_PER_ROOT * isqrt(len(base))):
-            parts = _packed(parts)
         store = cls.__new__(cls)
-        store.layout, store._parts = layout, parts
+        store.layout, store._parts = layout, _packed_further(parts)
         return store
 
     def __len__(self) -> int:
         """Return the number of items."""
-        base, recent, dead, _ = self._parts
+        base, recent, dead, *_ = self._parts
         return len(base) + len(recent) - len(dead)
 
     @property
     def nbytes(self) -> int:
         """Size of all arrays in bytes."""
-        base, recent, dead, places = self._parts
+        base, recent, dead, places, *_ = self._parts
         return base.nbytes + recent.nbytes + dead.nbytes + places.nbytes
 
     @property
@@ -186,7 +196,7 @@ class IDStore:
 
     def range(self, prefix: Sequence[int]) -> tuple[int, int]:
         """Return where the IDs with a prefix begin and end in the order of keys."""
-        base, recent, _, places = self._parts
+        base, recent, _, places, *_ = self._parts
         low, high = self.layout.bounds(prefix)
         ends = [
             end - rank_one(places, None, end) + more
@@ -196,7 +206,7 @@ class IDStore:
 
     def items_with(self, prefix: Sequence[int]) -> NDArray[Any]:
         """Return the items whose ID begins with a prefix, in the order of keys."""
-        base, recent, _, _ = parts = self._parts
+        base, recent, *_ = parts = self._parts
         low, high = self.layout.bounds(prefix)
         rows = _live_rows(parts, *base.bounds(low, high))
         new = recent.order[slice(*recent.bounds(low, high))]
@@ -208,7 +218,7 @@ class IDStore:
 
     def keys_with(self, prefix: Sequence[int]) -> NDArray[Any]:
         """Return the keys with a prefix, used and retired."""
-        base, recent, _, _ = parts = self._parts
+        base, recent, *_ = parts = self._parts
         low, high = self.layout.bounds(prefix)
         found = [
             base.keys[_live_rows(parts, *base.bounds(low, high))],
@@ -232,7 +242,7 @@ class IDStore:
 
     def count(self, low: NDArray[Any], high: NDArray[Any]) -> NDArray[np.intp]:
         """Count the items with keys from `low` to `high`, for arrays of both."""
-        base, recent, _, places = self._parts
+        base, recent, _, places, *_ = self._parts
         starts = rank(base.keys, base.order, low)
         stops = rank(base.keys, base.order, high, side="right")
         counts = stops - starts
@@ -253,7 +263,7 @@ class IDStore:
         found : list of (ndarray of bool of shape (n,), ndarray of shape (n_found,))
             For some parts of the store: where there is such a key, and the largest.
         """
-        base, recent, _, places = self._parts
+        base, recent, _, places, *_ = self._parts
         found = []
         for keys, order, dead in (
             (base.keys, base.order, places),
@@ -272,7 +282,7 @@ class IDStore:
 
     def children(self, prefix: Sequence[int], size: int) -> NDArray[np.int64]:
         """Return the codes below `size` that follow a prefix."""
-        base, recent, _, _ = parts = self._parts
+        base, recent, *_ = parts = self._parts
         level = len(prefix)
         low, high = self.layout.bounds(prefix)
         (start, stop), (first, last) = base.bounds(low, high), recent.bounds(low, high)
@@ -306,7 +316,7 @@ class IDStore:
 
     def keys_of(self, item_ids: Any) -> NDArray[Any]:
         """Return the keys of items, or raise KeyError for the first that isn't there."""
-        base, recent, _, _ = parts = self._parts
+        base, recent, *_ = parts = self._parts
         ids = _checked(item_ids)
         old, new = _find(parts, ids)
         _check_found(ids, old, new)
@@ -396,7 +406,7 @@ class IDStore:
 
     def without_items(self, item_ids: Any, *, retire: bool) -> IDStore:
         """Return a store without some items, their IDs retired or free."""
-        base, recent, dead, places = parts = self._parts
+        base, recent, dead, places, *_ = parts = self._parts
         ids = _checked(item_ids)
         if len(ids) > _LEAST_CHANGES:
             return self.without_rows(np.unique(self.rows_of(ids)), retire=retire)
@@ -407,7 +417,11 @@ class IDStore:
             recent = recent.retiring(np.concatenate([base.keys[old], recent.keys[new]]))
         gone = np.array([_place(base, row) for row in old.tolist()], dtype=np.intp)
         dead, places = insert_values(dead, old), insert_values(places, gone)
-        return IDStore._of(self.layout, Parts(base, recent.without(new), dead, places))
+        parts = parts._replace(recent=recent.without(new), dead=dead, places=places)
+        if parts.packed_recent is not None:
+            gone = new[new < len(parts.packed_recent)]
+            parts = parts._replace(packed_recent=np.delete(parts.packed_recent, gone))
+        return IDStore._of(self.layout, parts)
 
 
 def _whole(packed: PackedIDs) -> Parts:
@@ -416,9 +430,40 @@ def _whole(packed: PackedIDs) -> Parts:
     return Parts(packed, packed.none_of_it(), nothing, nothing)
 
 
+def _packed_further(parts: Parts) -> Parts:
+    """Return the same items, some more of them packed if there are many changes."""
+    most = max(_LEAST_CHANGES, _CHANGES_PER_ROOT * isqrt(len(parts.base)))
+    if parts.n_changes > 2 * most:
+        return _packed(parts)
+    share = 4 * parts.n_changes / most - 3
+    if share <= 0:
+        return parts
+    packing = parts.packing
+    if packing is None:
+        packing = Packing(*parts[:4], n_steps=most // 4)
+        parts = parts._replace(packing=packing, packed_recent=np.arange(len(parts.recent)))
+    packing.advance(share)
+    return parts if packing.result is None else _on_packed(parts, packing, packing.result)
+
+
+def _on_packed(parts: Parts, packing: Packing, base: PackedIDs) -> Parts:
+    """Return the same items: those that were packed, and what has changed since that began."""
+    still = np.asarray(parts.packed_recent)
+    gone = np.setdiff1d(np.arange(len(packing.recent)), still)
+    dead = parts.dead[~is_among(parts.dead, packing.dead)]
+    places = parts.places[~is_among(parts.places, packing.places)]
+    n_kept = len(packing.base) - len(packing.dead)
+    dead = np.concatenate([packing.rows_of(dead), n_kept + gone])
+    places = np.concatenate([packing.places_of(places), packing.places_of_recent(gone)])
+    recent = parts.recent.without(np.arange(len(still)))
+    retired = recent.retired[~is_among(recent.retired, packing.recent.retired)]
+    recent = PackedIDs(recent.keys, recent.order, recent.item_ids, recent.item_order, retired)
+    return Parts(base, recent, np.sort(dead), np.sort(places))
+
+
 def _packed(parts: Parts) -> Parts:
     """Return the same items, all of them packed."""
-    base, recent, dead, _ = parts
+    base, recent, dead, *_ = parts
     packed = base.without(dead).retiring(recent.retired)
     if len(recent):
         packed = packed.extended(recent.keys, recent.item_ids, recent.order)
