@@ -183,5 +183,9 @@ def _sums(
     assert sums is not None  # there are rows
     meetings.sort_indices()
     totals = np.asarray(meetings.sum(1)).ravel() / len(codebooks)
-    mapped = sums if axes is None else sums @ axes.double().cpu().numpy().T
-    return totals, mapped - meetings @ codewords
+    mapped = sums if axes is None else np.empty((n_columns, codewords.shape[1]))
+    for first in range(0, n_columns, _BLOCK_ROWS // 4):  # a copy of all would be the largest array
+        part = slice(first, first + _BLOCK_ROWS // 4)
+        added = sums[part] if axes is None else sums[part] @ axes.double().cpu().numpy().T
+        mapped[part] = added - meetings[part] @ codewords
+    return totals, mapped
