@@ -75,6 +75,24 @@ def test_numbers_of_the_readme_are_measured(row):
     assert_rounds_to(seconds, measured["fit, s"])
 
 
+def test_numbers_of_a_million_rows_are_measured():
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    said = re.search(
+        r"of a million .* lose ([\d.]+) of new items and ([\d.]+) of old ones, faiss, refined on "
+        r"what it can take in that time, ([\d.]+) and ([\d.]+) \(",
+        text,
+    )
+    tables = (GENERATED / "rows_table.rst").read_text(encoding="utf-8")
+    (table, *_) = tables.partition("package texts, 3x256")[2].split(".. list-table::")
+    by_method = {}
+    for line in table.split("   * - 1,000,000\n")[1:]:
+        cells = [cell.strip() for cell in re.findall(r"- (.*)", line.split("   * -")[0])]
+        by_method[cells[0]] = cells
+    ours, rival = by_method["RQVAETransformer"], by_method["faiss refined"]
+    for number, cell in zip(said.groups(), [*ours[2:4], *rival[2:4]], strict=True):
+        assert_rounds_to(number, cell)
+
+
 # The guide's names of ways to learn, and where the generated tables have them.
 WAYS = {
     "closed form, the default": ("linear path", "closed form alone"),
