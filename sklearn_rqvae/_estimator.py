@@ -324,11 +324,12 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         `X` may be a memory map larger than memory: it is read in blocks and never copied. In closed
         form codebooks are found on a sample of many rows; two passes over all of them follow, or
         over `subsample` of them, each of which finds codes and fits codewords and vectors for pairs
-        to them.
+        to them. Of a Dask array or data frame only the sample leaves the workers, and the result is
+        that of the same rows in one array.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like, dask array or dask data frame of shape (n_samples, n_features)
             Item vectors.
         y : Ignored
             Not used, present for API consistency.

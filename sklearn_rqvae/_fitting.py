@@ -25,6 +25,7 @@ from sklearn_rqvae._learning._rows import ChosenRows, training_rows
 from sklearn_rqvae._learning._tasks import FitTasks
 from sklearn_rqvae._rows._origin import check_digits
 from sklearn_rqvae._rows._reservoir import add_rows
+from sklearn_rqvae._rows._shards import is_dask, sharded_rows
 from sklearn_rqvae._rows._source import RowSource, blocks_of, validated_rows, validated_weight
 from sklearn_rqvae._validation import as_array, check_codebook_size
 
@@ -166,12 +167,12 @@ class FittingMixin(ABC):
             self.__dict__.pop("origin_", None)
         self.__dict__.update(learned)
         with tasks.stage("usage"):
-            self._count_usage(learner, source, chosen)
+            self._count_usage(learner, chosen)
         tasks.finish()
 
-    def _count_usage(self, learner: Learner, source: RowSource, chosen: ChosenRows) -> None:
+    def _count_usage(self, learner: Learner, chosen: ChosenRows) -> None:
         """Count how the codes of the training rows are used, and warn where few are."""
-        coder = self._coder()
+        coder, source = self._coder(), chosen.source
         source.origin = self.__dict__.get("origin_")
         n_threads = coder.n_threads()
         blocks = list(blocks_of(len(chosen.position), source.shape[1], n_threads))
@@ -192,5 +193,9 @@ class FittingMixin(ABC):
         self, X: Any, sample_weight: Any, reset: bool = True
     ) -> tuple[RowSource, NDArray[np.float64] | None]:
         """Return rows and weights to learn from, checked but for what only reading rows can say."""
-        source = validated_rows(self, as_array(X), reset=reset)
+        if is_dask(X):
+            source: RowSource = sharded_rows(self, X)
+            sample_weight = None if sample_weight is None else np.asarray(sample_weight)
+        else:
+            source = validated_rows(self, as_array(X), reset=reset)
         return source, validated_weight(sample_weight, source)

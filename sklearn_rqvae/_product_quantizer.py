@@ -135,7 +135,7 @@ class ProductQuantizer(SemanticIDMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like, dask array or dask data frame of shape (n_samples, n_features)
             Item vectors.
         y : Ignored
             Not used, present for API consistency.

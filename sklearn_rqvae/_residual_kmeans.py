@@ -141,7 +141,7 @@ class ResidualKMeans(SemanticIDMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like, dask array or dask data frame of shape (n_samples, n_features)
             Item vectors.
         y : Ignored
             Not used, present for API consistency.

@@ -20,7 +20,7 @@ from sklearn_rqvae._validation import check_codebook_size
 from sklearn_rqvae.nn import RqVae
 from sklearn_rqvae.quantize._additive import fit_codebooks
 from sklearn_rqvae.quantize._interactions import fit_interactions
-from sklearn_rqvae.quantize._kmeans import principal_axes
+from sklearn_rqvae.quantize._kmeans import LARGE, principal_axes
 
 __all__ = [
     "SHRINKAGE_BELOW_PAIRS",
@@ -256,7 +256,13 @@ def pair_floats(module: RqVae, x: torch.Tensor) -> int:
 
 
 def _max_floats(module: RqVae) -> int:
-    """Return how many numbers are left for pairs of codes, besides codebooks and axes."""
+    """Return how many numbers are left for pairs of codes, besides codebooks and axes.
+
+    Codes of levels that are all large hardly meet twice, and get none: 32,768 rows have 1,268 pairs
+    of 3 x 4096 codes, and to look for them takes as long as three rounds of the codebooks.
+    """
+    if min(len(codebook) for codebook in module.codebooks) >= LARGE:
+        return 0
     n_codewords = sum(len(codebook) for codebook in module.codebooks)
     axes = (module.embed_dim + 4) * module.input_dim
     rest = n_codewords * (module.embed_dim + 1) + axes

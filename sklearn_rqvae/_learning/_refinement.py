@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,16 +53,12 @@ def refine_module(module: RqVae, population: Population, max_rows: int, max_floa
     rows = population.blocks(max_rows)
     n_floats = len(rows.index) * module.input_dim // _FLOATS_PER_STORED
     max_floats = max(max_floats, min(n_floats, _MOST_FLOATS)) if max_floats > 0 else 0
-    device = module.mean.device
     for _ in range(_N_PASSES):
-        search = Search(module)
-        codes = _codes(rows, lambda x: search.encode(x.to(device), _N_BEAMS))  # noqa: B023
-        standardized = (module.standardize(x.to(device)).cpu() for x in rows)
+        codes = torch.cat(rows.map(partial(_codes_by_module, module)))
         codebooks = [codebook.detach() for codebook in module.codebooks]
+        apply = partial(_apply, rows, codes, partial(_standardized, module))
         axes = module.encoder.components
-        fitted = fit_to_all(
-            standardized, codes, rows.weight, codebooks, axes, max_floats=max_floats
-        )
+        fitted = fit_to_all(apply, codes, rows.weight, codebooks, axes, max_floats=max_floats)
         if len(fitted.keys) or module.decoder.interactions is not None:
             module.set_interactions(fitted.keys, fitted.vectors)
         module.quantizer.set_codebooks(fitted.codebooks)
@@ -96,16 +94,56 @@ def refine_codebooks(
     """
     rows, refined = population.blocks(max_rows), list(codebooks)
     for _ in range(_N_PASSES):
-        tables = SearchTables(refined)
-        codes = _codes(
-            rows,
-            lambda x: beam_search(x - mean, refined, n_beams, tables=tables)[0][:, 0],  # noqa: B023
-        )
-        centered = (x - mean for x in rows)
-        refined = fit_to_all(centered, codes, rows.weight, refined, max_floats=0).codebooks
+        codes = torch.cat(rows.map(partial(_codes_by_codebooks, refined, mean, n_beams)))
+        apply = partial(_apply, rows, codes, partial(_centered, mean))
+        refined = fit_to_all(apply, codes, rows.weight, refined, max_floats=0).codebooks
     return refined
 
 
+# What follows may run on a worker: plain functions, and tables are made there.
+
+
+def _codes_by_module(module: RqVae, rows: RowBlocks) -> Tensor:
+    search, device = Search(module), module.mean.device
+    return _codes(rows, lambda x: search.encode(x.to(device), _N_BEAMS))
+
+
+def _codes_by_codebooks(
+    codebooks: Sequence[Tensor], mean: Tensor, n_beams: int, rows: RowBlocks
+) -> Tensor:
+    tables = SearchTables(codebooks)
+    return _codes(rows, lambda x: beam_search(x - mean, codebooks, n_beams, tables=tables)[0][:, 0])
+
+
+def _standardized(module: RqVae, x: Tensor) -> Tensor:
+    return module.standardize(x.to(module.mean.device)).cpu()
+
+
+def _centered(mean: Tensor, x: Tensor) -> Tensor:
+    return x - mean
+
+
+def _apply(
+    rows: RowBlocks,
+    codes: Tensor,
+    prepare: Callable[[Tensor], Tensor],
+    function: Callable[..., Any],
+    merge: Callable[[list[Any]], Any],
+) -> Any:
+    """Call a function of blocks, codes and weights with prepared rows, wherever they are."""
+    return rows.map(partial(_on_prepared, prepare, function), codes, merge=merge)[0]
+
+
+def _on_prepared(
+    prepare: Callable[[Tensor], Tensor],
+    function: Callable[..., Any],
+    rows: RowBlocks,
+    codes: Tensor,
+) -> Any:
+    return function((prepare(x) for x in rows), codes, rows.weight)
+
+
+@torch.no_grad()
 def _codes(rows: RowBlocks, encode: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the codes of all rows, found in threads."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,6 +76,34 @@ class RowBlocks:
         """Yield where the blocks are, smaller ones for several threads."""
         return blocks_of(len(self.index), self.source.shape[1], n_threads)
 
+    def map(
+        self,
+        function: Callable[..., Any],
+        *aligned: Tensor,
+        merge: Callable[[list[Any]], Any] | None = None,
+    ) -> list[Any]:
+        """Call a function with all rows; where they lie in shards, for each shard on a worker.
+
+        Parameters
+        ----------
+        function : callable
+            Gets a `RowBlocks` and what belongs to its rows of each of `aligned`.
+        *aligned : Tensor of shape (n_samples, ...)
+            More about the rows, on the CPU.
+        merge : callable, optional
+            Makes one of several results.
+
+        Returns
+        -------
+        results : list
+            In the order of the rows; a single one with `merge`.
+        """
+        if not self.source.is_sharded:
+            return [function(self, *aligned)]
+        more = [tensor.numpy() for tensor in (self.weight, *aligned)]
+        of_shard = partial(_of_shard, function, self.units)
+        return self.source.map(self.index, of_shard, *more, merge=merge)
+
     def read(self, part: slice) -> Tensor:
         """Return a block.
 
@@ -86,6 +115,18 @@ class RowBlocks:
         block = self.units.rows(self.source, self.index[part])
         check_squares(block, float(self.units.unit[0]), smallest=0.0)
         return torch.from_numpy(block)
+
+
+def _of_shard(
+    function: Callable[..., Any],
+    units: Units,
+    source: RowSource,
+    index: NDArray[np.intp],
+    weight: NDArray[np.float64],
+    *aligned: NDArray[Any],
+) -> Any:
+    more = [torch.tensor(part) for part in aligned]
+    return function(RowBlocks(source, units, index, torch.tensor(weight)), *more)
 
 
 class Population(NamedTuple):
@@ -120,8 +161,9 @@ class Rows(NamedTuple):
 
 
 class ChosenRows(NamedTuple):
-    """Rows to learn from, and where in the source those are that were not held out."""
+    """Rows to learn from, and where in a source those are that were not held out."""
 
+    source: RowSource
     position: NDArray[np.intp]
     training: Rows
     validation: Rows | None
@@ -211,6 +253,9 @@ def training_rows(
     index, weight = canonical_rows(source, sample_weight, max_rows + 1)
     is_sample = max_rows < len(index)
     index, weight = index[:max_rows], weight[:max_rows]
+    population = source
+    if source.is_sharded:
+        source, index = source.gathered(index), np.arange(len(index))
     order = arranged_rows(source, index, n_fixed or 0)
     index, weight = index[order], weight[order]
     units = None if n_fixed is None else Units.of(source, index, weight, n_fixed)
@@ -225,19 +270,19 @@ def training_rows(
     if validation_fraction is None:
         chosen = rows(slice(None))
         if is_sample and units is not None:
-            chosen = chosen._replace(population=Population(source, units, sample_weight))
-        return ChosenRows(index, chosen, None, units)
+            chosen = chosen._replace(population=Population(population, units, sample_weight))
+        return ChosenRows(source, index, chosen, None, units)
     n_held_out = round(validation_fraction * len(index))
     if not 1 <= n_held_out < len(index):
         raise ValueError(
             f"validation_fraction={validation_fraction} of {len(index)} distinct rows "
-            f"(n_samples={len(source)}) holds out "
+            f"(n_samples={len(population)}) holds out "
             f"{n_held_out}; early stopping needs at least one row on each side. Set "
             "early_stopping=False or give more samples."
         )
     order = torch.randperm(len(index), generator=generator).numpy()
     held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
-    return ChosenRows(index[kept], rows(kept), rows(held_out), units)
+    return ChosenRows(source, index[kept], rows(kept), rows(held_out), units)
 
 
 def rows_of(X: NDArray[np.float32], weight: NDArray[np.float64], device: torch.device) -> Rows:

@@ -58,6 +58,10 @@ def canonical_rows(
         Sum of the weights of each distinct row.
     """
     source = X if isinstance(X, RowSource) else RowSource(X)
+    if source.is_sharded:
+        found: tuple[NDArray[np.intp], NDArray[np.float64]]
+        found = source.distinct(sample_weight, max_rows)
+        return found
     max_pending = np.inf if max_rows is None else max(_LEAST_PENDING, 2 * max_rows)
     pending: list[_List] = []
     n_pending = 0

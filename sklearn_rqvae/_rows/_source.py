@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,12 @@ class RowSource:
         Point that is subtracted from the rows before they are cast to float32, so that rows far
         from zero stay apart. None at first.
     """
+
+    # Whether the rows lie elsewhere: in `_shards`, functions come to them.
+    is_sharded = False
+    distinct: Callable[..., Any]
+    gathered: Callable[..., RowSource]
+    map: Callable[..., list[Any]]
 
     def __init__(self, array: NDArray[Any], estimator: Any = None):
         self.array = np.asarray(array)

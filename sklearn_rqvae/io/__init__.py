@@ -5,6 +5,6 @@ extra ``[arrow]``.
 """
 
 from sklearn_rqvae.io._batches import transform_batches
-from sklearn_rqvae.io._parquet import fit_parquet, transform_parquet
+from sklearn_rqvae.io._parquet import fit_parquet, parquet_array, transform_parquet
 
-__all__ = ["fit_parquet", "transform_batches", "transform_parquet"]
+__all__ = ["fit_parquet", "parquet_array", "transform_batches", "transform_parquet"]

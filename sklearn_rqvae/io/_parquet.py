@@ -24,7 +24,7 @@ from sklearn_rqvae._learning._rows import file_rows
 from sklearn_rqvae._rows._reservoir import Reservoir
 from sklearn_rqvae._validation import check_codebook_size
 
-__all__ = ["fit_parquet", "planned_files", "transform_parquet"]
+__all__ = ["fit_parquet", "parquet_array", "planned_files", "transform_parquet"]
 
 # Column of the codes in an output file.
 _CODES_COLUMN = "semantic_id"
@@ -200,6 +200,78 @@ def fit_parquet(
     if len(rows) == reservoir.max_rows and not has_few_ids(sizes, len(rows)):
         warn_of_few_ids(sizes, n_rows)  # of so many a fit to these rows knows nothing
     return estimator.fit(rows, sample_weight=weight)
+
+
+def parquet_array(src: str | os.PathLike[str], *, vector_column: str) -> Any:
+    """Return the vectors in a directory of Parquet files as a Dask array, a chunk for each file.
+
+    Only names and numbers of rows are read here: each worker opens the files that it needs, so all
+    machines have to see them under the same name, and a file's vectors have to fit into a worker.
+    An estimator's ``fit`` takes the array, and its rows stay where they are read.
+
+    Parameters
+    ----------
+    src : str or path-like
+        Directory of ``.parquet`` files, also in directories below, or a single file.
+    vector_column : str
+        Column of the vectors: lists of numbers, of fixed size or not, or tensors of one shape; or
+        the name before the numbers of columns ``<vector_column>_0``, ….
+
+    Returns
+    -------
+    X : dask.array.Array of shape (n_samples, n_features), dtype=float32
+        The vectors, in the order of the files' names.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no Parquet files.
+    ImportError
+        If pyarrow or dask isn't installed.
+    TypeError
+        If `vector_column` holds no lists of numbers.
+    ValueError
+        If a file is damaged, or the files hold no rows. When a file is read: if a vector is
+        missing, isn't finite in float32, or has another length than the first one.
+    """
+    import_pyarrow()
+    da, delayed = _import_dask()
+    n_features = 0
+    parts: list[Any] = []
+    for path, _ in part_files(Path(src).absolute()):
+        with opened_parquet(path) as file:
+            n_rows = file.metadata.num_rows
+        if n_rows and not parts:
+            _, batch = next(parquet_batches(path, _columns_of(path, vector_column), 1))
+            n_features = _vectors(batch, vector_column, path, 0, None).shape[1]
+        if n_rows:
+            vectors = delayed(_file_vectors, pure=True)(path, vector_column, n_features)
+            parts.append(da.from_delayed(vectors, (n_rows, n_features), np.float32))
+    if not parts:
+        raise ValueError(f"the Parquet files in {src} hold no rows.")
+    return da.concatenate(parts)
+
+
+def _import_dask() -> tuple[Any, Any]:
+    try:
+        import dask.array as da
+        from dask import delayed
+    except ImportError as error:
+        raise ImportError(
+            "parquet_array needs Dask; run pip install 'sklearn-rqvae[dask]'."
+        ) from error
+    return da, delayed
+
+
+def _file_vectors(path: Path, column: str, n_features: int) -> NDArray[np.float32]:
+    """Return all vectors of a file."""
+    batches = parquet_batches(path, _columns_of(path, column), 16384)
+    return np.concatenate(
+        [
+            _vectors(batch, column, path, first_row, n_features).astype(np.float32)
+            for first_row, batch in batches
+        ]
+    )
 
 
 def planned_files(

@@ -7,7 +7,8 @@ rounding, so the sums depend neither on the order of the rows nor on how they ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,6 +30,9 @@ from sklearn_rqvae.quantize._pairs import PairKeys
 
 __all__ = ["fit_to_all"]
 
+Sums = tuple[sp.csr_matrix, NDArray[np.float64]]
+Apply = Callable[[Callable[..., Sums], Callable[[list[Sums]], Sums]], Sums]
+
 # Pairs whose sums are taken, for each one that is stored: those that explain most are kept.
 _PAIRS_LOOKED_AT = 3
 
@@ -45,7 +49,7 @@ _COUNTED_IN_PLACE = 2**22
 
 @torch.no_grad()
 def fit_to_all(
-    blocks: Iterable[Tensor],
+    blocks: Iterable[Tensor] | Apply,
     codes: Tensor,
     weight: Tensor,
     codebooks: Sequence[Tensor],
@@ -57,8 +61,10 @@ def fit_to_all(
 
     Parameters
     ----------
-    blocks : iterable of Tensor of shape (n_rows, n_features)
-        Consecutive blocks of distinct rows with a spread of about one, on the CPU. Read once.
+    blocks : iterable of Tensor of shape (n_rows, n_features), or callable
+        Consecutive blocks of distinct rows with a spread of about one, on the CPU. Read once. A
+        callable gets a function of blocks, their codes and weights, and a function that makes one
+        of several results; it returns the result for all rows, wherever they are.
     codes : Tensor of int of shape (n_samples, n_layers)
         Codes of all rows, on the CPU.
     weight : Tensor of shape (n_samples,), dtype=float64
@@ -78,7 +84,14 @@ def fit_to_all(
     n_dims, n_codewords = codebooks[0].shape[1], sum(map(len, codebooks))
     weight = _on_grid(weight)
     keys, dim = _frequent_pairs(codes, weight, codebooks, max_floats)
-    totals, sums = _sums(blocks, codes, weight, codebooks, keys, axes)
+    add_up = partial(_sums, codebooks=codebooks, keys=keys)
+    if callable(blocks):
+        meetings, sums = blocks(add_up, _added)
+    else:
+        meetings, sums = add_up(blocks, codes, weight)
+    meetings.sort_indices()
+    totals = np.asarray(meetings.sum(1)).ravel() / len(codebooks)
+    sums = _residuals(sums, meetings, codebooks, axes)
     n_pairs = max_floats // (dim + KEY_FLOATS)
     if len(keys) > n_pairs:
         gain = np.square(sums[n_codewords:, :dim]).sum(1) / (totals[n_codewords:] + PAIR_RIDGE)
@@ -158,34 +171,44 @@ def _sums(
     weight: Tensor,
     codebooks: Sequence[Tensor],
     keys: Tensor,
-    axes: Tensor | None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Add up weights and residuals by codeword and pair.
-
-    Rows are added up before they are mapped and codewords subtracted: a matrix product may round a
-    row differently at another place.
-    """
-    codewords = torch.cat(list(codebooks)).double().cpu().numpy()
-    n_columns = len(codewords) + len(keys)
-    meetings = sp.csr_matrix((n_columns, len(codewords)))
+) -> Sums:
+    """Add up weights and rows by codeword and pair: how often columns meet codewords, and rows."""
+    n_codewords, weight = sum(map(len, codebooks)), _on_grid(weight)
+    meetings = sp.csr_matrix((n_codewords + len(keys), n_codewords))
     sums, start = None, 0
     for x in blocks:
         rows = slice(start, start + len(x))
         start += len(x)
         design = one_hot(codes[rows].long(), codebooks, keys)[0].astype(np.float64)
         weighted = _on_grid(x.double().mul_(weight[rows, None])).numpy()
-        meetings += (
-            design.multiply(weight[rows, None].numpy()).tocsr().T @ (design[:, : len(codewords)])
-        )
-        sums = np.zeros((n_columns, x.shape[1])) if sums is None else sums
+        meetings += design.multiply(weight[rows, None].numpy()).tocsr().T @ design[:, :n_codewords]
+        sums = np.zeros((meetings.shape[0], x.shape[1])) if sums is None else sums
         used = np.unique(design.indices)
         sums[used] += design[:, used].T @ weighted
     assert sums is not None  # there are rows
-    meetings.sort_indices()
-    totals = np.asarray(meetings.sum(1)).ravel() / len(codebooks)
-    mapped = sums if axes is None else np.empty((n_columns, codewords.shape[1]))
-    for first in range(0, n_columns, _BLOCK_ROWS // 4):  # a copy of all would be the largest array
+    return meetings, sums
+
+
+def _added(parts: list[Sums]) -> Sums:
+    """Add up what was added up elsewhere: exactly, on the grid."""
+    meetings, sums = zip(*parts, strict=True)
+    return sum(meetings[1:], start=meetings[0]), sum(sums[1:], start=sums[0])
+
+
+def _residuals(
+    sums: NDArray[np.float64],
+    meetings: sp.csr_matrix,
+    codebooks: Sequence[Tensor],
+    axes: Tensor | None,
+) -> NDArray[np.float64]:
+    """Map sums of rows to the codewords' coordinates, and subtract the codewords.
+
+    Rows are added up before: a matrix product may round a row differently at another place.
+    """
+    codewords = torch.cat(list(codebooks)).double().cpu().numpy()
+    residuals = sums if axes is None else np.empty((len(sums), codewords.shape[1]))
+    for first in range(0, len(sums), _BLOCK_ROWS // 4):  # a copy of all would be the largest array
         part = slice(first, first + _BLOCK_ROWS // 4)
-        added = sums[part] if axes is None else sums[part] @ axes.double().cpu().numpy().T
-        mapped[part] = added - meetings[part] @ codewords
-    return totals, mapped
+        mapped = sums[part] if axes is None else sums[part] @ axes.double().cpu().numpy().T
+        residuals[part] = mapped - meetings[part] @ codewords
+    return residuals

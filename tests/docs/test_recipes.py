@@ -73,3 +73,21 @@ def test_an_array_in_a_file_is_encoded_and_stays_out_of_the_graph(catalog, tmp_p
     expected = np.tile(expected_codes(catalog), (20, 1))
     np.testing.assert_array_equal(np.load(tmp_path / "c.npy"), expected)
     assert "large graph" not in said
+
+
+@pytest.mark.slow
+def test_a_fit_on_a_cluster_is_the_fit_of_one_process(tmp_path):
+    pytest.importorskip("distributed")
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = np.random.default_rng(0).normal(size=(70_000, 4)).astype(np.float32)  # over the sample
+    (tmp_path / "items").mkdir()
+    for part, some in enumerate(np.split(rows, [20_000, 20_001, 45_000])):
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(some.ravel()), 4)
+        pq.write_table(pa.table({"vector": vectors}), tmp_path / "items" / f"{part}.parquet")
+    said = run("dask_fit.py", tmp_path / "items", tmp_path / "model.rqvae")
+    fitted = RQVAETransformer.load(tmp_path / "model.rqvae")
+    whole = RQVAETransformer(subsample=None, random_state=0).fit(rows)
+    for one, other in zip(fitted.codebooks_, whole.codebooks_, strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(fitted.transform(rows), whole.transform(rows))
+    assert "large graph" not in said
