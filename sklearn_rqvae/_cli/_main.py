@@ -125,5 +125,5 @@ def _first_line(error: BaseException) -> str:
 
 
 def _show_warning(message: Warning | str, *args: Any, **kwargs: Any) -> None:
-    """Show a warning without the place in the source that it comes from."""
+    """Show a warning in the words of the shell, without the place in the source that it is from."""
     print(f"sklearn-rqvae: warning: {in_options(str(message))}", file=sys.stderr)

@@ -14,7 +14,7 @@ import pytest
 from sklearn.utils import Bunch
 
 import sklearn_rqvae
-from sklearn_rqvae import ProductQuantizer, ResidualKMeans, RQVAETransformer
+from sklearn_rqvae import ProductQuantizer, ResidualKMeans
 from sklearn_rqvae._cli import _demo, _encode, _fit
 from sklearn_rqvae._cli._main import main
 from sklearn_rqvae._files._arrays import read_matrix
@@ -210,9 +210,9 @@ def test_report_says_what_python_says(tmp_path, array, vectors, capsys):
     assert text.splitlines()[-1].startswith("60 items: 2 codes each")
 
 
-def test_warnings_are_one_line(tmp_path, texts, capsys):
+def test_warnings_are_one_line_and_name_options(tmp_path, texts, capsys):
     run("fit", texts, "--text", "title", "--out", tmp_path / "m.joblib", *SMALL)
-    (line,) = (line for line in capsys.readouterr().err.splitlines() if "--n-components" in line)
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "n-components" in line)
     assert line.startswith("sklearn-rqvae: warning: --n-components=256 is more than 40 distinct")
 
 
@@ -542,32 +542,6 @@ def test_long_ids_without_order(tmp_path, array, vectors, capsys):
     assert "--n-layers=7 should be at most" in said
 
 
-@pytest.mark.parametrize(
-    ("method", "cls"),
-    [("rqvae", RQVAETransformer), ("kmeans", ResidualKMeans), ("product", ProductQuantizer)],
-)
-def test_a_budget_of_items(tmp_path, array, vectors, capsys, method, cls):
-    model = tmp_path / "m.joblib"
-    sizes = ["--method", method, "--n-layers", 2, "--codebook-size", 4]
-    for given, subsample in (("30", 30), ("all", None)):
-        run("fit", array, "--out", model, *sizes, "--subsample", given)
-        fitted = joblib.load(model)["pipeline"]
-        expected = cls(n_layers=2, codebook_size=4, subsample=subsample, random_state=0)
-        assert fitted.subsample == subsample
-        np.testing.assert_array_equal(fitted.codebooks_[0], expected.fit(vectors).codebooks_[0])
-    run("fit", array, "--out", model, *sizes, "--subsample", "3")
-    assert "or a larger --subsample than 3" in capsys.readouterr().err
-    if cls is not ProductQuantizer:
-        warm = ["fit", array, "--out", tmp_path / "new.joblib", "--warm-start", model]
-        run(*warm, "--subsample", "20")
-        assert joblib.load(tmp_path / "new.joblib")["pipeline"].subsample == 20
-        run(*warm)
-        assert joblib.load(tmp_path / "new.joblib")["pipeline"].subsample == 3
-    with pytest.raises(SystemExit, match="2"):
-        main(["fit", array, "--out", "m", "--subsample", "half"])
-    assert "--subsample: 'half' should be a number or 'all'" in capsys.readouterr().err
-
-
 def test_options_that_would_do_nothing_are_refused(tmp_path, array, capsys):
     run("fit", array, "--out", tmp_path / "m.joblib", *SMALL)
     said = fails(capsys, "report", tmp_path / "m.joblib", array, "--label", "brand")
@@ -685,13 +659,11 @@ def test_missing_text_is_missing_in_every_file_as_in_python(tmp_path, capsys, ki
         pa = pytest.importorskip("pyarrow")
         pytest.importorskip("pyarrow.parquet").write_table(pa.table({"title": TITLES}), path)
     elif kind == "csv":
-        lines = [f"{title or ''},{row}\n" for row, title in enumerate(TITLES)]
-        path.write_text("title,id\n" + "".join(lines))
+        path.write_text("title,x\n" + "".join(f"{title or ''},1\n" for title in TITLES))
     else:
         missing = {"NaN": {"title": float("nan")}, "null": {"title": None}, "empty": {"title": ""}}
-        records = [{"title": t} if t else missing.get(kind, {}) for t in TITLES]
-        lines = [json.dumps({"id": row, **record}) + "\n" for row, record in enumerate(records)]
-        path.write_text("".join(lines))
+        records = [{"title": t} if t else missing.get(kind, {"x": 1}) for t in TITLES]
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
     pipeline = fitted_texts(path, capsys)
     run("encode", tmp_path / "m", path)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
