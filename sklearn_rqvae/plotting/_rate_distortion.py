@@ -158,7 +158,7 @@ class RateDistortionDisplay:
     @classmethod
     def from_cv_results(
         cls,
-        cv_results: Mapping[str, Any],
+        cv_results: Any,
         *,
         scoring: str = "neg_fraction_variance_unexplained",
         codebook_size: int | Sequence[int] | None = None,
@@ -170,16 +170,17 @@ class RateDistortionDisplay:
 
         Parameters
         ----------
-        cv_results : mapping
-            ``cv_results_`` of a search over ``codebook_size``, ``n_layers`` and possibly more;
+        cv_results : fitted search, or mapping
+            A search over ``codebook_size``, ``n_layers`` and possibly more, or its ``cv_results_``;
             parameters of a pipeline's step (``rq__n_layers``) are found too.
         scoring : str, default="neg_fraction_variance_unexplained"
             Name of the scorer whose negative is the distortion; ``"score"`` for a search with a
             single one.
         codebook_size : int or sequence of int, optional
-            Number of codewords; needed if the search didn't vary it.
+            Number of codewords; needed with ``cv_results_`` if the search didn't vary it.
         n_layers : int, optional
-            Number of levels; needed if the search didn't vary it and `codebook_size` is one number.
+            Number of levels; needed with ``cv_results_`` if the search didn't vary it and
+            `codebook_size` is one number.
         ax : matplotlib Axes, optional
             Where to draw; a new figure if not given.
         curve_kwargs : dict, optional
@@ -195,12 +196,16 @@ class RateDistortionDisplay:
         ValueError
             If the results have no such score, or the bits of a candidate are unknown.
         """
+        fixed = {"codebook_size": codebook_size, "n_layers": n_layers}
+        if isinstance(cv_results, BaseEstimator):
+            given = {name: size for name, size in fixed.items() if size is not None}
+            fixed = _sizes_of(cv_results.estimator) | given
+            cv_results = cv_results.cv_results_
         if f"mean_test_{scoring}" not in cv_results:
             known = sorted(key[10:] for key in cv_results if key.startswith("mean_test_"))
             raise ValueError(
                 f"cv_results has no score {scoring!r}; scoring should be one of {known}."
             )
-        fixed = {"codebook_size": codebook_size, "n_layers": n_layers}
         curves: dict[str, list[tuple[float, float, float]]] = {}
         means, deviations = cv_results[f"mean_test_{scoring}"], cv_results[f"std_test_{scoring}"]
         for params, mean, deviation in zip(cv_results["params"], means, deviations, strict=True):
@@ -265,6 +270,13 @@ class RateDistortionDisplay:
         return self
 
 
+def _sizes_of(estimator: BaseEstimator) -> dict[str, Any]:
+    """Return the sizes of an estimator, or of the step of a pipeline that has them."""
+    params = estimator.get_params()
+    last = {key.rsplit("__", 1)[-1]: value for key, value in params.items()}
+    return {name: last.get(name) for name in ("codebook_size", "n_layers")}
+
+
 def _bits_and_name(params: Mapping[str, Any], fixed: Mapping[str, Any]) -> tuple[float, str]:
     """Return the bits of a candidate, and its parameters but the number of levels."""
     found, others = dict(fixed), []
@@ -279,7 +291,7 @@ def _bits_and_name(params: Mapping[str, Any], fixed: Mapping[str, Any]) -> tuple
         raise ValueError(
             f"the bits of the candidate {dict(params)} are unknown: codebook_size={size!r}, "
             f"n_layers={n_layers!r}; "
-            "give the one that the search didn't vary."
+            "give the one that the search didn't vary, or the fitted search itself."
         )
     bits = bits_per_item(size, n_layers if isinstance(size, Integral) else None)
     return bits, ", ".join(others) or "candidates"

@@ -2,7 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from sklearn_rqvae import ResidualKMeans
 from sklearn_rqvae.metrics import fraction_variance_unexplained
 from sklearn_rqvae.plotting import RateDistortionDisplay
 
@@ -60,6 +64,16 @@ def test_what_the_search_did_not_vary_is_given():
     sizes = [{"codebook_size": [16, 4]}, {"codebook_size": [16, 4, 2]}]
     display = RateDistortionDisplay.from_cv_results(results(sizes))
     assert sorted(bits[0] for bits in display.bits) == [6, 7]
+
+
+def test_a_search_knows_what_it_did_not_vary():
+    pipeline = make_pipeline(StandardScaler(), ResidualKMeans(codebook_size=4, n_layers=3))
+    search = GridSearchCV(pipeline, {"residualkmeans__n_layers": [1, 2]})
+    search.cv_results_ = results([{"residualkmeans__n_layers": n} for n in (1, 2)])
+    display = RateDistortionDisplay.from_cv_results(search)
+    np.testing.assert_allclose(display.bits, [[2, 4]])
+    display = RateDistortionDisplay.from_cv_results(search, codebook_size=16)
+    np.testing.assert_allclose(display.bits, [[4, 8]])
 
 
 def test_unknown_bits_and_unknown_scores_are_refused():
