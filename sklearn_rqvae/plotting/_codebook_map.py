@@ -20,10 +20,12 @@ from sklearn_rqvae.metrics._checks import (
     check_vectors,
 )
 from sklearn_rqvae.plotting._branches import branches_of, code_means
-from sklearn_rqvae.plotting._matplotlib import COLORS, one_axes, size_in_points
+from sklearn_rqvae.plotting._matplotlib import COLORS, GREY, one_axes, size_in_points
 from sklearn_rqvae.plotting._top_words import top_words
 
 _MOST_CODES = 2000  # t-SNE of more takes long, and their bubbles would be dots
+# Black would hide its labels.
+_BRANCH_COLORS = [GREY if color == "#000000" else color for color in COLORS]
 _INK = 0.12  # share of the axes that all bubbles together cover
 
 
@@ -232,7 +234,7 @@ class CodebookMapDisplay:
             points = ax.scatter(
                 *self.coordinates[inside].T,
                 s=self.sizes[inside] * (_INK * room / self.sizes.sum()),
-                color=COLORS[number],
+                color=_BRANCH_COLORS[number],
                 alpha=0.45,
                 linewidths=0,
                 label=name,
@@ -252,13 +254,18 @@ class CodebookMapDisplay:
 
     def _write_labels(self) -> None:
         """Label bubbles, the largest first, each where no other label is in the way."""
+        from matplotlib.patheffects import withStroke
+
+        halo = [withStroke(linewidth=1.8, foreground="white")]  # where bubbles pile up
         self.figure_.draw_without_rendering()  # so that the layout is final
         frame, taken = self.ax_.get_window_extent(), np.empty((0, 4))
         self.texts_: list[Any] = []
         for place, label in zip(self.coordinates, self.words or self.codes, strict=True):
             if label == "":
                 continue
-            text = self.ax_.text(*place, str(label), ha="center", va="center", fontsize=7)
+            text = self.ax_.text(
+                *place, str(label), ha="center", va="center", fontsize=7, path_effects=halo
+            )
             box = np.array(text.get_window_extent().extents)
             overlaps = (box[:2] < taken[:, 2:]).all(axis=1) & (taken[:, :2] < box[2:]).all(axis=1)
             inside = frame.x0 <= box[0] and box[2] <= frame.x1
