@@ -15,6 +15,7 @@ import numpy as np
 from _catalogs import Catalog
 from _common import parse_sizes
 from _quantizers import METHODS
+from scipy.sparse import diags
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline, make_pipeline
 
@@ -25,6 +26,7 @@ from sklearn_rqvae.embedding import (
     ViewFusion,
     choose_view_weights,
 )
+from sklearn_rqvae.embedding._cooccurrence import cooccurrence_counts
 from sklearn_rqvae.metrics import collision_rate
 
 BITS = "3x256"
@@ -156,6 +158,27 @@ def _chosen_weights(catalog: Catalog, seed: int) -> np.ndarray:
     return choose_view_weights(pipeline, _table(catalog), training).weights
 
 
+def _three_views(catalog: Catalog, seed: int) -> np.ndarray:
+    """Add a third view: the mean text of what is touched near an item, one share of it its own."""
+    n_text = catalog.vectors.shape[1]
+    fused = fused_views(catalog, seed)
+    X = np.hstack([fused, _texts_of_neighbors(catalog, fused[:, :n_text])])
+    X = ViewFusion([n_text, -1, n_text]).fit_transform(X)
+    return _ids(RQVAETransformer(random_state=seed).fit(X), X, REASSIGN)
+
+
+def _texts_of_neighbors(catalog: Catalog, texts: np.ndarray) -> np.ndarray:
+    """Return means over co-occurring items, those that are touched often counting less."""
+    histories = Histories.read(catalog.training())
+    shares = cooccurrence_counts(histories, window=5, decay=0.6)
+    shares.setdiag(1)
+    shares = shares @ diags(np.asarray(shares.sum(axis=1)).ravel() ** -0.5)
+    shares = diags(1 / np.asarray(shares.sum(axis=1)).ravel()) @ shares
+    means = texts.copy()  # what nobody has touched keeps its own
+    means[histories.item_ids] = shares @ texts[histories.item_ids]
+    return means
+
+
 # -- Others --
 
 
@@ -220,6 +243,9 @@ ID_SETS = {
     ),
     "behavior-4": IdSet("text and behavior, 4 levels", _behavior(bits="4x256"), "ours, behavior"),
     "behavior-only": IdSet("behavior alone", _behavior([0.0, 1.0]), "ours, behavior"),
+    "behavior-neighbors": IdSet(
+        "text, behavior and texts of neighbors", _three_views, "ours, behavior"
+    ),
     "behavior-product": IdSet(
         "text and behavior, 16 independent codes",
         _behavior(bits="16x256", estimator=ProductQuantizer),

@@ -29,7 +29,7 @@ TEXT_ROWS = (
 )  # fmt: skip
 BEHAVIOR_ROWS = (
     "text", "behavior-chosen", "behavior-attention", "behavior-only", "behavior-kmeans",
-    "behavior-suffix", "behavior-4",
+    "behavior-suffix", "behavior-4", "behavior-neighbors",
 )  # fmt: skip
 MIN_SETS = 8  # for a correlation
 KINDS = {
