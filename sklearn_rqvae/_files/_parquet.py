@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +73,8 @@ def opened_parquet(path: Path) -> Iterator[Any]:
         with pa.parquet.ParquetFile(
             path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
         ) as file:
+            if not file.metadata.created_by and _names_its_writer(path):
+                raise pa.ArrowInvalid("its footer ends early")
             yield file
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -79,6 +82,18 @@ def opened_parquet(path: Path) -> Iterator[Any]:
         raise ValueError(
             f"{path} is no Parquet file, or is damaged ({error}); replace or remove it."
         ) from error
+
+
+def _names_its_writer(path: Path) -> bool:
+    """Tell whether the footer names Arrow, which a reader that found no name hasn't come to see.
+
+    Zeros in a footer end it for a reader: what the file says of itself is lost without an error.
+    """
+    with open(path, "rb") as file:
+        file.seek(-8, os.SEEK_END)
+        size = int.from_bytes(file.read(4), "little")
+        file.seek(-8 - size, os.SEEK_END)
+        return b"parquet-cpp" in file.read(size)
 
 
 def parquet_batches(

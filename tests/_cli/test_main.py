@@ -659,11 +659,13 @@ def test_missing_text_is_missing_in_every_file_as_in_python(tmp_path, capsys, ki
         pa = pytest.importorskip("pyarrow")
         pytest.importorskip("pyarrow.parquet").write_table(pa.table({"title": TITLES}), path)
     elif kind == "csv":
-        path.write_text("title,x\n" + "".join(f"{title or ''},1\n" for title in TITLES))
+        lines = [f"{title or ''},{row}\n" for row, title in enumerate(TITLES)]
+        path.write_text("title,id\n" + "".join(lines))
     else:
         missing = {"NaN": {"title": float("nan")}, "null": {"title": None}, "empty": {"title": ""}}
-        records = [{"title": t} if t else missing.get(kind, {"x": 1}) for t in TITLES]
-        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+        records = [{"title": t} if t else missing.get(kind, {}) for t in TITLES]
+        lines = [json.dumps({"id": row, **record}) + "\n" for row, record in enumerate(records)]
+        path.write_text("".join(lines))
     pipeline = fitted_texts(path, capsys)
     run("encode", tmp_path / "m", path)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -95,6 +95,27 @@ def test_share_of_equal_codes_in_other_units(
         assert min(map(min, shares.values())) > 0.99
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "estimator", [RQVAETransformer(random_state=0), ResidualKMeans(random_state=0)]
+)
+@pytest.mark.parametrize("name", ["scientific", "beauty"])
+def test_new_items_of_a_catalog_lose_as_much_in_other_units(name, estimator, load_catalog, capsys):
+    # Half-precision vectors in float32: some digits are to spare.
+    rows = load_catalog(name)
+    is_new = np.arange(len(rows)) % 10 == 0
+    codes = estimator.fit(rows[~is_new]).transform(rows)
+    left = estimator.score(rows[is_new])
+    for factor, shift in [(3, 0), (1e-6, 0), (1, 1), (1, 100), (1, 1e4)]:
+        moved = np.float32(factor) * rows + np.float32(shift)
+        again = estimator.fit(moved[~is_new]).transform(moved)
+        ratio = estimator.score(moved[is_new]) / factor**2 / left
+        with capsys.disabled():
+            share = (again == codes).all(axis=1).mean()
+            print(f"\n{name}, {estimator}, {factor:g}x+{shift:g}: {share:.3f}, error {ratio:.4f}")
+        assert ratio == pytest.approx(1, rel=0.05)
+
+
 @pytest.mark.parametrize("name", ["closed form", "gradients", "k-means"])
 def test_rows_far_from_zero_come_back(name):
     far = 1e8 + X

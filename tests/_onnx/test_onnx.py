@@ -42,7 +42,9 @@ ROUNDING = 1e-5
 
 
 def run(path, rows, batch=256):
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # others would wait for work at full speed
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     (given,), (result,) = session.get_inputs(), session.get_outputs()
     parts = [
         session.run([result.name], {given.name: rows[start : start + batch]})[0]

@@ -237,7 +237,7 @@ def test_a_kill_at_any_time_loses_no_change_that_returned(tmp_path):
     path, random_ = tmp_path / "catalog.sid", random.Random(0)
     SemanticIDIndex(codebook_sizes=4).fit([[0, 1]], [-1]).save(path, journal=True)
     expected, gone = {-1: (0, 1, 0)}, set()
-    for round_ in range(6):
+    for round_ in range(4):
         first = 100_000 * round_
         process = subprocess.Popen(
             [sys.executable, "-c", WRITER, path, str(first)], stdout=subprocess.PIPE, text=True
