@@ -5,7 +5,7 @@ had, and their sum and maximum. The texts are those of a CSV file, of which some
 
     export OMP_NUM_THREADS=1
     python benchmarks/bench_chain.py packages.csv --text name summary
-    python benchmarks/bench_chain.py packages.csv --text name summary --fit size=1024 levels=3
+    python benchmarks/bench_chain.py packages.csv --text name summary --fit codebook-size=1024
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ def steps(folder: Path, text: list[str], fit: list[str]) -> dict[str, list[str]]
             *("index", "build", str(folder / "ids.csv"), "--id", "id"),
             *("--collisions", "reassign", "--model", model, "--items", items, "--out", index),
         ],
-        "index export": ["index", "export", index, "--out", str(folder / "catalog.csv")],
+        "index export": [
+            *("index", "export", index, "--format", "csv"),
+            *("--out", str(folder / "catalog.csv")),
+        ],
     }
 
 

@@ -1,11 +1,15 @@
 """A fit of shards is the fit of the whole, to the bit."""
 
+import pickle
+
 import numpy as np
 import pytest
 from sklearn.base import clone
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer
+from sklearn_rqvae.io import parquet_array
 
+dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 
 MODELS = [
@@ -19,7 +23,6 @@ each_model = pytest.mark.parametrize("model", MODELS, ids=["pairs", "some axes",
 @pytest.fixture(autouse=True)
 def small_sample(monkeypatch):
     """Find codebooks on 300 rows, merge two results at a time, in this process."""
-    dask = pytest.importorskip("dask")
     monkeypatch.setattr("sklearn_rqvae._learning._rows._CLOSED_FORM_ROWS", 300)
     monkeypatch.setattr("sklearn_rqvae._learning._rows._ROWS_PER_CODEWORD", 1)
     monkeypatch.setattr("sklearn_rqvae._rows._shards._FAN_IN", 2)
@@ -85,3 +88,21 @@ def test_what_isnt_a_matrix_of_numbers_is_refused():
     X[70, 2] = np.nan
     with pytest.raises(ValueError, match=r"X contains NaN[\s\S]*ResidualKMeans"):
         model.fit(da.from_array(X, chunks=(50, -1)))
+
+
+@pytest.mark.slow
+def test_processes_of_a_cluster_find_the_fit_of_one(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    X = make_rows()
+    for part, some in enumerate(np.split(X, [700, 701])):
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(some.ravel()), 8)
+        pq.write_table(pa.table({"vector": vectors}), tmp_path / f"{part}.parquet")
+    lazy = parquet_array(tmp_path, vector_column="vector")
+    assert len(pickle.dumps(dict(lazy.dask))) < 10_000  # names, no numbers
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    )
+    with cluster, distributed.Client(cluster), dask.config.set(scheduler=None):
+        fitted = clone(MODELS[0]).fit(lazy)
+    assert_same_fit(fitted, clone(MODELS[0]).fit(X), X)

@@ -1,0 +1,155 @@
+"""What do codebooks of thousands of codewords cost, to search and to fit?
+
+The search of a row is given beside the inner products alone and beside faiss with the same
+codebooks. Of a whole fit only parts are timed, on a few rows: the search and the nearest codewords
+of k-means grow with the rows, and least squares as a straight line through two numbers of rows,
+with codes drawn at random, of which more pairs meet than of real ones. The starts of k-means are
+left out. Times are CPU seconds of one thread.
+
+    export OMP_NUM_THREADS=1
+    python benchmarks/bench_codebooks.py --sizes 1024 4096 8192
+    python benchmarks/bench_codebooks.py --sizes 8192 --n-rows 2000000
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sklearn_rqvae.quantize._beam import SearchTables, beam_search
+from sklearn_rqvae.quantize._distance import nearest_codewords
+from sklearn_rqvae.quantize._kmeans import LARGE
+from sklearn_rqvae.quantize._refine import refit_codebooks
+
+N_LEVELS = 3
+N_ROUNDS = 12
+# Lloyd iterations of each of k-means's stages.
+N_LLOYD = 8
+# What least squares is timed on.
+SOLVED_DIMS, SOLVED_ROWS = 32, (8192, 32768)
+
+
+def seconds(function: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the CPU seconds of a call, and its result."""
+    start = time.process_time()
+    result = function()
+    return time.process_time() - start, result
+
+
+def draw(n_rows: int, n_dims: int, seed: int = 0) -> Tensor:
+    """Draw rows around 2000 centers, with the variances of text vectors."""
+    draws = torch.Generator().manual_seed(seed)
+    scale = torch.arange(1, n_dims + 1) ** -0.5
+    centers = torch.randn(2000, n_dims, generator=draws)
+    chosen = centers[torch.randint(2000, (n_rows,), generator=draws)]
+    return (chosen + 0.7 * torch.randn(n_rows, n_dims, generator=draws)) * scale
+
+
+def draw_codebooks(sizes: Sequence[int], n_dims: int) -> list[Tensor]:
+    """Draw codebooks, each level finer than the one before."""
+    draws = torch.Generator().manual_seed(1)
+    scale = torch.arange(1, n_dims + 1) ** -0.5
+    return [
+        0.8**level * scale * torch.randn(size, n_dims, generator=draws)
+        for level, size in enumerate(sizes)
+    ]
+
+
+def faiss_search(x: Tensor, codebooks: Sequence[Tensor], n_beams: int) -> float | None:
+    """Return the seconds of faiss's search with tables of inner products, if it is installed."""
+    try:
+        import faiss
+    except ImportError:
+        return None
+    faiss.omp_set_num_threads(1)
+    quantizer = faiss.ResidualQuantizer(x.shape[1], N_LEVELS, len(codebooks[0]).bit_length() - 1)
+    quantizer.max_beam_size, quantizer.use_beam_LUT = n_beams, 1
+    faiss.copy_array_to_vector(torch.cat(list(codebooks)).numpy().ravel(), quantizer.codebooks)
+    quantizer.is_trained = True
+    quantizer.compute_codebook_tables()
+    return seconds(lambda: quantizer.compute_codes(x.numpy()))[0]
+
+
+def time_search(size: int, n_dims: int, n_rows: int = 1024) -> dict[str, float]:
+    """Return microseconds for a row."""
+    x, codebooks = draw(n_rows, n_dims), draw_codebooks([size] * N_LEVELS, n_dims)
+    tables = SearchTables(codebooks)
+    parts = x.split(128)
+    for _ in range(2):  # the first one finds its kernels
+        took = {"products": seconds(lambda: [tables.scores(part) for part in parts])[0]}
+    for n_beams in (5, 16):
+        search = seconds(lambda n=n_beams: beam_search(x, codebooks, n, tables=tables))
+        took[f"{n_beams} beams"] = search[0]
+    rival = faiss_search(x, codebooks, 5)
+    took |= {} if rival is None else {"faiss, 5 beams": rival}
+    return {name: value / n_rows * 1e6 for name, value in took.items()}
+
+
+def fit_hours(sizes: Sequence[int], n_dims: int, n_rows: float) -> dict[str, float]:
+    """Return the core hours of each part of a fit in closed form, without pairs of codes."""
+    largest = max(sizes)
+    used = min(n_rows, max(2**16, 256 * largest))
+    of_kmeans = min(used, (32 if largest >= LARGE else 256) * largest)
+    x, codebooks = draw(512, n_dims), draw_codebooks(sizes, n_dims)
+    beam_search(x[:64], codebooks, 5)
+    tables = SearchTables(codebooks)
+    search = seconds(lambda: beam_search(x, codebooks, 5, tables=tables))[0] / len(x)
+    stages = [n_dims // 16, n_dims // 4, n_dims]
+    assign = []
+    for n in stages:
+        rows, codewords = x[:, :n].contiguous(), codebooks[0][:, :n].contiguous()
+        nearest_codewords(rows, codewords)  # the first call finds its kernels
+        assign.append(seconds(lambda a=rows, b=codewords: nearest_codewords(a, b))[0])
+    hours = {
+        "k-means": len(sizes) * N_LLOYD * sum(assign) / len(x) * of_kmeans,
+        "search": (N_ROUNDS + 2) * search * used,
+        "least squares": (N_ROUNDS + 1) * _solve_seconds(sizes, used) * n_dims / SOLVED_DIMS,
+    }
+    return {part: value / 3600 for part, value in hours.items()}
+
+
+def _solve_seconds(sizes: Sequence[int], n_rows: float) -> float:
+    """Return the seconds of least squares for `SOLVED_DIMS` coordinates, by a straight line."""
+    codebooks, took = draw_codebooks(sizes, SOLVED_DIMS), []
+    for n in SOLVED_ROWS:
+        draws = torch.Generator().manual_seed(n)
+        row = torch.arange(n).repeat_interleave(5)
+        codes = torch.stack([torch.randint(k, (5 * n,), generator=draws) for k in sizes], 1)
+        x, weight = draw(n, SOLVED_DIMS), torch.rand(5 * n, generator=draws) + 0.01
+        took.append(
+            seconds(
+                lambda a=x, b=codes, w=weight, r=row: refit_codebooks(
+                    a, b, codebooks, sample_weight=w, row=r
+                )
+            )[0]
+        )
+    slope = (took[1] - took[0]) / (SOLVED_ROWS[1] - SOLVED_ROWS[0])
+    return took[1] + max(slope, 0.0) * (n_rows - SOLVED_ROWS[1])
+
+
+def main() -> None:
+    """Print what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 4096, 8192])
+    parser.add_argument("--n-dims", type=int, default=128)
+    parser.add_argument("--n-rows", type=float, help="estimate a fit to so many rows, too")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    for size in args.sizes:
+        took = time_search(size, args.n_dims)
+        words = (f"{name} {us:.0f} us ({us / took['products']:.2f})" for name, us in took.items())
+        print(f"{N_LEVELS} x {size}, a row: {', '.join(words)}", flush=True)
+        if args.n_rows:
+            parts = fit_hours([size] * N_LEVELS, args.n_dims, args.n_rows)
+            words = (f"{name} {hours:.2f}" for name, hours in parts.items())
+            total = sum(parts.values())
+            print(f"    fit to {args.n_rows:.0f} rows: {', '.join(words)}; {total:.2f} core hours")
+
+
+if __name__ == "__main__":
+    main()
