@@ -17,7 +17,7 @@ import torch
 from bench_codebooks import draw, draw_codebooks, fit_hours, seconds
 
 from sklearn_rqvae._rows._distinct import canonical_rows
-from sklearn_rqvae.quantize._all_rows import fit_to_all
+from sklearn_rqvae.quantize._all_rows import add_up
 from sklearn_rqvae.quantize._beam import SearchTables, beam_search
 
 GB = 1e9
@@ -32,16 +32,10 @@ def measure(sizes: list[int], n_dims: int, n_rows: int) -> dict[str, float]:
     few, _ = seconds(lambda: beam_search(x, codebooks, 5, tables=tables))
     many, _ = seconds(lambda: beam_search(x, codebooks, 16, tables=tables))
     ones = torch.ones(n_rows, dtype=torch.float64)
-    once, twice = (
-        seconds(
-            lambda n=n: fit_to_all(
-                [x] * n, codes.repeat(n, 1, 1)[:, 0], ones.repeat(n), codebooks, max_floats=0
-            )
-        )[0]
-        for n in (1, 3)
-    )
+    none = torch.empty(0, dtype=torch.int64)
+    add, _ = seconds(lambda: add_up([x], codes[:, 0], ones, codebooks, none))
     hashed, _ = seconds(lambda: canonical_rows(x.numpy()))
-    took = {"5 beams": few, "16 beams": many, "add up": (twice - once) / 2, "hash": hashed}
+    took = {"5 beams": few, "16 beams": many, "add up": add, "hash": hashed}
     return {name: value / n_rows for name, value in took.items()}
 
 

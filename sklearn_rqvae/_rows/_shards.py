@@ -68,6 +68,14 @@ class ShardedRows(RowSource):
             if block is not None:
                 yield block
 
+    def read(self, rows: slice) -> NDArray[np.float32]:
+        """Return consecutive rows, checked: they leave the workers."""
+        return self.gathered(np.arange(*rows.indices(len(self)))).read(slice(None))
+
+    def read_wide(self, rows: slice) -> NDArray[np.float64]:
+        """Return consecutive rows in float64, checked: they leave the workers."""
+        return self.gathered(np.arange(*rows.indices(len(self)))).read_wide(slice(None))
+
     def distinct(
         self, sample_weight: NDArray[np.float64] | None, max_rows: int | None
     ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
@@ -87,7 +95,7 @@ class ShardedRows(RowSource):
         parts = self._on_shards(_taken, [(local,) for local in self._local(index[order])])
         rows = np.empty((len(index), self.shape[1]), dtype=self.array.dtype)
         rows[order] = np.concatenate(parts)
-        source = RowSource(rows)
+        source = RowSource(rows, self.estimator)
         source.origin = self.origin
         return source
 

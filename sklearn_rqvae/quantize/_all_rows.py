@@ -28,7 +28,7 @@ from sklearn_rqvae.quantize._interactions import (
 )
 from sklearn_rqvae.quantize._pairs import PairKeys
 
-__all__ = ["fit_to_all"]
+__all__ = ["add_up", "fit_to_all"]
 
 Sums = tuple[sp.csr_matrix, NDArray[np.float64]]
 Apply = Callable[[Callable[..., Sums], Callable[[list[Sums]], Sums]], Sums]
@@ -84,11 +84,11 @@ def fit_to_all(
     n_dims, n_codewords = codebooks[0].shape[1], sum(map(len, codebooks))
     weight = _on_grid(weight)
     keys, dim = _frequent_pairs(codes, weight, codebooks, max_floats)
-    add_up = partial(_sums, codebooks=codebooks, keys=keys)
+    of_keys = partial(add_up, codebooks=codebooks, keys=keys)
     if callable(blocks):
-        meetings, sums = blocks(add_up, _added)
+        meetings, sums = blocks(of_keys, _added)
     else:
-        meetings, sums = add_up(blocks, codes, weight)
+        meetings, sums = of_keys(blocks, codes, weight)
     meetings.sort_indices()
     totals = np.asarray(meetings.sum(1)).ravel() / len(codebooks)
     sums = _residuals(sums, meetings, codebooks, axes)
@@ -165,7 +165,7 @@ def _meetings(
     return total
 
 
-def _sums(
+def add_up(
     blocks: Iterable[Tensor],
     codes: Tensor,
     weight: Tensor,

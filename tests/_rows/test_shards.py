@@ -76,6 +76,13 @@ def test_a_frame_of_unknown_length_has_names_and_rows():
     assert_same_fit(fitted, clone(model).fit(frame), frame)
 
 
+def test_a_stream_of_shards_is_a_stream_of_their_rows():
+    X = make_rows(600)
+    model = ResidualKMeans(n_layers=2, codebook_size=8, random_state=0)
+    streamed = clone(model).partial_fit(da.from_array(X, chunks=(250, -1)))
+    assert_same_fit(streamed, clone(model).partial_fit(X), X)
+
+
 def test_what_isnt_a_matrix_of_numbers_is_refused():
     model = ResidualKMeans(n_layers=2, codebook_size=8)
     with pytest.raises(ValueError, match="1 dimensions"):
