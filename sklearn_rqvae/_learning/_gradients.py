@@ -11,7 +11,7 @@ from skorch.callbacks import Callback, LoadInitState
 
 from sklearn_rqvae._compute._device import exact_device, resolve_device
 from sklearn_rqvae._guards import Interrupted
-from sklearn_rqvae._learning._closed_form import start_module
+from sklearn_rqvae._learning._closed_form import ClosedForm, start_module
 from sklearn_rqvae._learning._collapse import warn_of_narrow_latent
 from sklearn_rqvae._learning._distributed import DataParallel, state_tensors
 from sklearn_rqvae._learning._habits import (
@@ -22,6 +22,7 @@ from sklearn_rqvae._learning._habits import (
     EndAfter,
     EpochTable,
     own_callbacks,
+    searches_codes,
 )
 from sklearn_rqvae._learning._module import build_module, check_goes_on, module_attributes
 from sklearn_rqvae._learning._net import RqVaeNet, TensorBatches
@@ -51,6 +52,9 @@ _HIDDEN_DIMS = (512, 256, 128)
 
 # Features of processors that multiply bfloat16 in vector or matrix units.
 _BFLOAT16_UNITS = ("avx512_bf16", "amx_bf16")
+
+# Learning rate of codewords that least squares have found, as a share of the decoder's.
+_CODEWORDS_SHARE = 0.1
 
 _MODEL = (
     *("n_layers", "codebook_size", "embed_dim", "hidden_dims", "linear_path", "codebook_mode"),
@@ -215,15 +219,12 @@ class GradientTraining:
     ) -> tuple[dict[str, Any], int]:
         """Start a module and train it; return it as plain values, and which epoch's it is."""
         architecture = self._architecture(training.x.shape[1])
-        module = build_module(self.module, architecture, generator).to(exact_device(self.device))
         if self.last is not None:
+            module = build_module(self.module, architecture, generator)
             state = self.last[1]
             module.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
         else:
-            start = first_rows(training, closed_form_rows(architecture["codebook_size"]))
-            start = start.to(exact_device(self.device))
-            with_pairs = isinstance(module.decoder, Decoder)  # others add none
-            start_module(module, start, generator, interactions=with_pairs, stage=tasks.stage)
+            module = self._started(architecture, training, generator, tasks)
         module.to(self.device)
         report = ReportEpochs(
             tasks, lambda net: module_attributes(module, architecture, plain_history(net.history))
@@ -234,6 +235,40 @@ class GradientTraining:
             module, training, validation, generator, settings, report, self.parallel
         )
         return module_attributes(module, architecture, history), best_epoch
+
+    def _started(
+        self,
+        architecture: dict[str, Any],
+        training: Rows,
+        generator: torch.Generator,
+        tasks: FitTasks,
+    ) -> RqVae:
+        """Return a module that starts from the data, with a linear path from the closed form."""
+        device = exact_device(self.device)
+        sizes = architecture["codebook_size"]
+        rows = first_rows(training, closed_form_rows(sizes)).to(device)
+        if self._starts_as_closed_form:
+            # Drawn as the closed form draws it: where gradients gain nothing, it is what is left.
+            closed_form = ClosedForm(sizes, architecture["embed_dim"], False, device, None)
+            plain = closed_form.architecture(architecture["input_dim"])
+            start = build_module(None, plain, generator).to(device)
+            start_module(start, rows, generator, interactions=True, stage=tasks.stage)
+            module = build_module(None, architecture, generator).to(device)
+            module.start_as(start)
+            return module
+        module = build_module(self.module, architecture, generator).to(device)
+        with_pairs = isinstance(module.decoder, Decoder)  # others add none
+        start_module(module, rows, generator, interactions=with_pairs, stage=tasks.stage)
+        return module
+
+    @property
+    def _starts_as_closed_form(self) -> bool:
+        model = self.model
+        return (
+            bool(model["linear_path"])
+            and self.module is None
+            and not (model["n_cat_features"] or model["codebook_normalize"])
+        )
 
     def _architecture(self, n_features: int) -> dict[str, Any]:
         """Return the module's constructor arguments as plain values."""
@@ -336,7 +371,7 @@ def training_net(
     return RqVaeNet(
         module,
         **{
-            **_optimizer(training.x.device, settings),
+            **_optimizer(module, training.x.device, settings),
             "lr": settings.lr,
             "max_epochs": settings.max_epochs,
             "batch_size": settings.batch_size,
@@ -378,16 +413,19 @@ def _cpu_features() -> dict[str, Any]:
     return asked()
 
 
-def _optimizer(device: torch.device, settings: TrainingSettings) -> dict[str, Any]:
+def _optimizer(module: RqVae, device: torch.device, settings: TrainingSettings) -> dict[str, Any]:
     """Return the optimizer and its settings, unless the user has chosen another one."""
     if "optimizer" in settings.net_params:
         return {}
+    # Codewords are positions: pulling them to zero would only make them worse.
+    of_codewords = {"weight_decay": 0.0}
+    if searches_codes(module):
+        of_codewords["lr"] = settings.lr * _CODEWORDS_SHARE
     return {
         "optimizer": torch.optim.AdamW,
         "optimizer__fused": device.type in ("cpu", "cuda"),
         "optimizer__weight_decay": settings.weight_decay,
-        # Codewords are positions: pulling them to zero would only make them worse.
-        "optimizer__param_groups": [("*quantizer.*", {"weight_decay": 0.0})],
+        "optimizer__param_groups": [("*quantizer.*", of_codewords)],
     }
 
 

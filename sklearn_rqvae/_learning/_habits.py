@@ -25,10 +25,11 @@ from sklearn_rqvae.callbacks import (
     EpochUsage,
     KeepBestEpoch,
     ResetDeadCodes,
+    SearchCodes,
     WarmUp,
 )
 from sklearn_rqvae.callbacks._epochs import epochs_run
-from sklearn_rqvae.nn import RqVae
+from sklearn_rqvae.nn import Decoder, QuantizeForwardMode, RqVae
 
 __all__ = [
     "BEST",
@@ -38,6 +39,7 @@ __all__ = [
     "EpochTable",
     "own_callbacks",
     "reserved_names",
+    "searches_codes",
 ]
 
 # Training rows that an epoch's distortion is measured on when none are held out.
@@ -149,6 +151,25 @@ def _warm_up(run: Training) -> Callback | None:
     return WarmUp(n_epochs, run.training.x, run.training.weight)
 
 
+def searches_codes(module: RqVae) -> bool:
+    """Say whether a module trains on codes of beam searches: by STE, from the closed form.
+
+    The other modes choose for themselves, and where there are categories the encoder has to learn.
+    A module of the user's own has a forward pass of its own.
+    """
+    return (
+        module.linear_path
+        and type(module) is RqVae
+        and isinstance(module.decoder, Decoder)
+        and set(module.quantizer.modes) == {QuantizeForwardMode.STE}
+        and not module.n_cat_features
+    )
+
+
+def _search(run: Training) -> Callback | None:
+    return SearchCodes(run.settings.n_beams) if searches_codes(run.module) else None
+
+
 def _losses(run: Training) -> Callback:
     losses = ["reconstruction_loss", "codebook_loss", "commitment_loss"]
     return EpochLosses(losses + ["categorical_loss"] * (run.module.n_cat_features > 0))
@@ -208,6 +229,7 @@ def _best(run: Training) -> Callback:
 # In the order in which they are called. None of a run's own means that it does without.
 _HABITS: dict[str, Callable[[Training], Callback | None]] = {
     "warm_up": _warm_up,
+    "search": _search,
     "anneal": lambda run: AnnealTemperature(),
     "losses": _losses,
     "usage": lambda run: EpochUsage(),

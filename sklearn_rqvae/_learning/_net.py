@@ -124,6 +124,8 @@ class RqVaeNet(NeuralNet):
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Any:
         """Run the module on a batch given as keyword arguments."""
         run = self.module_ if self.quantizing else self.module_.autoencode
+        if "codes" in x:
+            run = self.module_.reconstruct
         if self.precision is None:
             return run(**x)
         # Inside another autocast, torch's cache of cast weights would outlive the step, and threads

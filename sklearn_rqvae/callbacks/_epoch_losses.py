@@ -45,7 +45,7 @@ class EpochLosses(Callback):
         n_rows = batch[1][1]
         net.history.record_batch("train_batch_size", n_rows)
         parts = [getattr(output, name).detach().reshape(()) for name in self.names]
-        self.lr_ = float(net.optimizer_.param_groups[0]["lr"])
+        self.lr_ = float(net.optimizer_.param_groups[-1]["lr"])
         self.parts_.append(torch.stack(parts + [parts[0].new_tensor(n_rows)]))
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:

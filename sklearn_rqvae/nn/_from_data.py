@@ -149,6 +149,22 @@ class FromDataMixin(nn.Module):
         self.decoder.interactions = interactions
         self._config["interactions"] = sizes
 
+    def start_as(self, other: FromDataMixin) -> None:
+        """Take over what another module with a linear path has from data.
+
+        Parameters
+        ----------
+        other : module
+            A module of the same input and latents, whose first level compares distances.
+        """
+        self.set_scaling(other.mean, other.scale)
+        assert other.encoder.components is not None
+        self.set_linear_path(other.mean, other.encoder.components)
+        self.quantizer.set_codebooks(other.quantizer.codebooks)
+        interactions = getattr(other.decoder, "interactions", None)
+        if interactions is not None:
+            self.set_interactions(interactions.keys, interactions.vectors[1:])
+
     @torch.no_grad()
     def _set_components(self, components: Tensor) -> None:
         # Categories have logits, which are no linear function of the features.

@@ -328,6 +328,35 @@ class RqVae(FromDataMixin):
 
         return self._run(x, sample_weight, keep)
 
+    def reconstruct(
+        self, x: Tensor, codes: Tensor, sample_weight: Tensor | None = None
+    ) -> RqVaeOutput:
+        """Compute losses and reconstruction of a batch from codes that were found before.
+
+        The codes are constants, so the gradient is the true one: it reaches codewords and decoder,
+        and not the encoder, which has no part in the reconstruction.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, input_dim)
+            Rows, in the input's units.
+        codes : Tensor of int64 of shape (n_samples, n_layers)
+            Their codes, as from a search that is wider than that of `forward`.
+        sample_weight : Tensor of shape (n_samples,), optional
+            Non-negative weights of the means over the batch.
+
+        Returns
+        -------
+        outputs : RqVaeOutput
+            As `forward` returns them; codebook and commitment loss are zero.
+        """
+
+        def keep(_latent: Tensor, _: Tensor | None) -> Quantization:
+            quantized = sum_codewords(codes, self.codebooks)
+            return Quantization(quantized, codes, residuals=(), codewords=())
+
+        return self._run(x, sample_weight, keep)
+
     def _run(
         self,
         x: Tensor,

@@ -24,8 +24,9 @@ class Names(Callback):
 def test_names_of_the_estimators_own_callbacks_are_the_reserved_ones(capsys):
     # A training with a warm-up and a bar, in which each of them takes part.
     RQVAETransformer(**TEXTBOOK, callbacks=[Names()]).fit(X)
-    # The end is that of a refit, for as many epochs as a trial has found.
-    assert set(Names.seen) - {"Names"} == reserved_names() - {"end"}
+    # The end is that of a refit, for as many epochs as a trial has found; codes are searched for
+    # where there is a linear path.
+    assert set(Names.seen) - {"Names"} == reserved_names() - {"end", "search"}
 
 
 @pytest.mark.parametrize("entry", ["early", None, ("early", 3), (1, Names()), int, [Names()]])

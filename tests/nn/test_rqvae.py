@@ -241,6 +241,27 @@ def test_decoder_and_codebook_gradients_are_those_of_finite_differences():
         )
 
 
+@pytest.mark.parametrize("linear_path", [False, True])
+def test_the_gradient_of_codes_found_before_is_that_of_finite_differences(linear_path):
+    model, x = model_of(linear_path=linear_path).double(), rows_of().double()
+    codes = torch.randint(6, (40, 3), generator=seeded(2))
+    outputs = model.reconstruct(x, codes)
+    torch.testing.assert_close(outputs.reconstruction, model.decode(codes))
+    assert outputs.loss == outputs.reconstruction_loss
+    outputs.loss.backward()
+    assert all(weight.grad is None for weight in model.encoder.parameters())
+    for level in model.quantizer.levels:
+        weight = level.weight.detach()
+        code, step = int(codes[0, 0]), 1e-6
+        losses = []
+        for sign in (1, -1):
+            weight[code, 1] += sign * step
+            losses.append(model.reconstruct(x, codes).loss.item())
+            weight[code, 1] -= sign * step
+        expected = (losses[0] - losses[1]) / (2 * step)
+        assert float(level.weight.grad[code, 1]) == pytest.approx(expected, rel=1e-4, abs=1e-9)
+
+
 def test_autoencode_leaves_the_quantizer_out():
     model, x = model_of(), rows_of()
     outputs = model.autoencode(x)
