@@ -86,5 +86,5 @@ def nearest_codewords(x: Tensor, codebook: Tensor, chunk_size: int = CHUNK_SIZE)
         chunks = x[part].split(n_rows)
         return [largest(linear(rows, codebook, offsets), 1)[1][:, 0] for rows in chunks]
 
-    codes = [chunk for part in map_rows(nearest, len(x), chunk_size) for chunk in part]
+    codes = [chunk for part in map_rows(nearest, len(x), n_rows) for chunk in part]
     return codes[0] if len(codes) == 1 else torch.cat(codes)
