@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from sklearn.cluster import KMeans
+from sklearn.cluster import BisectingKMeans
+from sklearn.preprocessing import normalize
 
 
 def code_means(X: NDArray, code: NDArray, n_codes: int) -> NDArray[np.float64]:
@@ -31,7 +32,11 @@ def code_means(X: NDArray, code: NDArray, n_codes: int) -> NDArray[np.float64]:
 
 
 def branches_of(means: NDArray, counts: NDArray, n_branches: int) -> NDArray[np.intp]:
-    """Group codes by k-means of their means, each weighted by its number of samples.
+    """Group codes by the directions of their means, in branches of about as many codes.
+
+    The largest branch is split in two by k-means until there are enough. The means of real catalogs
+    crowd around the catalog's mean; k-means of the means themselves would put most of them in one
+    branch, and what stands out in the others.
 
     Parameters
     ----------
@@ -40,15 +45,20 @@ def branches_of(means: NDArray, counts: NDArray, n_branches: int) -> NDArray[np.
     counts : ndarray of shape (n_codes,)
         Number of samples of each code.
     n_branches : int
-        Number of branches; fewer if there are fewer distinct means.
+        Number of branches; fewer if there are fewer distinct directions from the catalog's mean.
 
     Returns
     -------
     branch : ndarray of shape (n_codes,)
         Branch of each code, from 0, that of the most samples first.
     """
-    n_branches = min(n_branches, len(np.unique(means, axis=0)))
-    labels = KMeans(n_branches, n_init=5, random_state=0).fit(means, sample_weight=counts).labels_
+    directions = normalize(means - np.average(means, axis=0, weights=counts))
+    distinct, position = np.unique(directions, axis=0, return_inverse=True)
+    n_branches = min(n_branches, len(distinct))
+    halving = BisectingKMeans(
+        n_branches, n_init=5, random_state=0, bisecting_strategy="largest_cluster"
+    )
+    labels = halving.fit(distinct).labels_[position]
     size = np.bincount(labels, weights=counts, minlength=n_branches)
     rank = np.argsort(np.argsort(-size, kind="stable"))
     return rank[labels]

@@ -24,6 +24,15 @@ def test_means_and_branches_are_those_of_the_definition(heaps):
     assert branches_of(np.ones((4, 2)), np.ones(4), 3).tolist() == [0, 0, 0, 0]
 
 
+def test_no_branch_has_most_of_the_codes():
+    # Where means crowd around the catalog's mean, k-means of them takes all but a few as one.
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(100, 16)) * np.repeat([0.1, 3], [92, 8])[:, np.newaxis]
+    sizes = np.bincount(branches_of(means, np.ones(100), 8))
+    assert len(sizes) == 8
+    assert sizes.max() <= 30
+
+
 def test_similar_codes_lie_side_by_side_with_their_words(heaps):
     X, codes, code = heaps
     texts = [f"{('salt', 'pepper', 'sugar')[c % 3]} {chr(97 + c % 26) * 4}" for c in code]
