@@ -161,6 +161,8 @@ def draw(results: Results, path: Path) -> None:
     shown = {
         key[1:]: cells for key, cells in groups(results).items() if key[0] == next(iter(MODELS))
     }
+    if not shown:
+        return
     catalogs = list(dict.fromkeys(catalog for catalog, _ in shown))
     splits = list(dict.fromkeys(name for _, name in shown))
     size = (3.4 * len(splits) + 0.6, 2.9 * len(catalogs) + 0.6)

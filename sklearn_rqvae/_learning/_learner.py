@@ -110,7 +110,8 @@ def warn_of_ignored(estimator: BaseEstimator, learner: Learner) -> None:
     if stability != _STABILITY and not (estimator.warm_start and learner.keeps_rows):
         warn_caller(
             f"stability={stability!r} has no effect: only a fit in closed form with "
-            "warm_start=True has codes to keep, those of the fit before."
+            "warm_start=True has codes to keep, those of the fit before. Training by gradients "
+            "goes on from weights, and gives most items other codes."
         )
 
 
