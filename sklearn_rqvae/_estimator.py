@@ -82,7 +82,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         outside the latents is lost.
     hidden_dims : sequence of int or None, default=None
         Widths of the encoder's hidden layers in gradient training; the decoder mirrors them. None
-        is (512, 256, 128).
+        is (512,) with a linear path, and (512, 256, 128) without.
     linear_path : bool, default=True
         Whether encoder and decoder are principal axes, which MLPs correct; else they are MLPs
         alone, and gradients train them even where no `codebook_mode` is given.

@@ -45,10 +45,12 @@ from sklearn_rqvae.nn._decoder import Decoder
 
 __all__ = ["GradientTraining", "fast_precision", "plain_history", "train", "training_net"]
 
-# The specification's sizes, for the textbook architecture; with a linear path latents are as wide
-# as the rows.
+# The specification's sizes, for the textbook architecture. With a linear path latents are as wide
+# as the rows, and one wide layer learns at once what three that narrow learn late: a decoder begins
+# with the narrowest.
 _EMBED_DIM = 32
 _HIDDEN_DIMS = (512, 256, 128)
+_HIDDEN_DIMS_OF_LINEAR_PATH = (512,)
 
 # Features of processors that multiply bfloat16 in vector or matrix units.
 _BFLOAT16_UNITS = ("avx512_bf16", "amx_bf16")
@@ -273,7 +275,11 @@ class GradientTraining:
     def _architecture(self, n_features: int) -> dict[str, Any]:
         """Return the module's constructor arguments as plain values."""
         model = self.model
-        widths = _HIDDEN_DIMS if model["hidden_dims"] is None else model["hidden_dims"]
+        widths = model["hidden_dims"]
+        if widths is None and self.last is not None:
+            widths = self.last[0]["hidden_dims"]
+        if widths is None:
+            widths = _HIDDEN_DIMS_OF_LINEAR_PATH if model["linear_path"] else _HIDDEN_DIMS
         embed_dim = model["embed_dim"]
         if embed_dim is None and self.last is not None:
             embed_dim = self.last[0]["embed_dim"]
