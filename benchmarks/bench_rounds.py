@@ -1,0 +1,105 @@
+"""Do rounds of search and least squares serve new rows, at high rates in few dimensions?
+
+The closed form's codebooks come from k-means along a beam and are then refined in twelve rounds.
+This compares both, without pairs of codes, for several numbers of beams: the share of the variance
+that a search with 16 beams leaves of training and held-out rows. With ``--pairs`` it compares whole
+models, with pairs, that end with the start or the rounds.
+
+    OMP_NUM_THREADS=1 python benchmarks/bench_rounds.py --catalog cf --bits 8x256
+    OMP_NUM_THREADS=1 python benchmarks/bench_rounds.py --catalog cf --bits 4x256 --pairs
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from unittest import mock
+
+import numpy as np
+import torch
+from _common import load_catalog, parse_sizes, split
+from torch import Tensor
+
+from sklearn_rqvae import RQVAETransformer, metrics
+from sklearn_rqvae._learning import _closed_form
+from sklearn_rqvae.quantize._additive import initialize_codebooks, refine_codebooks
+from sklearn_rqvae.quantize._beam import beam_search
+from sklearn_rqvae.quantize._kmeans import principal_axes
+
+SEARCHED_BEAMS, N_ROUNDS = 16, 12
+
+
+def show(name: str, left: tuple[float, float], seconds: float) -> None:
+    """Print what is left of training and held-out rows."""
+    print(f"{name:<32} training {left[0]:.4f} held out {left[1]:.4f} {seconds:7.1f} s", flush=True)
+
+
+def left_by(codebooks: list[Tensor], rows: Tensor) -> float:
+    """Return the share of the variance of rows that a search leaves."""
+    errors = beam_search(rows, codebooks, SEARCHED_BEAMS)[1][:, 0]
+    return float(errors.mean() / (rows - rows.mean(0)).square().sum(1).mean())
+
+
+@torch.no_grad()
+def compare_codebooks(
+    training: np.ndarray, held_out: np.ndarray, sizes: list[int], n_beams: int, seed: int
+) -> None:
+    """Compare codebooks alone, in principal coordinates."""
+    mean = torch.from_numpy(training.mean(0))
+    x, new = torch.from_numpy(training) - mean, torch.from_numpy(held_out) - mean
+    axes = principal_axes(x)
+    x, new = x @ axes, new @ axes
+    begin = time.process_time()
+    draws = torch.Generator().manual_seed(seed)
+    codebooks = initialize_codebooks(x, sizes, n_beams=n_beams, generator=draws)
+    seconds = time.process_time() - begin
+    show(f"{n_beams} beams, start", (left_by(codebooks, x), left_by(codebooks, new)), seconds)
+    begin = time.process_time()
+    codebooks = refine_codebooks(x, codebooks, torch.ones(len(x)), n_beams, N_ROUNDS)[0]
+    seconds += time.process_time() - begin
+    left = left_by(codebooks, x), left_by(codebooks, new)
+    show(f"{n_beams} beams, {N_ROUNDS} rounds", left, seconds)
+
+
+def compare_models(
+    training: np.ndarray, held_out: np.ndarray, sizes: list[int], n_beams: int, seed: int
+) -> None:
+    """Compare whole models: the default, and one with the start's codebooks."""
+
+    def start_alone(x: Tensor, sizes: list[int], *, generator: torch.Generator, **_) -> list:
+        return initialize_codebooks(x, sizes, n_beams=n_beams, generator=generator)
+
+    def fit(name: str) -> None:
+        begin = time.process_time()
+        model = RQVAETransformer(n_layers=len(sizes), codebook_size=sizes, random_state=seed)
+        model.fit(training)
+        seconds = time.process_time() - begin
+        fvu = metrics.fraction_variance_unexplained
+        left = tuple(
+            fvu(X, model.inverse_transform(model.transform(X))) for X in (training, held_out)
+        )
+        show(name, left, seconds)
+
+    fit("with pairs, default")
+    with mock.patch.object(_closed_form, "fit_codebooks", start_alone):
+        fit(f"with pairs, {n_beams} beams, start")
+
+
+def main() -> None:
+    """Compare."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--catalog", default="cf")
+    parser.add_argument("--bits", type=parse_sizes, default=[256] * 8)
+    parser.add_argument("--beams", type=int, nargs="+", default=[5, 16])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pairs", action="store_true", help="compare whole models")
+    args = parser.parse_args()
+    X = load_catalog(args.catalog)
+    training, held_out = (X[rows] for rows in split(len(X), args.seed))
+    compare = compare_models if args.pairs else compare_codebooks
+    for n_beams in args.beams:
+        compare(training, held_out, args.bits, n_beams, args.seed)
+
+
+if __name__ == "__main__":
+    main()
