@@ -134,7 +134,7 @@ class ClosedForm:
         population = training.population
         if population is not None and len(training.x) < self.subsample and module.is_rotation:
             with tasks.stage("all rows"):
-                refine_module(module, population, self.subsample, _max_floats(module))
+                refine_module(module, population.blocks(self.subsample), _max_floats(module))
         return module_attributes(module, architecture, history=[])
 
     def architecture(self, n_features: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from skorch.callbacks import Callback, LoadInitState
 
 from sklearn_rqvae._compute._device import exact_device, resolve_device
 from sklearn_rqvae._guards import Interrupted
-from sklearn_rqvae._learning._closed_form import ClosedForm, start_module
+from sklearn_rqvae._learning._closed_form import ClosedForm, pair_floats, start_module
 from sklearn_rqvae._learning._collapse import warn_of_narrow_latent
 from sklearn_rqvae._learning._distributed import DataParallel, state_tensors
 from sklearn_rqvae._learning._habits import (
@@ -26,6 +26,7 @@ from sklearn_rqvae._learning._habits import (
 )
 from sklearn_rqvae._learning._module import build_module, check_goes_on, module_attributes
 from sklearn_rqvae._learning._net import RqVaeNet, TensorBatches
+from sklearn_rqvae._learning._refinement import refine_module
 from sklearn_rqvae._learning._rows import (
     Rows,
     closed_form_rows,
@@ -255,6 +256,9 @@ class GradientTraining:
             plain = closed_form.architecture(architecture["input_dim"])
             start = build_module(None, plain, generator).to(device)
             start_module(start, rows, generator, interactions=True, stage=tasks.stage)
+            if len(rows.x) < len(training.x) and start.is_rotation:
+                with tasks.stage("all rows"):
+                    refine_module(start, training.blocks(), pair_floats(start, training.x))
             module = build_module(None, architecture, generator).to(device)
             module.start_as(start)
             return module

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sklearn_rqvae._compute._threads import available_threads, in_threads
-from sklearn_rqvae._learning._rows import Population, RowBlocks
+from sklearn_rqvae._learning._rows import RowBlocks
 from sklearn_rqvae.nn import RqVae
 from sklearn_rqvae.nn._search import Search
 from sklearn_rqvae.quantize._all_rows import fit_to_all
@@ -36,21 +36,18 @@ _N_BEAMS = 16
 
 
 @torch.no_grad()
-def refine_module(module: RqVae, population: Population, max_rows: int, max_floats: int) -> None:
+def refine_module(module: RqVae, rows: RowBlocks, max_floats: int) -> None:
     """Fit a module's codewords and pair vectors to more rows than they were found on.
 
     Parameters
     ----------
     module : RqVae
         A module that only rotates rows, changed in place.
-    population : Population
+    rows : RowBlocks
         The rows.
-    max_rows : int
-        Distinct rows to use at most.
     max_floats : int
         Numbers that the pairs' vectors and keys may have in all, or more where there are many rows.
     """
-    rows = population.blocks(max_rows)
     n_floats = len(rows.index) * module.input_dim // _FLOATS_PER_STORED
     max_floats = max(max_floats, min(n_floats, _MOST_FLOATS)) if max_floats > 0 else 0
     for _ in range(_N_PASSES):
@@ -68,8 +65,7 @@ def refine_module(module: RqVae, population: Population, max_rows: int, max_floa
 def refine_codebooks(
     codebooks: Sequence[Tensor],
     mean: Tensor,
-    population: Population,
-    max_rows: int,
+    rows: RowBlocks,
     n_beams: int,
 ) -> list[Tensor]:
     """Fit codewords to more rows than they were found on.
@@ -80,10 +76,8 @@ def refine_codebooks(
         Codebooks for rows less their mean.
     mean : Tensor of shape (n_features,)
         The mean.
-    population : Population
+    rows : RowBlocks
         The rows.
-    max_rows : int
-        Distinct rows to use at most.
     n_beams : int
         Choices of codes kept at each level.
 
@@ -92,7 +86,7 @@ def refine_codebooks(
     codebooks : list of Tensor of shape (codebook_size, n_features)
         The codebooks refined.
     """
-    rows, refined = population.blocks(max_rows), list(codebooks)
+    refined = list(codebooks)
     for _ in range(_N_PASSES):
         codes = torch.cat(rows.map(partial(_codes_by_codebooks, refined, mean, n_beams)))
         apply = partial(_apply, rows, codes, partial(_centered, mean))

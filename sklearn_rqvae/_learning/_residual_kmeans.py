@@ -81,7 +81,8 @@ class SummedCodewords:
         population = training.population
         if population is not None and len(rows) < self.subsample:
             with tasks.stage("all rows"):
+                all_rows = population.blocks(self.subsample)
                 codebooks = refine_codebooks(
-                    codebooks, torch.from_numpy(mean), population, self.subsample, self.n_beams
+                    codebooks, torch.from_numpy(mean), all_rows, self.n_beams
                 )
         return {"mean_": mean, "codebooks_": [codebook.numpy().copy() for codebook in codebooks]}

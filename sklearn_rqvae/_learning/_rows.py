@@ -54,15 +54,17 @@ class RowBlocks:
     ----------
     source : RowSource
         All rows.
-    units : Units
-        What rows are brought to.
+    units : Units or None
+        What rows are brought to; None leaves them as they are.
     index : ndarray of shape (n_samples,)
         Positions of the distinct rows, ascending.
     weight : Tensor of shape (n_samples,), dtype=float64
         Their weights, with a mean of one.
     """
 
-    def __init__(self, source: RowSource, units: Units, index: NDArray[np.intp], weight: Tensor):
+    def __init__(
+        self, source: RowSource, units: Units | None, index: NDArray[np.intp], weight: Tensor
+    ):
         self.source = source
         self.units = units
         self.index = index
@@ -112,6 +114,8 @@ class RowBlocks:
         ValueError
             If squares of its numbers overflow in float32.
         """
+        if self.units is None:
+            return torch.from_numpy(self.source.take(self.index[part]))
         block = self.units.rows(self.source, self.index[part])
         check_squares(block, float(self.units.unit[0]), smallest=0.0)
         return torch.from_numpy(block)
@@ -119,7 +123,7 @@ class RowBlocks:
 
 def _of_shard(
     function: Callable[..., Any],
-    units: Units,
+    units: Units | None,
     source: RowSource,
     index: NDArray[np.intp],
     weight: NDArray[np.float64],
@@ -158,6 +162,11 @@ class Rows(NamedTuple):
     def to(self, device: torch.device) -> Rows:
         """Return the rows on a device."""
         return self._replace(x=self.x.to(device), weight=self.weight.to(device))
+
+    def blocks(self) -> RowBlocks:
+        """Return the rows in blocks, on the CPU."""
+        source = RowSource(self.x.cpu().numpy())
+        return RowBlocks(source, None, np.arange(len(source)), self.weight.double().cpu())
 
 
 class ChosenRows(NamedTuple):

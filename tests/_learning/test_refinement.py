@@ -53,6 +53,16 @@ def test_new_rows_gain_by_all_rows(model):
     assert refined.score(X) > 0.98 * sampled.score(X)
 
 
+def test_gradients_start_from_all_rows():
+    X, new = make_rows(), make_rows(seed=1)
+    closed_form = RQVAETransformer(codebook_size=16, device="cpu", random_state=0)
+    start = clone(closed_form).set_params(codebook_mode="STE", max_epochs=0).fit(X)
+    sampled = on_the_sample(closed_form, X)
+    for rows in (X, new):
+        assert start.score(rows) > 0.98 * sampled.score(rows)
+        assert start.score(rows) == pytest.approx(closed_form.fit(X).score(rows), rel=0.03)
+
+
 @each_model
 def test_neither_order_nor_copies_nor_rows_without_weight_change_a_bit(model):
     X = make_rows(1000)
