@@ -2,8 +2,8 @@
 
 Fits the default model to parts of each catalog, with codebooks of many sizes, and counts the items
 that share their ID with an earlier one. Equal vectors are counted once. Then the law behind
-`sklearn_rqvae.semantic_id.suggest_sizes` is fitted to the counts: the odds of a collision are a
-power of the number of items, times a power of the codewords of all levels multiplied.
+`sklearn_rqvae.semantic_id.suggest_sizes` is fitted to the counts: one number for each catalog says
+how much its items are alike.
 
     python benchmarks/bench_sizes.py
     python benchmarks/bench_sizes.py --catalogs api_docs --output /tmp
@@ -97,7 +97,7 @@ def likeness(cells: Sequence[dict]) -> tuple[float, float]:
     shapes = [shape_of(cell) for cell in cells]
     odds = np.array([cell["collision_rate"] / (1 - cell["collision_rate"]) for cell in cells])
     even = np.array([shape[0] for shape in shapes])
-    alike = np.array([u / (1 + u / CROWDED) / n_layers**2 for _, u, n_layers in shapes])
+    alike = np.array([u / np.sqrt(1 + u / CROWDED) / n_layers**2 for _, u, n_layers in shapes])
 
     def off(log_like: np.ndarray) -> np.ndarray:
         return np.log(even + np.exp(log_like[0]) * alike) - np.log(odds)

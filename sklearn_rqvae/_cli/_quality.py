@@ -22,11 +22,7 @@ def quality_of(
     from sklearn_rqvae import metrics
 
     sizes = [len(codebook) for codebook in quantizer.codebooks_]
-    reconstructions = (
-        in_batches(quantizer.inverse_transform, codes[:, : level + 1], f"level {level}")
-        for level in range(len(sizes))
-    )
-    unexplained = metrics.distortion_by_level(vectors, reconstructions)
+    unexplained = _unexplained(quantizer, vectors, codes)
     utilization = metrics.code_utilization(codes, sizes)
     perplexity = metrics.code_perplexity(codes, sizes)
     levels = [
@@ -44,6 +40,25 @@ def quality_of(
         "collision_rate": float(metrics.collision_rate(codes)),
         "levels": levels,
     }
+
+
+def _unexplained(
+    quantizer: BaseEstimator, vectors: NDArray[Any], codes: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return what `distortion_by_level` does, with a batch of reconstructions in memory at most."""
+    from sklearn_rqvae.metrics._reconstruction import checked_variance
+
+    def squared_errors(rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        batch = slice(rows[0], rows[-1] + 1)
+        known = (codes[batch, : level + 1] for level in range(codes.shape[1]))
+        differences = (
+            np.subtract(vectors[batch], quantizer.inverse_transform(prefix), dtype=np.float64)
+            for prefix in known
+        )
+        return np.stack([np.square(part).sum(axis=1) for part in differences], axis=1)
+
+    errors = in_batches(squared_errors, np.arange(len(codes)), "decoding")
+    return errors.sum(axis=0) / checked_variance(vectors)
 
 
 def summary_of(quality: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ MEASURED = Path(__file__).resolve().parents[2] / "docs/benchmarks/_generated/siz
 
 def test_rate_by_hand():
     # 4000 items, 2 levels of 100: 40 items per codeword and 10,000 IDs.
-    odds = 4000 / 10_000 + 0.009 / 4 * 40 / (1 + 40 / 1280)
+    odds = 4000 / 10_000 + 0.01 / 4 * 40 / (1 + 40 / 50) ** 0.5
     assert expected_collision_rate(4000, 100, 2) == pytest.approx(odds / (1 + odds))
 
 
@@ -86,4 +86,4 @@ def test_command_prints_the_table_and_the_options_to_type(capsys):
     assert main(["sizes", "30000", "--n-layers", "4", "--collisions", "0.05"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(str(suggest_sizes(30_000, 4, target_collisions=0.05)))
-    assert out.rstrip().endswith("fit ... --n-layers 4 --codebook-size 512")
+    assert out.rstrip().endswith("fit ... --n-layers 4 --codebook-size 256")
