@@ -90,9 +90,9 @@ def expected_collision_rate(
        \frac{c}{1 - c} = \frac{n}{K^L} + \frac{a}{L^2} \, \frac{u}{\sqrt{1 + u / u_0}}
 
     with :math:`a` = 0.01 and :math:`u_0` = 50, by fits of the default model to a thousand up to a
-    million texts. Within a catalog the law is right up to a factor of 1.7 in most cases, but :math:`a` went from
-    0.008 for titles of products to 0.052 for descriptions of functions, many of them nearly alike.
-    Items with equal vectors always collide and aren't counted.
+    million texts. Within a catalog the law is right up to a factor of 1.7 in most cases, but
+    :math:`a` went from 0.008 for titles of products to 0.052 for descriptions of functions, many of
+    them nearly alike. Items with equal vectors always collide and aren't counted.
 
     Parameters
     ----------
