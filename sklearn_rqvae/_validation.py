@@ -61,7 +61,7 @@ def as_array(X: Any) -> Any:
         return X.filled()
     if type(X).__name__ == "LazyFrame":  # of polars, which would look empty
         raise TypeError("X is a LazyFrame, which holds no values yet; give X.collect().")
-    found = ", ".join(sorted(filter(_NO_NUMBERS.match, map(str, _dtypes_of(X)))))
+    found = ", ".join(sorted(filter(_NO_NUMBERS.match, map(_type_name, _dtypes_of(X)))))
     if found:
         complex_numbers = "Complex data not supported: " if "complex" in found else ""
         raise ValueError(
@@ -83,6 +83,11 @@ def _without_column(X: Any) -> Any:
     if isinstance(X, np.ndarray) or (hasattr(X, "to_numpy") and hasattr(X, "dtype")):
         return _stacked(X if isinstance(X, np.ndarray) else X.to_numpy(), X)
     return X
+
+
+def _type_name(dtype: Any) -> str:
+    """Return a type's name, which numpy abbreviates in the other byte order."""
+    return str(dtype.newbyteorder("=") if isinstance(dtype, np.dtype) else dtype)
 
 
 def _dtypes_of(X: Any) -> set[Any]:

@@ -27,6 +27,8 @@ NO_NUMBERS = {
     "dates": (1e9 * X).astype("datetime64[ns]"),
     "durations": (1e9 * X).astype("timedelta64[ns]"),
     "complex": X + 1j,
+    "dates of another byte order": (1e9 * X).astype(">M8[ns]"),
+    "complex of another byte order": (X + 1j).astype(">c16"),
     "frame of dates": pd.DataFrame((1e9 * X).astype("datetime64[ns]")),
     "frame with dates": pd.DataFrame({"a": X[:, 0], "b": pd.Timestamp(0), "c": 0, "d": 1}),
     "frame with periods": pd.DataFrame({"a": X[:, 0], "b": pd.Period("2020"), "c": 0, "d": 1}),
@@ -40,6 +42,7 @@ NO_NUMBERS = {
 NO_CODES = {
     "masked": masked(CODES),
     "complex": CODES + 0j,
+    "complex of another byte order": (CODES + 0j).astype(">c16"),
     "dates": CODES.astype("datetime64[s]"),
     "huge": np.full((60, 2), 1e300),
 }

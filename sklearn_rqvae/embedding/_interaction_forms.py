@@ -159,7 +159,9 @@ def _times(values: Any, column: str) -> NDArray[Any]:
     if times.dtype.kind in "OUT":
         keys = item_keys(times.tolist(), column, f"interactions[{column!r}]")
         missing = np.array([key is None for key in keys])
-        times = _parsed(keys, column) if not missing.any() else times
+        if not missing.any():
+            times = _parsed(keys, column)
+            missing = times != times  # text may say "nan"
     else:
         missing = times != times  # NaN and NaT
     if missing.any():
@@ -179,13 +181,21 @@ def _parsed(times: list[Any], column: str) -> NDArray[Any]:
     except (TypeError, ValueError):
         pass
     try:
-        return np.array([datetime.fromisoformat(time) for time in times], dtype=object)
+        dates = [datetime.fromisoformat(time) for time in times]
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"interactions[{column!r}] holds text that is neither numbers nor ISO dates "
             f"({times[0]!r}), and would sort letter by letter; give numbers, or dates such as "
             "2024-01-31 or 2024-01-31T23:30."
         ) from error
+    zoned = [date.utcoffset() is not None for date in dates]
+    if len(set(zoned)) > 1:
+        raise ValueError(
+            f"interactions[{column!r}] names a time zone in row {zoned.index(True)} and none in "
+            f"row {zoned.index(False)}, so their order isn't known; give all times with a zone, or "
+            "all without."
+        )
+    return np.array(dates, dtype=object)
 
 
 def read_lists(lists: Any) -> InteractionArrays:

@@ -71,6 +71,8 @@ def test_times_sort_as_they_follow_in_time(times):
         ("time", ["2024-01-01", None, "2024-01-02"], "has no 'time' in row 1"),
         ("time", pd.array([None, 1, 2], dtype="Int64"), "has no 'time' in row 0"),
         ("time", ["1 May", "2 May", "3 May"], "neither numbers nor ISO dates .'1 May'.*; give"),
+        ("time", ["1", "nan", "3"], "has no 'time' in row 1"),
+        ("time", ["2024-01-01", "2024-01-02T00:00Z", "2024-01-03"], "time zone in row 1 and none"),
         # Rows without a user aren't those of one and the same.
         ("user", [1, np.nan, np.nan], "no user id in row 1; drop rows without user"),
         ("user", ["u", None, None], "no user id in row 1"),
