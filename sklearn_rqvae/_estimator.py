@@ -89,10 +89,9 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
     codebook_mode : QuantizeForwardMode, str, list of them, or None, default=None
         None or "CLOSED_FORM" fits in closed form. "STE", "ROTATION_TRICK", "GUMBEL_SOFTMAX" and
         "SINKHORN" train by gradients and say how codewords are chosen in training, and what
-        gradient crosses the
-        choice; at all levels or at each. Where there is no closed form, without linear path, with
-        categories or a `module`, None is "STE". Parameters of gradient training that are set for a
-        fit in closed form are named in a warning.
+        gradient crosses the choice; at all levels or at each. Where there is no closed form,
+        without linear path, with categories or a `module`, None is "STE". Parameters of gradient
+        training that are set for a fit in closed form are named in a warning.
     codebook_normalize : bool, default=False
         Whether the first level compares directions instead of positions. In closed form codebooks
         are then found by k-means alone, without vectors for pairs of codes.
@@ -102,12 +101,14 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         How many of the last columns are categories, one-hot or multi-hot with values in [0, 1].
         Their loss is the cross-entropy, and `inverse_transform` returns probabilities.
     commitment_weight : float, default=0.25
-        Weight of the loss that pulls latents to their codewords.
+        Weight of the loss that pulls latents to their codewords. There is none where "STE" trains
+        with linear path, from codes that a search has found.
     codebook_weight : float, default=1.0
-        Weight of the loss that pulls codewords to their latents.
+        Weight of the loss that pulls codewords to their latents, where latents are pulled, too.
     n_beams : int, default=16
         Code tuples that `transform` keeps from level to level; the one with the best
-        reconstruction wins. With 1 the search is greedy: faster, and some percent worse.
+        reconstruction wins. With 1 the search is greedy: faster, and some percent worse. Codes
+        that "STE" trains from, with linear path, are searched alike.
     max_epochs : int, default=100
         Epochs of gradient training, with linear path at most. Without it the first third of them
         trains the autoencoder without quantization.
