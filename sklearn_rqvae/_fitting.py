@@ -194,7 +194,7 @@ class FittingMixin(ABC):
     ) -> tuple[RowSource, NDArray[np.float64] | None]:
         """Return rows and weights to learn from, checked but for what only reading rows can say."""
         if is_dask(X):
-            source: RowSource = sharded_rows(self, X)
+            source: RowSource = sharded_rows(self, X, reset)
             sample_weight = None if sample_weight is None else np.asarray(sample_weight)
         else:
             source = validated_rows(self, as_array(X), reset=reset)

@@ -186,15 +186,17 @@ def is_dask(X: Any) -> bool:
     return type(X).__module__.split(".")[0] in ("dask", "dask_expr") and hasattr(X, "dask")
 
 
-def sharded_rows(estimator: BaseEstimator, X: Any) -> ShardedRows:
-    """Return the rows of a Dask array or data frame, their number and names set on an estimator.
+def sharded_rows(estimator: BaseEstimator, X: Any, reset: bool = True) -> ShardedRows:
+    """Return the rows of a Dask array or data frame; set or check an estimator's features.
 
     Parameters
     ----------
     estimator : estimator
-        Whose number and names of features are set.
+        Whose number and names of features are set, or known.
     X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
         Rows; where their number is unknown, it is counted.
+    reset : bool, default=True
+        Whether to set number and names of features, or else to check them.
 
     Returns
     -------
@@ -206,7 +208,7 @@ def sharded_rows(estimator: BaseEstimator, X: Any) -> ShardedRows:
     TypeError
         If entries aren't numbers.
     ValueError
-        If `X` isn't two-dimensional, or has no rows.
+        If `X` isn't two-dimensional, has no rows, or has other features than those known.
     """
     names = getattr(X, "columns", None)
     if names is not None:
@@ -226,7 +228,7 @@ def sharded_rows(estimator: BaseEstimator, X: Any) -> ShardedRows:
         from pandas import DataFrame
 
         one = DataFrame(one, columns=names)
-    validate_data(estimator, one, dtype=None, reset=True)
+    validate_data(estimator, one, dtype=None, reset=reset)
     if not X.shape[0]:
         raise ValueError("X has no rows; at least one was expected.")
     shards = X.to_delayed().ravel()

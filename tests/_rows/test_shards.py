@@ -113,3 +113,11 @@ def test_processes_of_a_cluster_find_the_fit_of_one(tmp_path):
     with cluster, distributed.Client(cluster), dask.config.set(scheduler=None):
         fitted = clone(MODELS[0]).fit(lazy)
     assert_same_fit(fitted, clone(MODELS[0]).fit(X), X)
+
+
+def test_parts_of_a_stream_have_the_features_of_the_first():
+    X = make_rows(400)
+    stream = clone(MODELS[2]).partial_fit(da.from_array(X, chunks=100))
+    with pytest.raises(ValueError, match=r"X has 7 features, but .* is expecting 8"):
+        stream.partial_fit(da.from_array(X[:, :7], chunks=100))
+    assert stream.n_features_in_ == 8
