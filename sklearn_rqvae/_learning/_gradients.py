@@ -93,7 +93,10 @@ class GradientTraining:
 
     keeps_rows = False
     ignores: tuple[str, ...] = ()
-    ignores_because = ""
+    ignores_because = (
+        "codebook_mode='STE' from the closed form trains on codes of beam searches, without "
+        "these losses. Set another mode, or linear_path=False."
+    )
     ways_out = (
         "a larger commitment_weight, another codebook_mode ('ROTATION_TRICK'), a smaller lr, a "
         "smaller codebook_size, or the closed form (codebook_mode=None, linear_path=True)"
@@ -123,6 +126,9 @@ class GradientTraining:
         self.last = last
         self.n_epochs = settings.max_epochs * (2 if self.has_trial else 1)
         self.n_fixed = int(model["n_cat_features"])
+        if self._has_searched_codes:
+            self.ignores = ("commitment_weight", "codebook_weight")
+            self.ways_out = self.ways_out.removeprefix("a larger commitment_weight, ")
         # Rows must come as they are to what was learned before, and to a module that isn't ours.
         self.keeps_units = last is not None or module is not None
 
@@ -266,6 +272,16 @@ class GradientTraining:
         with_pairs = isinstance(module.decoder, Decoder)  # others add none
         start_module(module, rows, generator, interactions=with_pairs, stage=tasks.stage)
         return module
+
+    @property
+    def _has_searched_codes(self) -> bool:
+        """Whether the module is one of those that `searches_codes` tells of."""
+        model = self.model
+        is_ours = self.module is None and model["linear_path"] and not model["n_cat_features"]
+        if not is_ours or model["codebook_mode"] is None:
+            return False
+        modes = QuantizeForwardMode.parse_modes(model["codebook_mode"], model["n_layers"])
+        return set(modes) == {QuantizeForwardMode.STE}
 
     @property
     def _starts_as_closed_form(self) -> bool:

@@ -109,8 +109,11 @@ def test_defaults_give_no_warning(cls, way):
 
 
 @pytest.mark.parametrize("mode", [mode.name for mode in QuantizeForwardMode])
-def test_gradient_training_ignores_nothing(mode):
+def test_gradient_training_ignores_only_losses_that_it_lacks(mode):
     estimator = RQVAETransformer(**SMALL, **SET, codebook_mode=mode)
+    lacking = {"commitment_weight", "codebook_weight"} if mode == "STE" else set()
+    assert ignored_parameters(estimator, estimator._learner()).keys() == lacking
+    estimator.set_params(linear_path=False)
     assert not ignored_parameters(estimator, estimator._learner())
     settings = {"max_epochs": 1, "hidden_dims": (8,), "lr": 1e-3}
     fitted = RQVAETransformer(**SMALL, **settings, codebook_mode=mode)
