@@ -239,11 +239,12 @@ def correlations_table(catalogs: dict[str, Sets]) -> str:
             for prop in next(iter(chosen.values()))[0]["properties"]:
                 values = np.array(
                     [
-                        np.nanmean([cell["properties"][prop] for cell in cells])
+                        np.mean([cell["properties"][prop] for cell in cells])
                         for cells in chosen.values()
                     ]
                 )
-                middle, low, high = rank_correlation(values, quality)
+                has_it = ~np.isnan(values)  # two codes aren't a prefix where there are two levels
+                middle, low, high = rank_correlation(values[has_it], quality[has_it])
                 rows[prop].append(f"{middle:+.2f} [{low:+.2f}, {high:+.2f}]")
     if not rows:
         return ""
