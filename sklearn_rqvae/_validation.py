@@ -86,8 +86,9 @@ def _without_column(X: Any) -> Any:
 
 
 def _type_name(dtype: Any) -> str:
-    """Return a type's name, which numpy abbreviates in the other byte order."""
-    return str(dtype.newbyteorder("=") if isinstance(dtype, np.dtype) else dtype)
+    """Return a type's name, which numpy abbreviates for dates in the other byte order."""
+    is_date = isinstance(dtype, np.dtype) and dtype.kind in "mM"
+    return str(dtype.newbyteorder("=") if is_date else dtype)
 
 
 def _dtypes_of(X: Any) -> set[Any]:
