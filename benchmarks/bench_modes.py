@@ -123,6 +123,23 @@ def tables(groups: dict[tuple[str, str], dict[str, list[Cell]]]) -> str:
     return "\n".join(parts)
 
 
+def short_table(modes: dict[str, list[Cell]]) -> str:
+    """Return what the guide shows of the digits: errors, epochs and seconds."""
+    rows = [
+        [
+            MODES[mode],
+            mean_and_spread(cells, "fvu_held_out"),
+            mean_and_spread(cells, "fvu_train"),
+            f"{mean_of(cells, 'n_epochs'):.0f}",
+            f"{mean_of(cells, 'fit_seconds'):.1f}",
+        ]
+        for mode, cells in modes.items()
+    ]
+    header = ["mode", "FVU held out", "FVU training", "epochs", "fit, s"]
+    bits = next(iter(modes.values()))[0]["bits"].replace("x", " × ")
+    return list_table(f"{DIGITS}, {bits}", header, rows)
+
+
 def draw(groups: dict[tuple[str, str], dict[str, list[Cell]]], folder: Path) -> str:
     """Draw held-out FVU by mode, a panel for each catalog and architecture."""
     import matplotlib.pyplot as plt
@@ -170,7 +187,11 @@ def report(results: Results, rows: int | None, folder: Path) -> None:
     parts = {
         "environment": environment_line(results),
         "table": tables(groups),
-        "digits": tables({key: modes for key, modes in groups.items() if key[0] == DIGITS}),
+        "digits": "\n".join(
+            short_table(modes)
+            for (catalog, architecture), modes in groups.items()
+            if (catalog, architecture) == (DIGITS, "linear")
+        ),
         "plot": draw(groups, folder) if groups else "",
     }
     for name, text in parts.items():
