@@ -14,7 +14,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from joblib import Parallel, delayed
 from sklearn.base import clone
@@ -207,6 +207,7 @@ def test_usage_counts_the_weights_of_the_training_rows(estimator):
 
 
 @each(ESTIMATORS)
+@settings(max_examples=10)  # each of them fits three times
 @given(seed=st.integers(0, 50))
 @example(seed=0)
 def test_weights_are_repetitions_and_row_order_is_invisible(estimator, seed):

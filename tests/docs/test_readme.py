@@ -49,7 +49,7 @@ def test_both_commands_are_one_line():
     commands = re.findall(r"^```sh\n(.*?)^```$", README, flags=re.M | re.S)
     assert [command.count("\n") for command in commands] == [1, 1]
     assert commands[0].rstrip().endswith("sklearn-rqvae demo")
-    assert commands[1].rstrip().endswith("pytest")
+    assert commands[1].rstrip().endswith("pytest -n 2")
     assert all("whl/cpu torch==" in command for command in commands)
 
 
