@@ -123,15 +123,26 @@ class RqVaeNet(NeuralNet):
 
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Any:
         """Run the module on a batch given as keyword arguments."""
-        run = self.module_ if self.quantizing else self.module_.autoencode
         if "codes" in x:
-            run = self.module_.reconstruct
+            run = self._compiled("reconstruct")
+        else:
+            run = self.module_ if self.quantizing else self._compiled("autoencode")
         if self.precision is None:
             return run(**x)
         # Inside another autocast, torch's cache of cast weights would outlive the step, and threads
         # share it.
         with torch.autocast(x["x"].device.type, self.precision, cache_enabled=False):
             return run(**x)
+
+    def _compiled(self, name: str) -> Callable:
+        """Return a method of the module, compiled if the module is: that covers `forward` alone."""
+        method: Callable = getattr(self.module_, name)
+        if not self.compile:
+            return method
+        known: dict[str, Callable] = self.__dict__.setdefault("compiled_", {})
+        if name not in known:
+            known[name] = torch.compile(method, **self.get_params_for("compile"))
+        return known[name]
 
     def get_loss(self, y_pred: Any, y_true: Any, X: Any = None, training: bool = False) -> Tensor:
         """Return the loss that the module computed."""

@@ -209,9 +209,26 @@ def test_compiling_changes_names_of_weights_nowhere():
     np.testing.assert_array_equal(compiled.transform(X), plain.transform(X))
 
 
+@pytest.mark.parametrize(
+    ("settings", "trains"),
+    [({"codebook_mode": "STE"}, "reconstruct"), ({"linear_path": False}, "autoencode")],
+)
+def test_compiling_covers_what_trains(settings, trains, monkeypatch):
+    compiled = []
+
+    def note(function, **kwargs):
+        compiled.append(getattr(function, "__name__", "module"))
+        return function
+
+    monkeypatch.setattr(torch, "compile", note)
+    RQVAETransformer(**{**TRAINED, **settings}, net_params={"compile": True}).fit(X)
+    assert trains in compiled
+
+
 @pytest.mark.slow
-def test_a_compiled_module_learns_the_same():
-    settings = {**TRAINED, "lr": 1e-2, "linear_path": False, "max_epochs": 6}
+@pytest.mark.parametrize("changed", [{}, {"linear_path": False}])
+def test_a_compiled_module_learns_the_same(changed):
+    settings = {**TRAINED, "lr": 1e-2, **changed, "max_epochs": 6}
     compiled = RQVAETransformer(**settings, net_params={"compile": True}).fit(X)
     plain = RQVAETransformer(**settings).fit(X)
     assert compiled.score(X) == pytest.approx(plain.score(X), rel=0.05)
