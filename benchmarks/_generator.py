@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from _ranking import BEYOND, Ranks
+from _ranking import BEYOND, RANKED, Ranks
 from torch import Tensor, nn
 
 HEAD_DIM = 32
@@ -25,7 +25,6 @@ POOL_SIZE = 2**21  # numbers drawn at a time for dropout
 POOL_CUTS = 2000
 MAX_GRADIENT_NORM = 1.0
 LENGTH_JITTER = 1.5
-RANKED = 10  # items of each ranking that are known for sure
 FIRST_WIDTH = 40
 MAX_WIDTH = 2**13
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 N_DRAWS = 2000
-BEYOND = 255  # stands for a rank that no metric looks at
+RANKED = 10  # places that metrics look at
+BEYOND = 255  # stands for a rank behind them
 
 
 class Ranks(NamedTuple):
@@ -27,9 +28,11 @@ class Ranks(NamedTuple):
     load: np.ndarray
 
     def pack(self) -> dict[str, str]:
-        """Return text that holds the ranks."""
+        """Return text that holds what metrics look at: ranks among the first `RANKED`."""
+        is_ranked = self.better < RANKED
+        kept = np.where(is_ranked, self.better, BEYOND), np.where(is_ranked, self.load, 1)
         packed = {}
-        for name, values in zip(self._fields, self, strict=True):
+        for name, values in zip(self._fields, kept, strict=True):
             data = np.minimum(values, BEYOND).astype(np.uint8).tobytes()
             packed[name] = base64.b85encode(zlib.compress(data, 9)).decode()
         return packed

@@ -159,9 +159,7 @@ def aim_table(catalogs: dict[str, Sets]) -> str:
         published = [name for name in sets if kind(name) == "published"]
         others = [name for name in sets if kind(name) in ("rival", "control")]
         floors = [name for name in sets if kind(name) == "floor"]
-        rivals = dict.fromkeys(
-            [RIVAL, *published[:2], REFERENCE, *others[:2], *floors[:2], "SASRec"]
-        )
+        rivals = dict.fromkeys([RIVAL, *published[:2], REFERENCE, *others, *floors[:2], "SASRec"])
         for rival in rivals:
             if rival in sets:
                 ndcg, n_seeds = difference(sets[OURS], sets[rival])
@@ -227,7 +225,7 @@ def correlations_table(catalogs: dict[str, Sets]) -> str:
     rows: dict[str, list[str]] = defaultdict(list)
     header = ["known before training"]
     for catalog, sets in catalogs.items():
-        known = {name: cells for name, cells in sets.items() if name in ID_SETS}
+        known = _different({name: cells for name, cells in sets.items() if name in ID_SETS})
         for title, chosen in (
             (catalog, known),
             (f"{catalog} without controls", _without_controls(known)),
@@ -250,6 +248,15 @@ def correlations_table(catalogs: dict[str, Sets]) -> str:
         return ""
     title = "Spearman's correlation with ItemNDCG@10 over the sets"
     return list_table(title, header, [[name, *row] for name, row in rows.items()])
+
+
+def _different(sets: Sets) -> Sets:
+    """Drop sets that are others again, as weights that are chosen may be those of the defaults."""
+    found: dict[tuple[float, ...], str] = {}
+    for name, cells in sorted(sets.items(), key=lambda item: -len(item[1])):
+        first = min(cells, key=lambda cell: cell["seed"])
+        found.setdefault(tuple(first["properties"].values()), name)
+    return {name: sets[name] for name in sets if name in found.values()}
 
 
 def _without_controls(sets: Sets) -> Sets:

@@ -116,8 +116,17 @@ def test_metrics_by_hand(load):
     expected = [1, 1 / 2, (1 / np.log2(10) + 1 / np.log2(11)) / 4, 0]
     np.testing.assert_allclose(ranking.item_ndcg(ranks, 10), expected)
     assert ranking.id_hit(ranks, 10).tolist() == [1, 1, 1, 0]
+
+
+def test_packed_ranks_keep_what_metrics_look_at(load):
+    ranking = load("_ranking")
+    ranks = ranking.Ranks(np.array([0, 2, 8, 10, 254, 300]), np.array([1, 1, 4, 7, 300, 1]))
     again = ranking.Ranks.unpack(ranks.pack())
-    assert all((a == b).all() for a, b in zip(again, ranks, strict=True))
+    assert ranking.metrics_of(again) == ranking.metrics_of(ranks)
+    assert (again.better.tolist(), again.load.tolist()) == (
+        [0, 2, 8, *[255] * 3],
+        [1, 1, 4, 1, 1, 1],
+    )
 
 
 def test_items_with_equal_scores_share_their_places(load):
@@ -234,3 +243,9 @@ def test_the_report_compares_users_and_seeds(load, tmp_path):
     assert f"text, defaults\n     - 2\n     - +{gain:.1f} [+{gain:.1f}, +{gain:.1f}]\n" in aim
     assert "Markov\n     - 2\n     - +100.0 [+100.0, +100.0]" in aim
     assert "0.6309 ± 0.0000" in (tmp_path / "recommend_table.rst").read_text()
+
+
+def test_sets_that_are_others_again_count_once(load):
+    one, two = ({"seed": seed, "properties": {"lift 1": 2.0 + seed}} for seed in (0, 1))
+    sets = {"behavior": [two, one], "behavior-chosen": [one], "text": [two]}
+    assert list(load("_recommend_report")._different(sets)) == ["behavior", "text"]

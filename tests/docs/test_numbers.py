@@ -159,6 +159,18 @@ def test_the_page_on_recommenders_says_what_was_measured(catalog, against, colum
     assert f"{middle:.1f} % [{low:.1f}, {high:.1f}]" in page_on_recommenders()
 
 
+def test_each_interval_of_the_page_on_recommenders_is_measured():
+    parts = ("aim", "text", "behavior", "layouts", "table")
+    tables = "".join((GENERATED / f"recommend_{part}.rst").read_text("utf-8") for part in parts)
+    measured = set()
+    for found in re.findall(r"([-+][\d.]+) \[([-+][\d.]+), ([-+][\d.]+)\]", tables):
+        middle, low, high = map(float, found)
+        measured |= {(middle, low, high), (-middle, -high, -low)}  # ahead by, or behind by
+    typed = re.findall(r"(-?[\d.]+) % \[(-?[\d.]+), (-?[\d.]+)\]", page_on_recommenders())
+    assert typed
+    assert {tuple(map(float, found)) for found in typed} <= measured
+
+
 @pytest.mark.parametrize("catalog", ["scientific", "beauty"])
 def test_the_page_on_recommenders_says_what_ranks_the_sets(catalog):
     title = "Spearman's correlation with ItemNDCG@10 over the sets"
