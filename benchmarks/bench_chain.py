@@ -2,10 +2,12 @@
 
 Each step runs as a command of its own; printed are its CPU seconds and the largest memory that it
 had, and their sum and maximum. The texts are those of a CSV file, of which some columns are joined.
+With a folder to keep files in, steps can be run one at a time.
 
     export OMP_NUM_THREADS=1
     python benchmarks/bench_chain.py packages.csv --text name summary
     python benchmarks/bench_chain.py packages.csv --text name summary --fit codebook-size=1024
+    python benchmarks/bench_chain.py packages.csv --text name summary --folder chain --steps encode
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
+
+STEPS = ["fit", "encode", "index build", "index export"]
 
 
 def numbered(source: Path, target: Path, columns: list[str], n_items: int | None) -> int:
@@ -70,14 +75,18 @@ def main() -> None:
     parser.add_argument("--text", nargs="+", required=True, help="columns that are joined")
     parser.add_argument("--n-items", type=int, help="the first rows; all if not given")
     parser.add_argument("--fit", nargs="*", default=[], help="options of fit, as name=value")
+    parser.add_argument("--folder", type=Path, help="where files are kept; else a temporary one")
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS, metavar="STEP")
     args = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with tempfile.TemporaryDirectory() as name:
+    with nullcontext(args.folder) if args.folder else tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        folder.mkdir(exist_ok=True)
         n_items = numbered(args.items, folder / "items.csv", args.text, args.n_items)
         print(f"{n_items} items", flush=True)
         seconds, highest = 0.0, 0.0
-        for step, arguments in steps(folder, args.text, args.fit).items():
+        for step in args.steps:
+            arguments = steps(folder, args.text, args.fit)[step]
             cpu, wall, peak = run([sys.executable, "-m", "sklearn_rqvae", *arguments])
             print(f"{step:14} {cpu:7.1f} CPU s {wall:7.1f} s {peak:7.0f} MiB", flush=True)
             seconds, highest = seconds + cpu, max(highest, peak)

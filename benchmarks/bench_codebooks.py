@@ -6,21 +6,33 @@ of k-means grow with the rows, and least squares as a straight line through two 
 with codes drawn at random, of which more pairs meet than of real ones. The starts of k-means are
 left out. Times are CPU seconds of one thread.
 
+Memory is that of a process which fits the estimator with one round and two iterations of k-means:
+later ones need no more. Of two numbers of rows it follows what many rows would take at most, by a
+straight line, since pairs of codes that meet become fewer beside the rows.
+
     export OMP_NUM_THREADS=1
     python benchmarks/bench_codebooks.py --sizes 1024 4096 8192
     python benchmarks/bench_codebooks.py --sizes 8192 --n-rows 2000000
+    python benchmarks/bench_codebooks.py --sizes 8192 --n-rows 2000000 --memory-of 100000 200000
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sklearn_rqvae import RQVAETransformer
+from sklearn_rqvae._learning import _closed_form
+from sklearn_rqvae.quantize import _additive
 from sklearn_rqvae.quantize._beam import SearchTables, beam_search
 from sklearn_rqvae.quantize._distance import nearest_codewords
 from sklearn_rqvae.quantize._kmeans import LARGE
@@ -46,8 +58,11 @@ def draw(n_rows: int, n_dims: int, seed: int = 0) -> Tensor:
     draws = torch.Generator().manual_seed(seed)
     scale = torch.arange(1, n_dims + 1) ** -0.5
     centers = torch.randn(2000, n_dims, generator=draws)
-    chosen = centers[torch.randint(2000, (n_rows,), generator=draws)]
-    return (chosen + 0.7 * torch.randn(n_rows, n_dims, generator=draws)) * scale
+    x = torch.empty(n_rows, n_dims)
+    for part in x.split(2**16):
+        part.copy_(centers[torch.randint(2000, (len(part),), generator=draws)])
+        part.add_(torch.randn(part.shape, generator=draws), alpha=0.7).mul_(scale)
+    return x
 
 
 def draw_codebooks(sizes: Sequence[int], n_dims: int) -> list[Tensor]:
@@ -132,14 +147,52 @@ def _solve_seconds(sizes: Sequence[int], n_rows: float) -> float:
     return took[1] + max(slope, 0.0) * (n_rows - SOLVED_ROWS[1])
 
 
+def fit_short(size: int, n_dims: int, n_rows: int) -> float:
+    """Fit to all rows with few rounds; return the peak of this process in MiB."""
+    _closed_form.fit_codebooks = partial(_additive.fit_codebooks, n_iter=1)
+    _additive.progressive_kmeans = partial(_additive.progressive_kmeans, max_iter=2)
+    params = {"codebook_size": size, "n_layers": N_LEVELS, "n_beams": 1, "subsample": None}
+    RQVAETransformer(**params, random_state=0).fit(draw(n_rows, n_dims).numpy())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 1024)
+
+
+def fit_peaks(size: int, n_dims: int, n_rows: float, measured: Sequence[int]) -> dict[float, float]:
+    """Return the peak of fits to numbers of rows in MiB, the last by a straight line."""
+    command = [sys.executable, __file__, "--n-dims", str(n_dims), "--sizes", str(size), "--short"]
+    peaks = {}
+    for n in measured:
+        done = subprocess.run([*command, str(n)], check=True, stdout=subprocess.PIPE)
+        peaks[float(n)] = float(done.stdout)
+    (few, less), (many, more) = list(peaks.items())[-2:]
+    return peaks | {n_rows: more + (more - less) / (many - few) * (n_rows - many)}
+
+
 def main() -> None:
     """Print what was measured."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 4096, 8192])
     parser.add_argument("--n-dims", type=int, default=128)
     parser.add_argument("--n-rows", type=float, help="estimate a fit to so many rows, too")
+    parser.add_argument(
+        "--memory-of",
+        type=int,
+        nargs=2,
+        metavar="N",
+        help="measure the memory of fits to so many rows, and no times",
+    )
+    parser.add_argument("--short", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    if args.short:
+        print(fit_short(args.sizes[0], args.n_dims, args.short))
+        return
+    if args.memory_of:
+        for size in args.sizes:
+            peaks = fit_peaks(size, args.n_dims, args.n_rows or args.memory_of[-1], args.memory_of)
+            words = (f"{n:.0f} rows {mib:.0f} MiB" for n, mib in peaks.items())
+            print(f"{N_LEVELS} x {size}: {', '.join(words)}", flush=True)
+        return
     for size in args.sizes:
         took = time_search(size, args.n_dims)
         words = (f"{name} {us:.0f} us ({us / took['products']:.2f})" for name, us in took.items())

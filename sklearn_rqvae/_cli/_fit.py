@@ -155,8 +155,7 @@ def _fit(args: argparse.Namespace) -> None:
     items, ids = read_items(args, args.text, args.vector, args.id, needs_ids=needs_ids)
     if args.id:
         check_ids(ids, args.input, args.id)
-    if args.ids:
-        ids = _ids_to_write(args, ids)
+    ids = _ids_to_write(args, ids) if args.ids else ()
     _check_different(items, args.input)
     if old is None:
         _warn_of_few(len(items), args.codebook_size)
@@ -167,6 +166,7 @@ def _fit(args: argparse.Namespace) -> None:
         pipeline: Any = Pipeline([("emb", embedder), ("rq", quantizer)])
     else:
         vectors, pipeline = items, quantizer
+    del items  # a fit needs the memory of the texts
     fit_quantizer(quantizer, vectors)
     codes = in_batches(quantizer.transform, vectors, "encoding")
     quality = quality_of(quantizer, vectors, codes)

@@ -109,9 +109,12 @@ class NgramEncoder:
         self.components_ = np.asfortranarray(components, dtype=np.float32)
         return self
 
-    def encode(self, texts: Sequence[str], verbose: int = 0) -> NDArray[np.float32]:
+    def encode(
+        self, texts: Sequence[str], verbose: int = 0, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """Return one vector per text, (n_texts, n_components); zero where no n-gram is known."""
-        vectors = np.empty((len(texts), len(self.components_)), dtype=np.float32)
+        shape = len(texts), len(self.components_)
+        vectors = np.empty(shape, dtype=np.float32) if out is None else out
         starts = range(0, len(texts), CHUNK_TEXTS)
         for start in _bar(starts, f"embedding {CHUNK_TEXTS} texts each", verbose):
             chunk = slice(start, start + CHUNK_TEXTS)

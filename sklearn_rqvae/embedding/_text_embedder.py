@@ -337,22 +337,27 @@ class TextEmbedder(
         position: dict[str, int] = {}
         rows = np.fromiter((position.setdefault(text, len(position)) for text in texts), np.intp)
         distinct = list(position)
+        vectors = np.empty((len(texts), self.n_features_out_), dtype=np.float32)
+        found = vectors[: len(distinct)]
         if isinstance(self.encoder_, NgramEncoder):
-            vectors = self.encoder_.encode(distinct, self.verbose)
+            self.encoder_.encode(distinct, self.verbose, out=found)
         else:
-            vectors = self._encode_in_batches(distinct, tasks)
+            self._encode_in_batches(distinct, found, tasks)
         if self.normalize:
-            for chunk in row_chunks(len(vectors), 4 * vectors.shape[1]):
-                norms = np.linalg.norm(vectors[chunk], axis=1, keepdims=True)
-                np.divide(vectors[chunk], norms, out=vectors[chunk], where=norms > 0)
-        return vectors if len(distinct) == len(texts) else vectors[rows]
+            for chunk in row_chunks(len(found), 4 * found.shape[1]):
+                norms = np.linalg.norm(found[chunk], axis=1, keepdims=True)
+                np.divide(found[chunk], norms, out=found[chunk], where=norms > 0)
+        if len(distinct) < len(texts):
+            _put_in_rows(vectors, rows)
+        return vectors
 
-    def _encode_in_batches(self, texts: list[str], tasks: BatchTasks | None) -> NDArray[np.float32]:
-        """Return a language model's vectors; similar lengths share a batch to save padding."""
+    def _encode_in_batches(
+        self, texts: list[str], vectors: NDArray[np.float32], tasks: BatchTasks | None
+    ) -> None:
+        """Set a language model's vectors; similar lengths share a batch to save padding."""
         from tqdm import tqdm
 
         order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
-        vectors = np.empty((len(texts), self.n_features_out_), dtype=np.float32)
         with tqdm(total=len(texts), unit="text", disable=not self.verbose) as progress:
             for start in range(0, len(texts), self.batch_size):
                 rows = order[start : start + self.batch_size]
@@ -366,7 +371,16 @@ class TextEmbedder(
                     )
                 vectors[rows] = batch
                 progress.update(len(rows))
-        return vectors
+
+
+def _put_in_rows(vectors: NDArray[np.float32], rows: NDArray[np.intp]) -> None:
+    """Copy each vector to the rows of its text, in place.
+
+    Vectors stand in the order in which texts first occur, so none is needed below its own row: from
+    the last row upward nothing is overwritten that is still to be copied.
+    """
+    for chunk in reversed(list(row_chunks(len(rows), 4 * vectors.shape[1]))):
+        vectors[chunk] = vectors[rows[chunk]]
 
 
 def _encode_batch(encoder: Any, texts: list[str]) -> NDArray[np.float32]:

@@ -7,8 +7,9 @@ rounding, so the sums depend neither on the order of the rows nor on how they ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial, reduce
 
 import numpy as np
 import scipy.sparse as sp
@@ -42,6 +43,13 @@ _GRID = 2.0**20
 
 # Rows whose codes are looked at a time.
 _BLOCK_ROWS = 2**16
+
+# Rows whose meetings are counted at a time: all of them by default, since to add matrices takes two
+# copies.
+_MET_ROWS = 2**20
+
+# Coordinates of sums that are added to at a time.
+_BLOCK_DIMS = 64
 
 # Possible pairs up to which each has a place to be counted in; more are counted once they are met.
 _COUNTED_IN_PLACE = 2**22
@@ -92,22 +100,23 @@ def fit_to_all(
     meetings.sort_indices()
     totals = np.asarray(meetings.sum(1)).ravel() / len(codebooks)
     sums = _residuals(sums, meetings, codebooks, axes)
+    del meetings
     n_pairs = max_floats // (dim + KEY_FLOATS)
     if len(keys) > n_pairs:
-        gain = np.square(sums[n_codewords:, :dim]).sum(1) / (totals[n_codewords:] + PAIR_RIDGE)
+        gain = _squares(sums[n_codewords:, :dim]) / (totals[n_codewords:] + PAIR_RIDGE)
         kept = np.sort(np.argpartition(-gain, n_pairs)[:n_pairs])
         keys = keys[torch.from_numpy(kept)]
         sums = np.concatenate([sums[:n_codewords], sums[n_codewords + kept]])
 
-    normal = _meetings(codes, weight, codebooks, keys)
     ridge = np.full(len(sums), PAIR_RIDGE)
     ridge[:n_codewords] = CODEWORD_RIDGE
-    solution = solve(normal, sums[:, :dim], ridge)
+    normal = _normal_equations(codes, weight, codebooks, keys, ridge)
+    solution = solve(normal, sums[:, :dim])
     change = np.zeros((n_codewords, n_dims))
     change[:, :dim] = solution[:n_codewords]
     if dim < n_dims:  # pairs don't act here, so neither do they disturb the codewords
         alone = slice(n_codewords)
-        change[:, dim:] = solve(normal[alone, alone], sums[alone, dim:], ridge[alone])
+        change[:, dim:] = solve(normal[alone, alone], sums[alone, dim:])
     changes = torch.from_numpy(change).to(codebooks[0]).split([len(book) for book in codebooks])
     changed = [codebook + delta for codebook, delta in zip(codebooks, changes, strict=True)]
     vectors = torch.from_numpy(solution[n_codewords:]).to(codebooks[0])
@@ -152,17 +161,45 @@ def _often_met(codes: Tensor, weight: Tensor, pair_keys: PairKeys) -> tuple[Tens
     return keys[often], total[often]
 
 
-def _meetings(
-    codes: Tensor, weight: Tensor, codebooks: Sequence[Tensor], keys: Tensor
+def _normal_equations(
+    codes: Tensor,
+    weight: Tensor,
+    codebooks: Sequence[Tensor],
+    keys: Tensor,
+    ridge: NDArray[np.float64],
 ) -> sp.csr_matrix:
-    """Return the weight of the rows that have both of any two codewords or pairs."""
-    n_columns = sum(map(len, codebooks)) + len(keys)
-    total = sp.csr_matrix((n_columns, n_columns))
-    for some, some_weight in zip(codes.split(_BLOCK_ROWS), weight.split(_BLOCK_ROWS), strict=True):
-        design = one_hot(some.long(), codebooks, keys)[0].astype(np.float64)
-        total += design.multiply(some_weight.numpy()[:, None]).tocsr().T @ design
+    """Return the weight of the rows that have both of any two codewords or pairs, and the ridges.
+
+    A ridge is the weight of one more row, which has its column alone: to add it to the finished
+    matrix, the largest of the fit, would take a copy.
+    """
+    total, alone = None, sp.identity(len(ridge), np.float32, format="csr")
+    for design, its_weight in _designs(codes, weight, codebooks, keys):
+        if total is None:
+            design = sp.vstack([design, alone], format="csr")
+            total = _met(design, np.concatenate([its_weight, ridge]))
+        else:
+            total += _met(design, its_weight)
+    assert total is not None  # there are rows
     total.sort_indices()  # else their order is that of the rows
     return total
+
+
+def _designs(
+    codes: Tensor, weight: Tensor, codebooks: Sequence[Tensor], keys: Tensor
+) -> Iterator[tuple[sp.csr_matrix, NDArray[np.float64]]]:
+    """Yield the codewords and pairs of blocks of rows, and the rows' weights."""
+    for some, its_weight in zip(codes.split(_MET_ROWS), weight.split(_MET_ROWS), strict=True):
+        yield one_hot(some.long(), codebooks, keys)[0], its_weight.numpy()
+
+
+def _met(
+    design: sp.csr_matrix, weight: NDArray[np.float64], n_others: int | None = None
+) -> sp.csr_matrix:
+    """Return the weight of the rows that have both of a column and one of the first others."""
+    each = np.repeat(weight, np.diff(design.indptr))
+    weighted = sp.csr_matrix((each, design.indices, design.indptr), shape=design.shape)
+    return design.T.tocsr() @ (weighted if n_others is None else weighted[:, :n_others])
 
 
 def add_up(
@@ -174,19 +211,22 @@ def add_up(
 ) -> Sums:
     """Add up weights and rows by codeword and pair: how often columns meet codewords, and rows."""
     n_codewords, weight = sum(map(len, codebooks)), _on_grid(weight)
-    meetings = sp.csr_matrix((n_codewords + len(keys), n_codewords))
     sums, start = None, 0
     for x in blocks:
         rows = slice(start, start + len(x))
         start += len(x)
         design = one_hot(codes[rows].long(), codebooks, keys)[0].astype(np.float64)
         weighted = _on_grid(x.double().mul_(weight[rows, None])).numpy()
-        meetings += design.multiply(weight[rows, None].numpy()).tocsr().T @ design[:, :n_codewords]
-        sums = np.zeros((meetings.shape[0], x.shape[1])) if sums is None else sums
+        sums = np.zeros((design.shape[1], x.shape[1])) if sums is None else sums
         used = np.unique(design.indices)
-        sums[used] += design[:, used].T @ weighted
+        marks = design[:, used].T
+        for first in range(0, x.shape[1], _BLOCK_DIMS):  # copies of all would be large
+            dims = slice(first, first + _BLOCK_DIMS)
+            sums[used, dims] += marks @ weighted[:, dims]
     assert sums is not None  # there are rows
-    return meetings, sums
+    parts = _designs(codes, weight, codebooks, keys)
+    meetings = (_met(design, its_weight, n_codewords) for design, its_weight in parts)
+    return reduce(operator.add, meetings), sums
 
 
 def _added(parts: list[Sums]) -> Sums:
@@ -206,9 +246,19 @@ def _residuals(
     Rows are added up before: a matrix product may round a row differently at another place.
     """
     codewords = torch.cat(list(codebooks)).double().cpu().numpy()
-    residuals = sums if axes is None else np.empty((len(sums), codewords.shape[1]))
-    for first in range(0, len(sums), _BLOCK_ROWS // 4):  # a copy of all would be the largest array
-        part = slice(first, first + _BLOCK_ROWS // 4)
+    n_dims = codewords.shape[1]
+    residuals = sums if sums.shape[1] == n_dims else np.empty((len(sums), n_dims))
+    for part in _row_blocks(sums):  # a copy of all would be the largest array
         mapped = sums[part] if axes is None else sums[part] @ axes.double().cpu().numpy().T
         residuals[part] = mapped - meetings[part] @ codewords
     return residuals
+
+
+def _squares(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the squared length of each sum."""
+    return np.concatenate([np.square(sums[part]).sum(1) for part in _row_blocks(sums)])
+
+
+def _row_blocks(sums: NDArray[np.float64]) -> Iterator[slice]:
+    for first in range(0, len(sums), _BLOCK_ROWS // 4):
+        yield slice(first, first + _BLOCK_ROWS // 4)

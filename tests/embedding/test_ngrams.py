@@ -149,6 +149,20 @@ def test_a_fit_to_many_texts_holds_less_than_twice_their_size(monkeypatch):
     assert peak < 2 * size
 
 
+def test_texts_that_repeat_take_no_second_copy_of_the_vectors():
+    texts = many_texts(1000)
+    embedder = TextEmbedder(n_components=64, random_state=0).fit(texts)
+    expected = embedder.transform(texts)
+    rows = np.random.default_rng(1).integers(1000, size=20_000)
+    repeated = [texts[row] for row in rows]
+    tracemalloc.start()
+    found = embedder.transform(repeated)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(found, expected[rows])
+    assert peak < 1.6 * found.nbytes
+
+
 def test_progress_is_shown_if_asked_for(capsys):
     texts = many_texts(50)
     TextEmbedder(n_components=4, random_state=0).fit_transform(texts)

@@ -1,7 +1,10 @@
+import tracemalloc
+
+import numpy as np
 import pytest
 import torch
 
-from sklearn_rqvae.quantize._all_rows import fit_to_all
+from sklearn_rqvae.quantize._all_rows import _normal_equations, fit_to_all
 from sklearn_rqvae.quantize._interactions import _regress, _SoftCodes
 
 SIZES = [6, 5, 4]
@@ -69,8 +72,27 @@ def test_neither_blocks_of_codes_nor_how_pairs_are_counted_change_a_bit(
     weight = torch.rand(400, generator=seeded(3)).double() + 0.1
     found = fit_to_all([z], codes, weight, codebooks, max_floats=300)
     monkeypatch.setattr("sklearn_rqvae.quantize._all_rows._BLOCK_ROWS", block)
+    monkeypatch.setattr("sklearn_rqvae.quantize._all_rows._MET_ROWS", block)
+    monkeypatch.setattr("sklearn_rqvae.quantize._all_rows._BLOCK_DIMS", 3)
     monkeypatch.setattr("sklearn_rqvae.quantize._all_rows._COUNTED_IN_PLACE", n_counted)
     other = fit_to_all([z], codes, weight, codebooks, max_floats=300)
     assert torch.equal(found.keys, other.keys)
     assert torch.equal(found.vectors, other.vectors)
     assert all(map(torch.equal, found.codebooks, other.codebooks))
+
+
+def test_the_normal_equations_are_in_memory_once():
+    # Beside the matrix there is what the rows have, but no copy to add blocks or ridges in.
+    sizes = [100, 100, 100]
+    codes = torch.stack([torch.randint(100, (20_000,), generator=seeded(i)) for i in range(3)], 1)
+    codebooks = [torch.zeros(size, 1) for size in sizes]
+    keys = torch.arange(3 * 100 * 100)
+    ridge = np.full(300 + len(keys), 2.0)
+    weight = torch.ones(20_000).double()
+    tracemalloc.start()
+    normal = _normal_equations(codes, weight, codebooks, keys, ridge)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2.6 * (normal.data.nbytes + normal.indices.nbytes)  # with copies 3.4
+    assert normal.diagonal().min() >= 2.0
+    assert abs(normal - normal.T).max() == 0
