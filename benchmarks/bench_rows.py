@@ -159,6 +159,27 @@ def tables(results: Results) -> str:
     return "\n".join(text)
 
 
+def seed_table(results: Results) -> str:
+    """Return how far errors of several seeds lie apart, in units of their mean, and seconds."""
+    header = ["catalog", "method", "seeds"]
+    header += [f"{what}, lowest to highest" for what in ERRORS.values()]
+    header.append("CPU s, over the sample's")
+    lines = []
+    for (data, bits), cells in groups(results).items():
+        for (method, n_rows), some in cells.items():
+            if len(some) < 3:
+                continue
+            line = [f"{n_rows:,} {data}, {bits}", method, str(len(some))]
+            for name in ERRORS:
+                values = [cell[name] for cell in some]
+                apart = np.ptp(values) / np.mean(values)
+                line.append(f"{min(values):.4f} to {max(values):.4f} ({apart:.2%})")
+            sample = cells.get((SAMPLE, n_rows))
+            ratio = sample and mean_of(some, "cpu_seconds") / mean_of(sample, "cpu_seconds")
+            lines.append([*line, f"{ratio:.1f}" if ratio and method != SAMPLE else ""])
+    return list_table("What the seed changes", header, lines) if lines else ""
+
+
 def draw(results: Results, path: Path) -> None:
     """Draw errors and seconds against the number of rows, a line of panels for each data."""
     import matplotlib
@@ -193,6 +214,7 @@ def draw(results: Results, path: Path) -> None:
 def write(results: Results, folder: Path) -> None:
     """Write table, figure and what they were measured with."""
     (folder / "rows_table.rst").write_text(tables(results))
+    (folder / "rows_seeds.rst").write_text(seed_table(results))
     (folder / "rows_environment.rst").write_text(environment_line(results))
     draw(results, folder / "rows.png")
     alt = "Variance left and seconds against the number of rows, of ours, of its sample and faiss."

@@ -89,3 +89,16 @@ def test_table_and_figure_show_each_method(bench, tmp_path):
     assert table.count("+25.0%") == 2  # 0.5 over 0.4, of new rows and of old ones
     assert "- the sample alone\n     - 200\n     - 0.4400 ± 0.0000" in table
     assert (tmp_path / "rows.png").stat().st_size > 1000
+
+
+def test_three_seeds_tell_how_far_errors_lie_apart(bench, tmp_path):
+    results = bench.Results(tmp_path / "rows.json", bench.KEYS)
+    for seed, error in enumerate([0.2, 0.21, 0.19]):
+        found = {"fvu_held_out": error, "fvu_fitted": error / 2, "n_floats": 10}
+        results.add(cell(bench, bench.OURS, seed=seed), found | {"cpu_seconds": 30.0})
+    found = {"fvu_held_out": 0.3, "fvu_fitted": 0.3, "n_floats": 10, "cpu_seconds": 20.0}
+    results.add(cell(bench, bench.SAMPLE), found)
+    lines = [line.strip(" *-") for line in bench.seed_table(results).splitlines()]
+    assert "0.1900 to 0.2100 (10.00%)" in lines
+    assert "1.5" in lines
+    assert bench.SAMPLE not in lines  # of which there is one seed
