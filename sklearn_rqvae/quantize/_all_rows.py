@@ -211,6 +211,10 @@ def add_up(
 ) -> Sums:
     """Add up weights and rows by codeword and pair: how often columns meet codewords, and rows."""
     n_codewords, weight = sum(map(len, codebooks)), _on_grid(weight)
+    parts = _designs(codes, weight, codebooks, keys)
+    meetings: sp.csr_matrix = reduce(
+        operator.add, (_met(design, its_weight, n_codewords) for design, its_weight in parts)
+    )
     sums, start = None, 0
     for x in blocks:
         rows = slice(start, start + len(x))
@@ -224,9 +228,7 @@ def add_up(
             dims = slice(first, first + _BLOCK_DIMS)
             sums[used, dims] += marks @ weighted[:, dims]
     assert sums is not None  # there are rows
-    parts = _designs(codes, weight, codebooks, keys)
-    meetings = (_met(design, its_weight, n_codewords) for design, its_weight in parts)
-    return reduce(operator.add, meetings), sums
+    return meetings, sums
 
 
 def _added(parts: list[Sums]) -> Sums:
