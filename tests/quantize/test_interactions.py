@@ -15,8 +15,10 @@ from sklearn_rqvae.quantize._distinct import number_tuples
 from sklearn_rqvae.quantize._interactions import (
     CODEWORD_RIDGE,
     PAIR_RIDGE,
+    WEAK_PAIR_RIDGE,
     Interactions,
     _leave_one_out_errors,
+    _pair_ridge,
     _reconstruct,
     _regress,
     _ridge,
@@ -120,6 +122,31 @@ def test_interactions_help_rows_that_were_not_fitted():
     together = fit_interactions(train, codebooks, max_floats=10_000)
     assert len(alone.keys) == 0
     assert error(together) < 0.6 * error(alone)
+
+
+def chosen_ridge(z, codebooks, max_floats=10_000):
+    candidates, errors = beam_search(z, codebooks, 16)
+    ids = number_tuples(candidates, [len(codebook) for codebook in codebooks])
+    weight = torch.ones(len(z))
+    return _pair_ridge(z, codebooks, candidates, ids, errors, weight, max_floats)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pairs_have_a_weak_ridge_only_where_that_serves_rows_left_out(seed):
+    few_rows = {"seed": seed, "sizes": (16, 16)}
+    real = interacting_rows(600, **few_rows)  # two or three of each pair, and hardly any noise
+    codebooks = [torch.randn(16, 6, generator=generator(g)) * (5 if g else 1) for g in (100, 0)]
+    assert chosen_ridge(real, codebooks) == WEAK_PAIR_RIDGE
+    noise = sum(book[torch.randint(0, 16, (600,), generator=generator(seed))] for book in codebooks)
+    noise = noise + torch.randn(600, 6, generator=generator(seed + 50))
+    assert chosen_ridge(noise, codebooks) == PAIR_RIDGE
+
+
+@pytest.mark.parametrize(("n", "max_floats"), [(100, 10_000), (600, 0)])
+def test_without_rows_to_leave_out_or_pairs_the_ridge_stays(n, max_floats):
+    z = interacting_rows(n, sizes=(16, 16))
+    codebooks = [torch.randn(16, 6, generator=generator(100)) * 5, torch.zeros(16, 6)]
+    assert chosen_ridge(z, codebooks, max_floats) == PAIR_RIDGE
 
 
 @given(n=st.integers(1, 40), max_floats=st.integers(0, 60), seed=st.integers(0, 9))
