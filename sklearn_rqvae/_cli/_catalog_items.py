@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._cli._items import in_batches, is_array, read_model_items
-from sklearn_rqvae._cli._model import MODEL_HELP, load_model, quantizer_of
+from sklearn_rqvae._cli._model import load_model, quantizer_of
 from sklearn_rqvae._files._ids import check_ids
-from sklearn_rqvae._files._tables import FORMATS
 from sklearn_rqvae.semantic_id._formats import typed_items
 
-__all__ = ["EncodedItems", "add_items", "encoded_items"]
+__all__ = ["EncodedItems", "encoded_items"]
 
 
 class EncodedItems(NamedTuple):
@@ -25,17 +25,11 @@ class EncodedItems(NamedTuple):
     item_ids: Any
 
 
-def add_items(parser: argparse.ArgumentParser) -> None:
-    """Add the options that name a model and items."""
-    parser.add_argument("--model", metavar="MODEL", help=MODEL_HELP)
-    parser.add_argument("--items", metavar="ITEMS", help=f"what the model encodes: {FORMATS}")
-    parser.add_argument(
-        "--text", nargs="+", metavar="COLUMN", help="columns of texts, if other than in the fit"
-    )
-    parser.add_argument("--vector", metavar="COLUMN", help="column of vectors, if other")
-
-
-def encoded_items(args: argparse.Namespace, content: Any = None) -> EncodedItems:
+def encoded_items(
+    args: argparse.Namespace,
+    content: Any = None,
+    check: Callable[[Any, Any], None] | None = None,
+) -> EncodedItems:
     """Read items and turn them into what an index takes from an estimator.
 
     Parameters
@@ -45,6 +39,9 @@ def encoded_items(args: argparse.Namespace, content: Any = None) -> EncodedItems
     content : object, optional
         Codes and item ids that were written before: they say which of the items to take, and in
         which order, and must be what the model says.
+    check : callable, optional
+        Called with the estimator and the ids before texts are embedded; raises an error if these
+        can't be taken.
 
     Returns
     -------
@@ -75,9 +72,11 @@ def encoded_items(args: argparse.Namespace, content: Any = None) -> EncodedItems
         item_ids = content.item_ids
     elif args.item_ids is not None:
         raise ValueError("--item-ids is for CODES; name the column of ids in --items with --id.")
+    quantizer = quantizer_of(model)
+    if check is not None:
+        check(quantizer, item_ids)
     if model["text"]:
         vectors = in_batches(model["pipeline"].named_steps["emb"].transform, vectors, "embedding")
-    quantizer = quantizer_of(model)
     if content is not None:
         _check_codes(args, in_batches(quantizer.transform, vectors, "encoding"), content.codes)
     return EncodedItems(quantizer, vectors, item_ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from sklearn_rqvae._cli._fit import fit_quantizer
-from sklearn_rqvae._cli._items import HelpFormatter, add_seed, in_batches, say
+from sklearn_rqvae._cli._items import in_batches, say
 from sklearn_rqvae._cli._quality import quality_of, summary_of
 
-__all__ = ["add_demo_command", "show_items"]
+__all__ = ["demo", "show_items"]
 
 _DEFAULT_ITEMS = (
     "sklearn.cluster.KMeans",
@@ -23,10 +24,6 @@ _DEFAULT_ITEMS = (
     "torch.nn.functional.conv2d",
     "numpy.linalg.svd",
 )
-_EXAMPLE = """\
-example:
-  sklearn-rqvae demo --items numpy.linalg.svd scipy.signal.butter
-"""
 _N_SHOWN = 5
 _WIDTH = 78
 _NEXT = """
@@ -34,19 +31,6 @@ What to type next, for a table of your own:
   sklearn-rqvae fit items.csv --text title --out model.joblib --ids ids.csv
   sklearn-rqvae report model.joblib items.csv --html report.html
   sklearn-rqvae index build ids.csv --out catalog.sid"""
-
-
-def add_demo_command(subparsers: Any) -> None:
-    """Add the command ``demo``."""
-    demo = subparsers.add_parser(
-        "demo",
-        help="learn IDs for a catalog that needs no download",
-        formatter_class=HelpFormatter,
-        epilog=_EXAMPLE,
-    )
-    demo.add_argument("--items", nargs="+", default=[], metavar="NAME", help="items to show")
-    add_seed(demo)
-    demo.set_defaults(run=_demo)
 
 
 def show_items(
@@ -67,7 +51,7 @@ def show_items(
     codes : ndarray of shape (n_items, n_layers)
         Semantic ID of each item.
     names : sequence of str
-        Full names of the items to show; a few well-known ones if empty.
+        Full names of the items to show, all in the catalog; a few well-known ones if empty.
     seed : int
         Determines which pairs of items are compared by their modules.
 
@@ -75,16 +59,9 @@ def show_items(
     -------
     text : str
         Lines to print.
-
-    Raises
-    ------
-    ValueError
-        If the catalog has no item of such a name.
     """
-    _check_names(docs, names)
-    shown = names or [name for name in _DEFAULT_ITEMS if name in docs.names]
     lines: list[str] = []
-    for name in shown:
+    for name in names or [name for name in _DEFAULT_ITEMS if name in docs.names]:
         item = docs.names.index(name)
         lines += ["", f"{_dashed(codes[item])}  {_shortened(name, docs.data[item], 0)}"]
         for length in range(codes.shape[1], 0, -1):
@@ -118,13 +95,18 @@ def _siblings(
     return [f"  {what}:", *(f"    {_shortened(docs.names[i], docs.data[i], 4)}" for i in nearest)]
 
 
-def _check_names(docs: Any, names: Sequence[str]) -> None:
-    unknown = [name for name in names if name not in docs.names]
-    if unknown:
-        raise ValueError(
-            f"the catalog has no item {unknown[0]!r}; give full names such as "
-            f"{_DEFAULT_ITEMS[0]!r}."
-        )
+def _check_names(names: Sequence[str]) -> None:
+    """Refuse names that the catalog lacks, after a look at their own libraries alone."""
+    from sklearn_rqvae.datasets._api_docs import LIBRARIES, library_texts
+
+    for name in names:
+        library = name.partition(".")[0]
+        known = library_texts(library) if library in LIBRARIES else {}
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1) or _DEFAULT_ITEMS
+            raise ValueError(
+                f"the catalog has no item {name!r}; give full names such as {near[0]!r}."
+            )
 
 
 def _agreement(
@@ -159,15 +141,16 @@ def _shortened(name: str, text: str, indent: int) -> str:
     return line if len(line) <= _WIDTH - indent else line[: _WIDTH - indent - 1] + "…"
 
 
-def _demo(args: argparse.Namespace) -> None:
+def demo(args: argparse.Namespace) -> None:
+    """Run the command."""
+    started = time.monotonic()
+    _check_names(args.items)
     from sklearn_rqvae import RQVAETransformer
     from sklearn_rqvae.datasets import load_api_docs
     from sklearn_rqvae.embedding import TextEmbedder
 
-    started = time.monotonic()
     say("reading the documentation of numpy, scipy, scikit-learn and torch")
     docs = load_api_docs()
-    _check_names(docs, args.items)
     say(f"embedding {len(docs.data)} texts")
     vectors = TextEmbedder(n_components=128, random_state=args.seed).fit_transform(docs.data)
     quantizer = RQVAETransformer(n_layers=4, codebook_size=64, random_state=args.seed)

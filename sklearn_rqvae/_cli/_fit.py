@@ -14,11 +14,7 @@ from numpy.typing import NDArray
 
 from sklearn_rqvae._cli._items import (
     BATCH_ROWS,
-    HelpFormatter,
-    add_input,
-    add_seed,
     check_places,
-    count,
     in_batches,
     is_array,
     read_items,
@@ -29,109 +25,20 @@ from sklearn_rqvae._cli._items import (
 from sklearn_rqvae._cli._model import load_model, quantizer_of, save_model
 from sklearn_rqvae._cli._quality import quality_of, summary_of
 from sklearn_rqvae._files._ids import check_ids, check_table, writable_ids
-from sklearn_rqvae._files._tables import FORMATS, file_kind
+from sklearn_rqvae._files._kinds import file_kind
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-__all__ = ["add_fit_command", "fit_quantizer"]
+__all__ = ["fit", "fit_quantizer"]
 
 
 # With fewer items for each codeword the codes follow the items, not what they have in common.
 _ITEMS_PER_CODEWORD = 10
-_EXAMPLE = """\
-example:
-  sklearn-rqvae fit items.csv --text title brand --id sku --out model.joblib --ids ids.csv
-"""
-_WARM_EXAMPLE = """\
-  sklearn-rqvae fit all_items.csv --warm-start model.joblib --out new_model.joblib
-"""
-# Options that describe a model; one that goes on from another has those of that one.
-_MODEL = (
-    *("text_model", "n_components", "method", "n_layers"),
-    *("codebook_size", "mode", "max_epochs", "seed"),
-)
-_MODES = ("STE", "ROTATION_TRICK", "GUMBEL_SOFTMAX", "SINKHORN")
 
 
-def add_fit_command(subparsers: Any) -> None:
-    """Add the command ``fit``."""
-    fit = subparsers.add_parser(
-        "fit",
-        help="learn IDs for a table of items",
-        formatter_class=HelpFormatter,
-        epilog=_EXAMPLE + _WARM_EXAMPLE,
-    )
-    add_input(fit)
-    fit.add_argument("--out", required=True, metavar="MODEL", help="where to save the model")
-    fit.add_argument(
-        "--ids",
-        metavar="FILE",
-        help=f"write the items' IDs too: {FORMATS}; a directory if ITEMS is one of vectors in "
-        "Parquet files",
-    )
-    fit.add_argument(
-        "--text-model",
-        default="tfidf",
-        metavar="NAME",
-        help="what encodes the texts: tfidf and hashing by character n-grams, which know spelling, "
-        "not meaning; or the name or folder of a language model",
-    )
-    fit.add_argument(
-        "--n-components",
-        type=count,
-        default=256,
-        metavar="N",
-        help="length of the n-gram vectors",
-    )
-    fit.add_argument(
-        "--method",
-        choices=("rqvae", "kmeans", "product"),
-        default="rqvae",
-        help="kmeans has no network; product: long IDs of independent codes",
-    )
-    fit.add_argument("--n-layers", type=count, default=3, metavar="N", help="codes in an ID")
-    fit.add_argument(
-        "--codebook-size",
-        type=count,
-        nargs="+",
-        default=[256],
-        metavar="K",
-        help="codes at each level: one number, or one for each level",
-    )
-    fit.add_argument(
-        "--mode",
-        choices=_MODES,
-        help="train by gradients, which pass the codebooks in this way; else a closed form is "
-        "fitted",
-    )
-    fit.add_argument("--max-epochs", type=count, metavar="N", help="epochs of training")
-    fit.add_argument(
-        "--subsample",
-        type=_rows_or_all,
-        default=argparse.SUPPRESS,
-        metavar="N",
-        help="learn from at most so many different items, or from 'all': fewer are faster, more "
-        "serve new items better; 1048576 by default, with product 65536 or 256 for each code",
-    )
-    fit.add_argument(
-        "--warm-start",
-        metavar="OLD",
-        help="go on from a model that fit has saved: most items keep their IDs; its encoder of "
-        "texts, its columns and all sizes stay",
-    )
-    fit.add_argument(
-        "--stability",
-        type=float,
-        metavar="S",
-        help="with --warm-start: an item gives up its ID for one that lowers its squared error by "
-        "more than so many times the mean error; 0.3 by default",
-    )
-    add_seed(fit)
-    fit.set_defaults(run=_fit, defaults={name: fit.get_default(name) for name in _MODEL})
-
-
-def _fit(args: argparse.Namespace) -> None:
+def fit(args: argparse.Namespace) -> None:
+    """Run the command."""
     from sklearn.pipeline import Pipeline
 
     started = time.monotonic()
@@ -140,13 +47,13 @@ def _fit(args: argparse.Namespace) -> None:
         file_kind(args.input, reading=True)
     if not is_array(args.input) and bool(args.text) == bool(args.vector):
         raise ValueError("name the columns of the items with either --text or --vector.")
-    quantizer = _quantizer(args) if old is None else _warm_quantizer(args, old)
+    _check_options(args)
     if Path(args.input).is_dir():
         from sklearn_rqvae._cli._directory import fit_directory, is_streamed
 
         if is_streamed(args.input, args.vector, args.ids):
             check_places([], {"--out": args.out})
-            print(fit_directory(args, quantizer, save_model))
+            print(fit_directory(args, _quantizer(args, old), save_model))
             return
     check_places([args.input], {"--out": args.out, "--ids": args.ids})
     if args.ids:
@@ -159,6 +66,7 @@ def _fit(args: argparse.Namespace) -> None:
     _check_different(items, args.input)
     if old is None:
         _warn_of_few(len(items), args.codebook_size)
+    quantizer = _quantizer(args, old)
     if args.text:
         by_what = "" if old is not None else _by_what(args.text_model)
         say(f"embedding {len(items)} texts{by_what}")
@@ -196,7 +104,9 @@ def _old_model(args: argparse.Namespace) -> dict[str, Any] | None:
         if args.stability is not None:
             raise ValueError("--stability needs --warm-start, the model whose IDs are to be kept.")
         return None
-    changed = [name for name in _MODEL if getattr(args, name) != args.defaults[name]]
+    changed = [
+        name for name, default in args.of_the_model.items() if getattr(args, name) != default
+    ]
     if changed:
         option = f"--{changed[0].replace('_', '-')}"
         raise ValueError(f"{option} is a matter of the model of --warm-start; leave it out.")
@@ -210,16 +120,6 @@ def _old_model(args: argparse.Namespace) -> dict[str, Any] | None:
             f"same kind of items, by {'--text' if old['text'] else '--vector'}."
         )
     return old
-
-
-def _rows_or_all(text: str) -> int | None:
-    """Return a number of rows, None for "all"."""
-    if text == "all":
-        return None
-    try:
-        return count(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} should be a number or 'all'") from None
 
 
 def _warm_quantizer(args: argparse.Namespace, old: dict[str, Any]) -> Any:
@@ -276,37 +176,37 @@ def _budget(args: argparse.Namespace) -> dict[str, int | None]:
     return {"subsample": args.subsample} if "subsample" in args else {}
 
 
-def _quantizer(args: argparse.Namespace) -> Any:
-    """Return the unfitted estimator that the arguments describe."""
-    sizes = args.codebook_size[0] if len(args.codebook_size) == 1 else args.codebook_size
+def _check_options(args: argparse.Namespace) -> None:
+    """Refuse options that contradict each other."""
     if len(args.codebook_size) not in (1, args.n_layers):
         raise ValueError(
             f"--codebook-size has {len(args.codebook_size)} numbers, but --n-layers is "
             f"{args.n_layers}; give one number for all levels, or one for each level."
         )
+    if args.method != "rqvae" and (args.mode is not None or args.max_epochs is not None):
+        raise ValueError("--mode and --max-epochs belong to --method rqvae.")
+    if args.max_epochs is not None and args.mode is None:
+        raise ValueError("--max-epochs needs --mode: without a mode nothing is trained in epochs.")
+
+
+def _quantizer(args: argparse.Namespace, old: dict[str, Any] | None) -> Any:
+    """Return the unfitted estimator that the arguments describe."""
+    if old is not None:
+        return _warm_quantizer(args, old)
+    from sklearn_rqvae import ProductQuantizer, ResidualKMeans, RQVAETransformer
+
+    sizes = args.codebook_size
     params = {
         "n_layers": args.n_layers,
-        "codebook_size": sizes,
+        "codebook_size": sizes[0] if len(sizes) == 1 else sizes,
         "random_state": args.seed,
         **_budget(args),
     }
     if args.method != "rqvae":
-        from sklearn_rqvae import ProductQuantizer, ResidualKMeans
-
-        if args.mode is not None or args.max_epochs is not None:
-            raise ValueError("--mode and --max-epochs belong to --method rqvae.")
         return (ResidualKMeans if args.method == "kmeans" else ProductQuantizer)(**params)
-    from sklearn_rqvae import RQVAETransformer
-
-    chosen = {"codebook_mode": args.mode, "max_epochs": args.max_epochs}
-    quantizer = RQVAETransformer(**params, **{k: v for k, v in chosen.items() if v is not None})
-    from sklearn_rqvae._learning._learner import ignored_parameters
-
-    ignored = ignored_parameters(quantizer, quantizer._learner())
-    if ignored:
-        option = next(iter(ignored)).replace("_", "-")
-        raise ValueError(f"--{option} needs --mode: without a mode nothing is trained in epochs.")
-    return quantizer
+    if args.max_epochs is not None:
+        params["max_epochs"] = args.max_epochs
+    return RQVAETransformer(**params, codebook_mode=args.mode)
 
 
 def fit_quantizer(quantizer: BaseEstimator, vectors: NDArray[Any]) -> None:

@@ -6,30 +6,13 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sklearn_rqvae._files._tables import FORMATS, Table, read_table
+from sklearn_rqvae._cli._arguments import HISTORY_COLUMNS
+from sklearn_rqvae._files._tables import Table, read_table
 
 if TYPE_CHECKING:
     from sklearn_rqvae.embedding import Histories
 
-__all__ = ["add_histories", "read_histories"]
-
-_COLUMNS = ("user", "item", "time")
-
-
-def add_histories(parser: argparse.ArgumentParser) -> None:
-    """Add the options that name histories."""
-    parser.add_argument(
-        "--histories",
-        metavar="FILE",
-        help=f"in full: judge codes by who touched what: a table with columns {', '.join(_COLUMNS)}"
-        f" ({FORMATS})",
-    )
-    parser.add_argument(
-        "--history-columns",
-        nargs="+",
-        metavar="COLUMN",
-        help="its columns of user, item and time, or of user and item where rows are in order",
-    )
+__all__ = ["read_histories"]
 
 
 def read_histories(args: argparse.Namespace, ids: Sequence[Any]) -> Histories | None:
@@ -56,8 +39,6 @@ def read_histories(args: argparse.Namespace, ids: Sequence[Any]) -> Histories | 
         items.
     """
     if args.histories is None:
-        if args.history_columns:
-            raise ValueError("--history-columns names columns of --histories; give both.")
         return None
     from sklearn_rqvae.embedding import Histories
 
@@ -85,7 +66,7 @@ def read_histories(args: argparse.Namespace, ids: Sequence[Any]) -> Histories | 
 
 def _default_columns(table: Table) -> Sequence[str]:
     """Return user, item and time, or the first two of them where there is no time."""
-    columns = _COLUMNS if _COLUMNS[-1] in table else _COLUMNS[:-1]
+    columns = HISTORY_COLUMNS if HISTORY_COLUMNS[-1] in table else HISTORY_COLUMNS[:-1]
     missing = [name for name in columns if name not in table]
     if missing:
         raise ValueError(

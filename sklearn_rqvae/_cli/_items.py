@@ -14,18 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._files._arrays import read_matrix
+from sklearn_rqvae._files._kinds import file_kind
 from sklearn_rqvae._files._parquet_matrix import is_parquet, parquet_matrix
 from sklearn_rqvae._files._replace import check_place, replace_file
-from sklearn_rqvae._files._tables import FORMATS, Table, file_kind, listed, read_table, write_table
+from sklearn_rqvae._files._tables import Table, listed, read_table, write_table
 from sklearn_rqvae._files._vectors import matrix_of
 
 __all__ = [
-    "HelpFormatter",
-    "add_columns",
-    "add_input",
-    "add_seed",
     "check_places",
-    "count",
     "in_batches",
     "is_array",
     "model_columns",
@@ -185,57 +181,6 @@ def say(what: str) -> None:
 def warn(what: str) -> None:
     """Say on the standard error what may be otherwise than meant."""
     print(f"sklearn-rqvae: warning: {what}", file=sys.stderr, flush=True)
-
-
-class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Name the defaults that there are, and leave examples as they stand."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        plain = action.default is None or isinstance(action.default, bool)
-        if plain or not action.option_strings or action.default == argparse.SUPPRESS:
-            return action.help
-        default = action.default
-        if isinstance(default, list):
-            default = " ".join(map(str, default))
-        return f"{action.help or ''} (default: {default})".lstrip().replace("%", "%%")
-
-
-def count(text: str) -> int:
-    """Return an argument that should be an integer of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} should be at least 1")
-    return number
-
-
-def _seed(text: str) -> int:
-    number = int(text)
-    if not 0 <= number < 2**32:
-        raise argparse.ArgumentTypeError(f"{text} should be between 0 and {2**32 - 1}")
-    return number
-
-
-def add_input(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "input", metavar="ITEMS", help=f"{FORMATS}; or a directory of such files, .npy aside"
-    )
-    add_columns(parser)
-
-
-def add_columns(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--text", nargs="+", metavar="COLUMN", help="columns joined to the item's text"
-    )
-    parser.add_argument("--vector", metavar="COLUMN", help="column of the item's vector")
-    parser.add_argument(
-        "--id",
-        metavar="COLUMN",
-        help="column of the item's id; else item_id or id, else the row number",
-    )
-
-
-def add_seed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=_seed, default=0, metavar="N", help="random state")
 
 
 def write_rows(path: str, ids: Sequence[Any], column: str, matrix: NDArray[Any]) -> None:

@@ -10,13 +10,16 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from sklearn_rqvae._cli._demo import add_demo_command
-from sklearn_rqvae._cli._encode import add_decode_command, add_encode_command
-from sklearn_rqvae._cli._fit import add_fit_command
-from sklearn_rqvae._cli._index import add_index_commands
+from sklearn_rqvae._cli._commands import (
+    add_decode_command,
+    add_demo_command,
+    add_encode_command,
+    add_fit_command,
+    add_report_command,
+    add_sizes_command,
+)
+from sklearn_rqvae._cli._index_commands import add_index_commands
 from sklearn_rqvae._cli._options import in_options
-from sklearn_rqvae._cli._report import add_report_command
-from sklearn_rqvae._cli._sizes import add_sizes_command
 from sklearn_rqvae._version import __version__
 
 __all__ = ["main"]

@@ -11,14 +11,9 @@ from typing import Any
 
 from sklearn_rqvae._files._replace import replace_file
 
-__all__ = ["MODEL_HELP", "load_model", "quantizer_of", "save_model"]
+__all__ = ["check_model", "load_model", "quantizer_of", "save_model"]
 
 _FORMAT = 1
-# A joblib file is a pickle.
-MODEL_HELP = (
-    "what fit saved, or the method save; loading the former runs code in it, so take only files "
-    "that you trust"
-)
 # What pickle raises on bytes that it didn't write depends on where it stumbles.
 _DAMAGE = (
     *(ValueError, TypeError, LookupError, AttributeError, OverflowError, MemoryError),
@@ -67,13 +62,7 @@ def load_model(path: str) -> dict[str, Any]:
     """
     import joblib
 
-    with open(path, "rb") as file:
-        begin = file.read(80)
-    if begin and not _BEGIN.match(begin):  # a pickle would read a table as instructions
-        raise ValueError(
-            f"{path} is no model of sklearn-rqvae fit; the model comes before the items."
-        )
-    if begin.startswith(_ZIP_MAGIC):
+    if check_model(path).startswith(_ZIP_MAGIC):
         return {"pipeline": _load_plain(path), "text": None, "vector": None, "id": None}
     try:
         model = joblib.load(path)
@@ -90,6 +79,17 @@ def load_model(path: str) -> dict[str, Any]:
     if not {"pipeline", "text", "vector", "id"} <= set(model):
         raise ValueError(f"{path} is a damaged model: parts of it are missing.")
     return model
+
+
+def check_model(path: str) -> bytes:
+    """Return the first bytes of a file after a look at whether they may be a model's."""
+    with open(path, "rb") as file:
+        begin = file.read(80)
+    if begin and not _BEGIN.match(begin):  # a pickle would read a table as instructions
+        raise ValueError(
+            f"{path} is no model of sklearn-rqvae fit; the model comes before the items."
+        )
+    return begin
 
 
 def quantizer_of(model: dict[str, Any]) -> Any:

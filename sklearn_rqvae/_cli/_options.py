@@ -13,7 +13,7 @@ _OPTIONS = {
 }  # fmt: skip
 _NAMES = (
     "codebook_sizes?|suffix_size|n_components|n_layers|max_epochs|item_ids|id_column|random_state"
-    "|subsample"
+    "|subsample|max_items_per_id|max_items_per_first_code"
 )
 # What the shell does by commands.
 _COMMANDS = (
@@ -24,7 +24,7 @@ _COMMANDS = (
 # or in a longer name.
 _PARAMETER = re.compile(
     r"(?<![\w./\\'\"-])(?:"
-    r"(?P<set>collisions|item_type|codebook_mode|model|id_column)=[\"'](?P<value>[^\"']+)[\"']|"
+    r"(?P<set>collisions|item_type|codebook_mode|model|id_column|template|format)=[\"'](?P<value>[^\"']+)[\"']|"
     rf"(?P<name>{_NAMES})(?![\w/'\"]|\.\w))"
 )
 

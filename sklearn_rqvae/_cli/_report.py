@@ -7,11 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sklearn_rqvae._cli._histories import add_histories, read_histories
+from sklearn_rqvae._cli._histories import read_histories
 from sklearn_rqvae._cli._items import (
-    HelpFormatter,
-    add_input,
-    add_seed,
     check_places,
     in_batches,
     is_array,
@@ -19,7 +16,7 @@ from sklearn_rqvae._cli._items import (
     say,
     texts_of,
 )
-from sklearn_rqvae._cli._model import MODEL_HELP, load_model, quantizer_of
+from sklearn_rqvae._cli._model import load_model, quantizer_of
 from sklearn_rqvae._cli._quality import quality_of, summary_of
 from sklearn_rqvae._files._replace import replace_file
 from sklearn_rqvae._files._tables import read_table
@@ -27,45 +24,19 @@ from sklearn_rqvae._files._tables import read_table
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-__all__ = ["add_report_command"]
-
-_EXAMPLE = """\
-example:
-  sklearn-rqvae report model.joblib items.csv --html report.html --label category
-  sklearn-rqvae report model.joblib items.csv --full --histories clicks.csv
-"""
+__all__ = ["report"]
 
 
-def add_report_command(subparsers: Any) -> None:
-    """Add the command ``report``."""
-    report = subparsers.add_parser(
-        "report",
-        help="tell how good a model's IDs are for items",
-        formatter_class=HelpFormatter,
-        epilog=_EXAMPLE,
-    )
-    report.add_argument("model", metavar="MODEL", help=MODEL_HELP)
-    add_input(report)
-    report.add_argument("--json", action="store_true", help="print one JSON object")
-    report.add_argument("--full", action="store_true", help="print findings and a verdict too")
-    report.add_argument("--html", metavar="FILE", help="write the full report with pictures")
-    report.add_argument("--name", metavar="COLUMN", help="in full: column of the items' names")
-    report.add_argument("--label", metavar="COLUMN", help="in full: compare codes with this column")
-    add_histories(report)
-    report.add_argument(
-        "--no-compare", action="store_true", help="in full: fit no rivals, give no verdict"
-    )
-    add_seed(report)
-    report.set_defaults(run=_report)
-
-
-def _report(args: argparse.Namespace) -> None:
+def report(args: argparse.Namespace) -> None:
+    """Run the command."""
     if args.html:
         check_places([args.model, args.input, args.histories], {"--html": args.html})
     elif not args.full and (args.name or args.label or args.no_compare or args.histories):
         raise ValueError(
             "--name, --label, --histories and --no-compare belong to --full or --html."
         )
+    if args.history_columns and args.histories is None:
+        raise ValueError("--history-columns names columns of --histories; give both.")
     model = load_model(args.model)
     items, ids = read_model_items(args, model)
     names, labels = _read_report_columns(args, ids, bool(model["text"]))
@@ -103,11 +74,11 @@ def _full_report(
     behavior: dict[str, Any],
 ) -> None:
     """Write the page, and print the text or JSON, or the verdict if there is a page."""
-    from sklearn_rqvae.report import report
+    from sklearn_rqvae.report import report as report_on
 
     if not args.no_compare:
         say("fitting rivals, and the model again, on a part of the items")
-    judged = report(
+    judged = report_on(
         quantizer,
         vectors,
         names=names,

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_rqvae._files._tables import file_kind, read_table
+from sklearn_rqvae._files._kinds import file_kind
+from sklearn_rqvae._files._tables import read_table
 from sklearn_rqvae._files._vectors import check_finite, matrix_of
 
 __all__ = ["load_array", "load_arrays", "read_matrix"]

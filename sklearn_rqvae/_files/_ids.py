@@ -9,8 +9,8 @@ from datetime import date, time
 from typing import Any
 
 from sklearn_rqvae._compat import import_pyarrow
+from sklearn_rqvae._files._kinds import file_kind
 from sklearn_rqvae._files._replace import check_place
-from sklearn_rqvae._files._tables import file_kind
 
 __all__ = ["check_ids", "check_table", "missing_row", "repeated_row", "writable_ids"]
 

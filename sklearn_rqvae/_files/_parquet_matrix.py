@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_rqvae._files._kinds import file_kind
 from sklearn_rqvae._files._parquet import opened_parquet, parquet_batches, part_files
-from sklearn_rqvae._files._tables import file_kind, part_tables
+from sklearn_rqvae._files._tables import part_tables
 from sklearn_rqvae._files._vectors import batch_vectors, vector_columns
 
 __all__ = ["is_parquet", "parquet_matrix"]

@@ -18,14 +18,13 @@ import numpy as np
 
 from sklearn_rqvae._compat import import_pyarrow
 from sklearn_rqvae._files._digest import DIGEST, table_digest
+from sklearn_rqvae._files._kinds import file_kind
 from sklearn_rqvae._files._parquet import opened_parquet
 from sklearn_rqvae._files._replace import replace_file
 from sklearn_rqvae._files._vectors import list_column
 
 __all__ = [
-    "FORMATS",
     "Table",
-    "file_kind",
     "json_value",
     "listed",
     "open_text",
@@ -34,8 +33,6 @@ __all__ = [
     "write_table",
 ]
 
-FORMATS = ".jsonl, .csv, .tsv, .parquet or .npy (.jsonl, .csv and .tsv also with .gz)"
-_TEXT_KINDS = (".jsonl", ".csv", ".tsv")
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 # How the texts begin that this package writes for items.
 _OWN_HEADER = '"item_id"'
@@ -105,36 +102,6 @@ def listed(names: Iterable[Any]) -> str:
     names = list(names)
     more = f" and {len(names) - _N_LISTED} more" if len(names) > _N_LISTED else ""
     return ", ".join(map(repr, names[:_N_LISTED])) + more
-
-
-def file_kind(path: str | os.PathLike[str], *, reading: bool = False) -> str:
-    """Return the format that a file's name says, as its plain suffix.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file.
-    reading : bool, default=False
-        Whether the file is there already: many keep JSON lines, or a list of records, in files that
-        end in ``.json``.
-
-    Returns
-    -------
-    kind : str
-        ``".jsonl"``, ``".csv"``, ``".tsv"``, ``".parquet"`` or ``".npy"``.
-
-    Raises
-    ------
-    ValueError
-        If the format is unknown.
-    """
-    name = Path(path).name.lower()
-    plain = name.removesuffix(".gz")
-    suffix = Path(plain).suffix
-    kind = {".ndjson": ".jsonl", ".json": ".jsonl" if reading else suffix}.get(suffix, suffix)
-    if kind in _TEXT_KINDS or (kind in (".parquet", ".npy") and plain == name):
-        return kind
-    raise ValueError(f"the format of {path} is unknown; the name should end in {FORMATS}.")
 
 
 def read_table(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import re
+from functools import cache
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -14,7 +15,7 @@ from sklearn_rqvae.datasets._docstrings import public_docstrings
 __all__ = ["load_api_docs"]
 
 # Import name → name on the package index.
-_LIBRARIES = {"numpy": "numpy", "scipy": "scipy", "sklearn": "scikit-learn", "torch": "torch"}
+LIBRARIES = {"numpy": "numpy", "scipy": "scipy", "sklearn": "scikit-learn", "torch": "torch"}
 
 # Tests, vendored code, tools for the command line, old names kept for compatibility, compiler
 # internals.
@@ -83,17 +84,12 @@ def load_api_docs() -> Bunch:
     >>> docs.target_names[docs.target[item]]
     'sklearn.cluster'
     """
-    texts = {
-        name: text
-        for library in _LIBRARIES
-        for name, doc in public_docstrings(library, skip=_NOT_API, loaded=_LOADED).items()
-        if (text := _first_paragraph(doc))
-    }
+    texts = {name: text for library in LIBRARIES for name, text in library_texts(library).items()}
     names = sorted(texts)
     modules = [name.rpartition(".")[0] for name in names]
     target_names, target = np.unique(modules, return_inverse=True)
     versions = ", ".join(
-        f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES.values()
+        f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES.values()
     )
     return Bunch(
         data=[f"{name.rpartition('.')[2]}: {texts[name]}" for name in names],
@@ -106,6 +102,13 @@ def load_api_docs() -> Bunch:
             "docstring; the target is the module."
         ),
     )
+
+
+@cache
+def library_texts(library: str) -> dict[str, str]:
+    """Return what one library's docstrings say, by full names; read once in a process."""
+    docstrings = public_docstrings(library, skip=_NOT_API, loaded=_LOADED)
+    return {name: text for name, doc in docstrings.items() if (text := _first_paragraph(doc))}
 
 
 def _first_paragraph(doc: str) -> str:

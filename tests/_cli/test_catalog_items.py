@@ -161,3 +161,38 @@ def test_a_grown_catalog_is_fitted_again_and_keeps_most_ids(shop, tmp_path, caps
     ):
         assert main(wrong) == 1
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            "append {c} --model {shop}/m --items {shop}/items.csv",
+            "40 items are in",
+        ),
+        ("append {c} --model {other} --items {shop}/new.csv", "has codes of another model"),
+        ("refit {c} --model {other} --items {shop}/items.csv --moves m.xls", "m.xls is unknown"),
+        (
+            "build --model {shop}/m --items {shop}/items.csv --out d --suffix-size 2 "
+            "--collisions reassign",
+            "--suffix-size is for --collisions suffix",
+        ),
+        (
+            "build --model {shop}/m --items {shop}/items.csv --out d --max-items-per-first-code 2",
+            "--max-items-per-first-code",
+        ),
+    ],
+)
+def test_what_a_catalog_refuses_is_told_before_texts_are_embedded(
+    command, message, shop, build, tmp_path, monkeypatch, capsys
+):
+    assert build() == 0
+    model = joblib.load(shop / "m")
+    model["pipeline"].set_params(rq=model["pipeline"][-1].set_params(n_beams=1))
+    joblib.dump(model, tmp_path / "other")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sklearn_rqvae._cli._catalog_items.in_batches", None)
+    line = command.format(shop=shop, c=tmp_path / "c", other=tmp_path / "other")
+    capsys.readouterr()
+    assert main(["index", *line.split()]) == 1
+    assert message in capsys.readouterr().err

@@ -57,7 +57,7 @@ def test_errors_name_options(items, tmp_path, capsys):
     def said(*args):
         return fails(capsys, "report", model, path, "--no-compare", *args)
 
-    assert "--histories and --no-compare belong to --full" in said("--histories", clicks)
+    assert "--histories and --no-compare belong to --full" in said("--histories", path)
     full = ("--full", "--histories", write(clicks, "who,item,time"))
     assert "no column 'user', only 'who', 'item', 'time'" in said(*full)
     assert "name 2 or 3 columns" in said(*full, "--history-columns", "who")

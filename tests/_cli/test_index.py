@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from sklearn_rqvae._cli._index import add_index_commands
+from sklearn_rqvae._cli._index_commands import EXPORTS, add_index_commands
 from sklearn_rqvae.semantic_id import SemanticIDIndex
+from sklearn_rqvae.semantic_id._formats import FORMATS
 
 
 def run(*arguments):
@@ -15,6 +16,10 @@ def run(*arguments):
     add_index_commands(parser.add_subparsers(required=True))
     args = parser.parse_args(["index", *map(str, arguments)])
     args.run(args)
+
+
+def test_export_offers_all_formats():
+    assert set(EXPORTS) == {*FORMATS, "token_ids"}
 
 
 CODES = np.array([[3, 1], [3, 1], [0, 2]])

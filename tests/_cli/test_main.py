@@ -275,16 +275,19 @@ def test_the_demo_runs_as_a_command():
     assert shares[0] > 10
 
 
-def test_help_needs_no_torch():
+@pytest.mark.parametrize("command", ["", "fit", "report", "index export"])
+def test_help_imports_nothing_heavy(command):
+    # Not even numpy: scikit-learn alone would take a second.
     code = (
         "import sys; from sklearn_rqvae._cli import main\n"
-        "try: main(['--help'])\n"
-        "except SystemExit: print('torch' in sys.modules)"
+        f"try: main({[*command.split(), '--help']})\n"
+        "except SystemExit: print({'numpy', 'scipy', 'sklearn', 'torch'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "False"
-    for command in ("demo", "fit", "encode", "decode", "report", "index"):
-        assert f"    {command} " in done.stdout
+    assert done.stdout.splitlines()[-1] == "set()"
+    if not command:
+        for name in ("demo", "fit", "encode", "decode", "report", "index"):
+            assert f"    {name} " in done.stdout
 
 
 def test_version(capsys):
@@ -632,7 +635,7 @@ def test_ctrl_c_ends_with_130(monkeypatch, capsys):
     def interrupted(args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_demo, "_demo", interrupted)
+    monkeypatch.setattr(_demo, "demo", interrupted)
     assert main(["demo"]) == 130
     assert capsys.readouterr().err == "sklearn-rqvae: interrupted\n"
 
@@ -786,9 +789,39 @@ def test_a_fit_to_few_items_is_told(tmp_path, array, capsys):
     assert "For these items: 2 codes each" in said.out
 
 
-def test_an_unknown_item_of_the_demo_is_told_before_the_fit(monkeypatch, capsys):
-    monkeypatch.setattr(_demo, "fit_quantizer", None)
-    assert "no item 'numpy.nosuch'" in fails(capsys, "demo", "--items", "numpy.nosuch")
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [("numpy.linalg.sdv", "'numpy.linalg.svd'"), ("pandas.merge", "'sklearn.cluster.KMeans'")],
+)
+def test_an_unknown_item_of_the_demo_is_told_before_the_catalog_is_read(
+    name, instead, monkeypatch, capsys
+):
+    monkeypatch.setattr("sklearn_rqvae.datasets.load_api_docs", None)
+    assert f"no item {name!r}; give full names such as {instead}" in fails(
+        capsys, "demo", "--items", name
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            "fit itmes.csv --text t --out m.joblib",
+            "can't read itmes.csv: there is no such file; is it items.csv?",
+        ),
+        ("fit no/items.csv --text t --out m.joblib", "no such file, nor a folder no."),
+        ("encode items.csv nothing.csv", "can't read nothing.csv: there is no such file."),
+        ("index drift a.sid items.csv", "can't read a.sid"),
+        ("report m.joblib items.csv --full --history-columns who what", "can't read m.joblib"),
+    ],
+)
+def test_a_missing_file_is_told_before_anything_is_imported(
+    command, message, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "items.csv").write_text("t\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sklearn_rqvae._cli._arguments.import_module", None)
+    assert message in fails(capsys, *command.split())
 
 
 @pytest.mark.parametrize(
