@@ -154,7 +154,11 @@ class CodebookUsageDisplay:
         for level, (panel, values) in enumerate(zip(self.axes_, relative, strict=True)):
             self._plot_level(panel, level, values, line_kwargs or {})
             panel.set(yscale="log", ylim=(lowest, highest))
+            if highest < 30 * lowest:  # hardly a power of ten on the axis
+                panel.set_yticks([0.1, 0.2, 0.5, 1, 2, 5, 10])
+                panel.set_ylim(lowest, highest)
             panel.yaxis.set_major_formatter("{x:g}")
+            panel.yaxis.set_minor_formatter("")
             if level % 4 == 0:
                 panel.set_ylabel("usage / equal usage")
             else:
@@ -196,7 +200,8 @@ class CodebookUsageDisplay:
                 color=self.lines_[-1].get_color(),
                 clip_on=False,
             )
-        title = f"level {level}\n{n_used} of {size} used, perplexity {self.perplexity[level]:.4g}"
+        perplexity = f"{self.perplexity[level]:.{1 if self.perplexity[level] < 100 else 0}f}"
+        title = f"level {level}\n{n_used} of {size} used, perplexity {perplexity}"
         self.texts_.append(panel.set_title(title, fontsize=9))
         panel.set(xlim=(0, size), xlabel="codewords, most used first")
         tidy(panel)
