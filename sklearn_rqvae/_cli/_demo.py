@@ -114,7 +114,7 @@ def _agreement(
 ) -> list[str]:
     """Say how often two items of one prefix are from one module, beside two items at random."""
     chance = _same_module(target, target[rng.permutation(len(target))])
-    lines = [f"Two items at random are from the same module in {chance:.1%} of cases;"]
+    lines = [f"Two items at random are from the same module in {chance:.1%} of cases."]
     for length in range(1, codes.shape[1]):
         _, group = np.unique(codes[:, :length], axis=0, return_inverse=True)
         # Neighbors in a shuffled list ordered by group are a random pair within the group.
@@ -123,7 +123,7 @@ def _agreement(
         pairs = group.ravel()[order[1:]] == group.ravel()[order[:-1]]
         share = _same_module(target[order[1:]][pairs], target[order[:-1]][pairs])
         prefix = "code" if length == 1 else f"{length} codes"
-        lines.append(f"two that share the first {prefix}, in {share:.1%}.")
+        lines.append(f"Two that share the first {prefix} are so in {share:.1%}.")
     return lines
 
 
