@@ -24,6 +24,7 @@ from sklearn_rqvae.embedding import (
     Histories,
     InteractionEmbedder,
     ViewFusion,
+    ViewWeights,
     choose_view_weights,
 )
 from sklearn_rqvae.embedding._cooccurrence import cooccurrence_counts
@@ -142,7 +143,7 @@ def _behavior(
     sizes = parse_sizes(bits)
 
     def make(catalog: Catalog, seed: int) -> np.ndarray:
-        chosen = _chosen_weights(catalog, seed) if weights == "chosen" else weights
+        chosen = rate_weights(catalog, seed).weights if weights == "chosen" else weights
         X = fused_views(catalog, seed, chosen, method, **params)
         quantizer = estimator(n_layers=len(sizes), codebook_size=sizes, random_state=seed)
         return _ids(quantizer.fit(X), X, collisions)
@@ -150,12 +151,12 @@ def _behavior(
     return make
 
 
-def _chosen_weights(catalog: Catalog, seed: int) -> np.ndarray:
-    """Let the package choose the weights, by the last items of training histories."""
+def rate_weights(catalog: Catalog, seed: int) -> ViewWeights:
+    """Let the package rate and choose the weights, by the last items of training histories."""
     pipeline = _steps(catalog, seed, None, "cooccurrence")
     pipeline.steps.append(("quantizer", ResidualKMeans(random_state=seed)))
     training = Histories.read(catalog.training())
-    return choose_view_weights(pipeline, _table(catalog), training).weights
+    return choose_view_weights(pipeline, _table(catalog), training)
 
 
 def _three_views(catalog: Catalog, seed: int) -> np.ndarray:
@@ -241,6 +242,7 @@ ID_SETS = {
     "behavior-kmeans": IdSet(
         "text and behavior, `ResidualKMeans`", _behavior(estimator=ResidualKMeans), "ours, behavior"
     ),
+    "behavior-2": IdSet("text and behavior, 2 × 256", _behavior(bits="2x256"), "ours, behavior"),
     "behavior-4": IdSet("text and behavior, 4 levels", _behavior(bits="4x256"), "ours, behavior"),
     "behavior-only": IdSet("behavior alone", _behavior([0.0, 1.0]), "ours, behavior"),
     "behavior-neighbors": IdSet(

@@ -105,8 +105,8 @@ class Difference(NamedTuple):
 def compare(first: np.ndarray, second: np.ndarray, seed: int = 0) -> Difference:
     """Compare two recommenders by a bootstrap over users and seeds.
 
-    Both draw the same users and the same seeds. With few seeds, the interval says little about
-    seeds; with one, nothing.
+    Both draw the same users, and the same seeds if they have as many; else each draws its own. With
+    few seeds, the interval says little about seeds; with one, nothing.
 
     Parameters
     ----------
@@ -121,17 +121,19 @@ def compare(first: np.ndarray, second: np.ndarray, seed: int = 0) -> Difference:
         ``mean(first) / mean(second) - 1``, with the 2.5 % and 97.5 % quantiles of the draws.
     """
     rng = np.random.default_rng(seed)
-    n_seeds, n_users = first.shape
-    both = np.stack([first, second])
+    n_users = first.shape[1]
     # Most users gain nothing with either: how many of them are drawn is all that counts.
-    gains = both[..., both.any(axis=(0, 1))]
-    n_gaining = gains.shape[2]
+    gains = np.concatenate([first, second])
+    gains = gains[:, gains.any(axis=0)]
+    n_gaining = gains.shape[1]
     ratios = np.empty(N_DRAWS)
     for draw in range(N_DRAWS):
         drawn = rng.integers(n_gaining, size=rng.binomial(n_users, n_gaining / n_users))
         of_seeds = gains @ np.bincount(drawn, minlength=n_gaining)
-        means = of_seeds[:, rng.integers(n_seeds, size=n_seeds)].mean(axis=1)
-        ratios[draw] = means[0] / means[1] - 1
+        own = other = rng.integers(len(first), size=len(first))
+        if len(second) != len(first):
+            other = rng.integers(len(second), size=len(second))
+        ratios[draw] = of_seeds[own].mean() / of_seeds[len(first) + other].mean() - 1
     low, high = np.quantile(ratios, [0.025, 0.975])
     return Difference(float(first.mean() / second.mean() - 1), float(low), float(high))
 

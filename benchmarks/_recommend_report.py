@@ -29,7 +29,7 @@ TEXT_ROWS = (
 )  # fmt: skip
 BEHAVIOR_ROWS = (
     "text", "behavior-chosen", "behavior-attention", "behavior-only", "behavior-kmeans",
-    "behavior-suffix", "behavior-4", "behavior-neighbors",
+    "behavior-suffix", "behavior-2", "behavior-4", "behavior-neighbors",
 )  # fmt: skip
 MIN_SETS = 8  # for a correlation
 KINDS = {
@@ -96,24 +96,20 @@ def kind(name: str) -> str:
     return ID_SETS[name].kind if name in ID_SETS else "floor"
 
 
-def gains(cells: list[Cell], seeds: Sequence[int], metric: Metric = item_ndcg) -> np.ndarray:
-    """Return each user's metric at 10 with some seeds."""
-    by_seed = {cell["seed"]: cell for cell in cells}
-    return np.stack([metric(Ranks.unpack(by_seed[seed]["ranks"]), 10) for seed in seeds])
+def gains(cells: list[Cell], metric: Metric = item_ndcg) -> np.ndarray:
+    """Return each user's metric at 10, a row for each seed."""
+    in_order = sorted(cells, key=lambda cell: cell["seed"])
+    return np.stack([metric(Ranks.unpack(cell["ranks"]), 10) for cell in in_order])
 
 
-def difference(
-    first: list[Cell], second: list[Cell], metric: Metric = item_ndcg
-) -> tuple[Difference, int]:
-    """Compare two sets over the seeds that both have, or with a floor that knows no seeds."""
-    seeds_of = [{cell["seed"] for cell in cells} for cells in (first, second)]
-    if second[0]["layout"] == "none" and len(second) == 1:
-        seeds = sorted(seeds_of[0])
-        others = [0] * len(seeds)
-    else:
-        seeds = others = sorted(seeds_of[0] & seeds_of[1])
-    found = compare(gains(first, seeds, metric), gains(second, others, metric))
-    return found, len(seeds)
+def difference(first: list[Cell], second: list[Cell], metric: Metric = item_ndcg) -> Difference:
+    """Compare two sets over all seeds, or over those of both if each seed gave them one fit."""
+    if all(kind(cells[0]["ids"]).startswith("ours") for cells in (first, second)):
+        common = {cell["seed"] for cell in first} & {cell["seed"] for cell in second}
+        first, second = (
+            [cell for cell in cells if cell["seed"] in common] for cells in (first, second)
+        )
+    return compare(gains(first, metric), gains(second, metric))
 
 
 def signed(found: Difference) -> str:
@@ -128,7 +124,7 @@ def full_table(catalog: str, sets: Sets) -> str:
     for name, cells in sets.items():
         against = "–"
         if REFERENCE in sets and name != REFERENCE:
-            against = signed(difference(cells, sets[REFERENCE])[0])
+            against = signed(difference(cells, sets[REFERENCE]))
         rows.append(
             [
                 label(name),
@@ -146,7 +142,7 @@ def full_table(catalog: str, sets: Sets) -> str:
         "IDs", "whose", "codes", "seeds", "ItemNDCG@10", "ItemHit@10", "ItemHit@5", "Recall@10",
         "NDCG against text, %",
     ]  # fmt: skip
-    n_users = len(gains(next(iter(sets.values())), [0])[0])
+    n_users = gains(next(iter(sets.values()))).shape[1]
     return list_table(f"{catalog}: {n_users:,} users", header, rows)
 
 
@@ -159,12 +155,13 @@ def aim_table(catalogs: dict[str, Sets]) -> str:
         published = [name for name in sets if kind(name) == "published"]
         others = [name for name in sets if kind(name) in ("rival", "control")]
         floors = [name for name in sets if kind(name) == "floor"]
-        rivals = dict.fromkeys([RIVAL, *published[:2], REFERENCE, *others, *floors[:2], "SASRec"])
+        rivals = dict.fromkeys([RIVAL, *published[:3], REFERENCE, *others, *floors[:2], "SASRec"])
         for rival in rivals:
             if rival in sets:
-                ndcg, n_seeds = difference(sets[OURS], sets[rival])
-                hit, _ = difference(sets[OURS], sets[rival], item_hit)
-                rows.append([catalog, label(rival), str(n_seeds), signed(ndcg), signed(hit)])
+                ndcg = difference(sets[OURS], sets[rival])
+                hit = difference(sets[OURS], sets[rival], item_hit)
+                n_seeds = f"{len(sets[OURS])}, {len(sets[rival])}"
+                rows.append([catalog, label(rival), n_seeds, signed(ndcg), signed(hit)])
     header = ["catalog", "against", "seeds", "ItemNDCG@10, %", "ItemHit@10, %"]
     return list_table("Text and behavior, defaults: differences", header, rows) if rows else ""
 
@@ -179,8 +176,8 @@ def choices_table(
         row = []
         for sets in chosen.values():
             if name in sets:
-                found, n_seeds = difference(sets[name], sets[reference])
-                row.append(f"{signed(found)}; {n_seeds}")
+                found = difference(sets[name], sets[reference])
+                row.append(f"{signed(found)}; {len(sets[name])}")
             else:
                 row.append("")
         if any(row):
@@ -213,7 +210,7 @@ def layouts_table(results: Results) -> str:
                 continue
             entry = f"{mean_of(sets[name], 'item_ndcg@10'):.4f}"
             if name != OURS:
-                entry += f"; {signed(difference(sets[name], sets[OURS])[0])}"
+                entry += f"; {signed(difference(sets[name], sets[OURS]))}"
             row.append(entry)
         rows.append(row)
     header = ["IDs", *(f"{catalog}, {LAYOUTS[layout]}" for layout, catalog in columns)]

@@ -2,7 +2,9 @@
 
 Ways from histories to item vectors learn from training histories, without the last two items. Each
 is judged alone and beside the vectors of the texts, all views with the same weight: by how often
-the item that is kept out for validation is among the ten nearest of the one before it.
+the item that is kept out for validation is among the ten nearest of the one before it. How much
+behavior should weigh is rated by the package itself, between what IDs of texts and co-occurrence
+decode to, on training histories without their last items.
 
     python benchmarks/bench_behavior.py
     python benchmarks/bench_behavior.py --catalogs scientific --ways cooccurrence ppmi --seeds 1
@@ -32,13 +34,14 @@ from _common import (
     mean_of,
     not_measured,
 )
+from _id_sets import rate_weights
 
 from sklearn_rqvae.embedding import ViewFusion
 from sklearn_rqvae.metrics import next_item_recall
 
 KEYS = ("catalog", "way", "seed")
 N_QUERIES = 5000
-TEXTS = "texts"
+TEXTS, WEIGHTS = "texts", "weights"  # what else stands where the way does
 
 
 def hit_rate(vectors: np.ndarray, catalog: Catalog) -> float:
@@ -61,6 +64,14 @@ def measure(catalog: Catalog, way: str, seed: int) -> dict[str, Any]:
     return {**rates, "seconds": seconds}
 
 
+def measure_weights(catalog: Catalog, seed: int) -> dict[str, Any]:
+    """Let the package rate weights of behavior, where texts weigh 1."""
+    start = time.process_time()
+    found = rate_weights(catalog, seed)
+    rates = dict(zip(map(str, found.candidates[:, 1]), found.hit_rates, strict=True))
+    return {"rates": rates, "chosen": found.weights[1], "seconds": time.process_time() - start}
+
+
 def run(results: Results, args: argparse.Namespace) -> None:
     """Measure what isn't finished."""
     results.require_environment(describe_environment(1))
@@ -78,7 +89,12 @@ def run(results: Results, args: argparse.Namespace) -> None:
                 cell = {"catalog": name, "way": way, "seed": seed}
                 too_large = way == "ease" and len(catalog.vectors) > MAX_ITEMS
                 if not too_large and not results.find(cell):
-                    results.add(cell, measure(catalog, way, seed))
+                    found = (
+                        measure_weights(catalog, seed)
+                        if way == WEIGHTS
+                        else measure(catalog, way, seed)
+                    )
+                    results.add(cell, found)
                     print(results.cells[-1], flush=True)
 
 
@@ -111,13 +127,38 @@ def table(results: Results) -> str:
     return list_table(title, header, rows) if catalogs else not_measured(Path(__file__).name)
 
 
+def weights_table(results: Results) -> str:
+    """Return the rates of each weight of behavior, a column for each catalog, the best in bold."""
+    columns: dict[str, dict[str, float]] = {}
+    for name in NAMES:
+        cells = [c for c in results.cells if (c["catalog"], c["way"]) == (name, WEIGHTS)]
+        if cells:
+            columns[name] = {
+                weight: float(np.mean([cell["rates"][weight] for cell in cells]))
+                for weight in cells[0]["rates"]
+            }
+    if not columns:
+        return not_measured(Path(__file__).name)
+    rows = [
+        [weight, *(_in_bold_if_best(rates[weight], rates) for rates in columns.values())]
+        for weight in next(iter(columns.values()))
+    ]
+    title = "Share of the items touched next, by what the IDs decode to"
+    return list_table(title, ["weight of behavior", *columns], rows)
+
+
+def _in_bold_if_best(rate: float, rates: dict[str, float]) -> str:
+    return f"**{rate:.4f}**" if rate == max(rates.values()) else f"{rate:.4f}"
+
+
 def main(argv: list[str] | None = None) -> None:
     """Measure what isn't finished and write the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--catalogs", nargs="+", choices=NAMES, default=["scientific", "beauty"])
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    ways = [*WAYS, WEIGHTS]
+    parser.add_argument("--ways", nargs="+", choices=ways, default=ways)
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
     parser.add_argument("--wheels", type=Path, default=Path("wheels"), help="folder of the wheel")
     parser.add_argument("--output", type=Path, default=GENERATED, help="folder of the results")
@@ -129,10 +170,13 @@ def main(argv: list[str] | None = None) -> None:
     results = Results(args.output / "behavior.json", KEYS)
     if not args.report_only:
         run(results, args)
-    (args.output / "behavior_table.rst").write_text(table(results), encoding="utf-8")
-    (args.output / "behavior_environment.rst").write_text(
-        environment_line(results), encoding="utf-8"
-    )
+    parts = {
+        "table": table(results),
+        "weights": weights_table(results),
+        "environment": environment_line(results),
+    }
+    for name, text in parts.items():
+        (args.output / f"behavior_{name}.rst").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

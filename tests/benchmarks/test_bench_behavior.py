@@ -10,7 +10,9 @@ import pytest
 pytest.importorskip("torch")
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
-NAMES = ("_common", "_catalogs", "_behavior_vectors", "bench_behavior")
+NAMES = (
+    "_common", "_catalogs", "_quantizers", "_id_sets", "_behavior_vectors", "bench_behavior",
+)  # fmt: skip
 WAYS = ("cooccurrence", "directed", "ppmi", "item2vec", "ease")
 
 
@@ -72,3 +74,16 @@ def test_the_table_has_what_was_measured(bench, catalog, tmp_path, monkeypatch):
     assert (tmp_path / "behavior.json").read_text() == before
     table = (tmp_path / "behavior_table.rst").read_text()
     assert table.count("   * -") == 3  # header, texts, PPMI
+
+
+def test_the_table_of_weights_has_the_rates_and_the_best_in_bold(
+    bench, catalog, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(bench, "load", lambda name, wheels: catalog)
+    found = sys.modules["_id_sets"].ViewWeights(
+        np.array([1, 0.5]), 0.2, np.array([[1, 0.5], [1, 2]]), np.array([0.2, 0.1])
+    )
+    monkeypatch.setattr(bench, "rate_weights", lambda catalog, seed: found)
+    bench.main(["--catalogs", "beauty", "--ways", "weights", "--output", str(tmp_path)])
+    table = (tmp_path / "behavior_weights.rst").read_text()
+    assert "* - 0.5\n     - **0.2000**\n   * - 2.0\n     - 0.1000" in table

@@ -140,6 +140,13 @@ def test_a_share_of_what_all_users_gain_has_no_interval(load):
     np.testing.assert_allclose(found, 0.1)
 
 
+def test_all_seeds_count_where_one_side_has_fewer(load):
+    # Users are alike, so that only the seeds that are drawn move the ratio: both good, or both bad.
+    seeds = np.array([[1.0], [2.0]]).repeat(50, axis=1)
+    found = load("_ranking").compare(seeds, np.ones((1, 50)))
+    np.testing.assert_allclose(found, [0.5, 0, 1])
+
+
 def test_the_interval_of_a_mean_is_that_of_the_normal_law(load):
     # Second gains are all one: the ratio is the mean of the first ones.
     first = np.random.default_rng(0).normal(1, 0.5, size=(1, 4000))
@@ -240,9 +247,25 @@ def test_the_report_compares_users_and_seeds(load, tmp_path):
     load("_recommend_report").report(results, tmp_path)
     aim = (tmp_path / "recommend_aim.rst").read_text()
     gain = 100 * (np.log2(3) - 1)
-    assert f"text, defaults\n     - 2\n     - +{gain:.1f} [+{gain:.1f}, +{gain:.1f}]\n" in aim
-    assert "Markov\n     - 2\n     - +100.0 [+100.0, +100.0]" in aim
+    assert f"text, defaults\n     - 2, 2\n     - +{gain:.1f} [+{gain:.1f}, +{gain:.1f}]\n" in aim
+    assert "Markov\n     - 2, 1\n     - +100.0 [+100.0, +100.0]" in aim
     assert "0.6309 ± 0.0000" in (tmp_path / "recommend_table.rst").read_text()
+
+
+def test_own_sets_are_compared_over_the_seeds_of_both(load):
+    ranking, report = load("_ranking"), load("_recommend_report")
+    cells = {
+        (name, seed): {
+            "ids": name,
+            "seed": seed,
+            "ranks": ranking.Ranks(np.full(9, seed), np.ones(9, dtype=int)).pack(),
+        }
+        for name in ("behavior", "text", "faiss")
+        for seed in (0, 1)
+    }
+    ours = [cells["behavior", 0], cells["behavior", 1]]
+    assert report.difference(ours, [cells["text", 0]]).relative == 0
+    assert report.difference(ours, [cells["faiss", 0]]).relative < -0.1
 
 
 def test_sets_that_are_others_again_count_once(load):
