@@ -76,7 +76,8 @@ def assign_free(
         choice[rows] = _exact(columns[rows], costs[rows])
     rows, gap = np.flatnonzero(sizes[part_of] > EXACT_ITEMS), 0.0
     if len(rows):
-        choice[rows], gap = _by_auction(columns[rows], costs[rows])
+        costs = costs[rows]
+        choice[rows], gap = _by_auction(columns[rows], costs)
     return Assignment(_twins_in_order(columns, errors, choice), gap)
 
 
@@ -84,8 +85,7 @@ def _offers(
     candidates: NDArray[Any], errors: NDArray[np.float64], taken: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Number the keys from 0, and give all that an item can't have an infinite cost."""
-    keys, columns = np.unique(candidates, return_inverse=True)
-    columns = np.asarray(columns.reshape(candidates.shape), dtype=np.int32)
+    keys, columns = _numbered(candidates)
     costs: NDArray[np.float64] = np.where(is_among(keys, taken)[columns], np.inf, errors)
     for start in range(0, len(columns), CHUNK_ROWS):
         rows = slice(start, start + CHUNK_ROWS)
@@ -97,13 +97,24 @@ def _offers(
     return columns, costs
 
 
+def _numbered(candidates: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Do what `numpy.unique` does with ``return_inverse``, in less than half of its memory."""
+    order = np.argsort(candidates, axis=None)
+    keys = candidates.ravel()[order]
+    is_new = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
+    keys = keys[is_new]
+    columns = np.empty(candidates.shape, dtype=np.int32)
+    columns.ravel()[order] = np.cumsum(is_new, dtype=np.int32) - 1
+    return keys, columns
+
+
 def _components(columns: NDArray[np.int32], costs: NDArray[np.float64]) -> NDArray[np.int32]:
     """Number the components of the graph of items and candidates; return that of each item."""
     n_items = len(columns)
     possible = np.isfinite(costs)
     # What a single item could have connects nothing.
     possible &= (np.bincount(columns[possible], minlength=1 + columns.max()) > 1)[columns]
-    rows, _ = np.nonzero(possible)
+    rows = np.repeat(np.arange(n_items, dtype=np.int32), possible.sum(axis=1))
     graph = coo_array(
         (np.ones(len(rows), dtype=np.int8), (rows, columns[possible] + n_items)),
         shape=(n_items + int(columns.max()) + 1,) * 2,
@@ -112,16 +123,19 @@ def _components(columns: NDArray[np.int32], costs: NDArray[np.float64]) -> NDArr
 
 
 def _by_auction(columns: NDArray[np.int32], costs: NDArray[np.float64]) -> Assignment:
-    """Hold an auction among items, each of which can do without an ID for a price."""
-    spread = np.where(np.isfinite(costs), costs, -np.inf).max(axis=1)
+    """Hold an auction among items, each of which can do without an ID for a price.
+
+    The costs become what each candidate costs more than the row's cheapest one.
+    """
+    spread = costs.max(axis=1, where=np.isfinite(costs), initial=-np.inf)
     least = costs.min(axis=1)
     # Only differences within a row matter. A row without a candidate has none.
     has_any = np.isfinite(least)
-    extra = costs - np.where(has_any, least, 0.0)[:, None]
+    costs -= np.where(has_any, least, 0.0)[:, None]
     spread = np.where(has_any, spread - least, 0.0)
     # An item all of whose candidates cost the same doesn't leave for nothing.
     way_out = WAY_OUT * spread + (0.01 * spread.mean() or 1.0)
-    return auction(columns, extra, way_out)
+    return auction(columns, costs, way_out)
 
 
 def _twins_in_order(

@@ -124,8 +124,7 @@ def reassign(
             candidates, errors = _candidate_keys(
                 layout, sizes, source, rows, keys[rows], crowd, n_wanted, progress
             )
-        candidates = np.concatenate([keys[rows, None], candidates], axis=1)
-        errors = np.concatenate([before[rows, None], errors], axis=1)
+        candidates[:, 0], errors[:, 0] = keys[rows], before[rows]
         choice, missed = assign_free(candidates, errors, _those_among(candidates, in_use))
         gap += missed
         served = np.flatnonzero(choice >= 0)
@@ -210,21 +209,24 @@ def _candidate_keys(
     n_candidates: int,
     progress: Any,
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return the candidates of rows as keys of shape (n_rows, n), and their errors.
+    """Return the candidates of rows as keys of shape (n_rows, 1 + n), and their errors.
 
-    Rows of the same group, of which there are at least `crowd`, share a search.
+    The first column is left to the rows' own keys. Rows of the same group, of which there are at
+    least `crowd`, share a search.
     """
     _, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
     shared = (counts >= crowd)[group]
-    keys, errors = [], []
     n_rows = max(1, CHUNK_CANDIDATES // n_candidates)
     for start in range(0, len(rows), n_rows):
         chunk = slice(start, start + n_rows)
         codes, found = _search(source, rows[chunk], group[chunk], shared[chunk], n_candidates)
-        keys.append(_packed(layout, sizes, codes, found))
-        errors.append(found)
+        if not start:
+            shape = len(rows), 1 + found.shape[1]
+            keys, errors = np.empty(shape, dtype=groups.dtype), np.empty(shape)
+        keys[chunk, 1:] = _packed(layout, sizes, codes, found)
+        errors[chunk, 1:] = found
         progress.update(len(found))
-    return np.concatenate(keys), np.concatenate(errors)
+    return keys, errors
 
 
 def _search(
