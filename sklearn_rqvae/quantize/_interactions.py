@@ -34,6 +34,11 @@ __all__ = ["Interactions", "fit_interactions", "one_hot", "solve"]
 CODEWORD_RIDGE = 3.0
 PAIR_RIDGE = 2.0
 
+# Codewords have more of a ridge where codes leave much: so many rows for an error as large as what
+# codes explain, within limits. Rows left out can't choose: the codewords' start has met them.
+_RIDGE_OF_NOISE = 12.0
+_MOST_CODEWORD_RIDGE = 24.0
+
 # The other one that pairs may have. It knows more of the rows by heart: with 3 x 256 codes it takes
 # 15 % from the error of 3,909 texts and nothing from that of new ones; of 10,891 texts it takes
 # 10 %, for .6 % more of new ones.
@@ -89,6 +94,16 @@ class Interactions(NamedTuple):
     vectors: Tensor
 
 
+class _Ridges(NamedTuple):
+    """Strength of the shrinkage, in rows."""
+
+    codewords: float
+    pairs: float
+
+
+RIDGES = _Ridges(CODEWORD_RIDGE, PAIR_RIDGE)
+
+
 class _SoftCodes(NamedTuple):
     """Some codes of each row, its own first, and their weights, the row's own included."""
 
@@ -134,20 +149,29 @@ def fit_interactions(
     if kept is not None:
         candidates, errors = kept.put_first(z, codebooks, candidates, errors)
     ids = number_tuples(candidates, [len(codebook) for codebook in codebooks])
-    ridge = _pair_ridge(z, codebooks, candidates, ids, errors, row_weight, max_floats)
+    ridges = RIDGES._replace(codewords=_codeword_ridge(z, errors, row_weight))
+    ridges = _choose_ridges(z, codebooks, candidates, ids, errors, row_weight, max_floats, ridges)
     for _ in range(N_ROUNDS - 1):
         soft = _soft_codes(candidates, ids, errors, row_weight, kept)
-        fitted = _regress(z, codebooks, soft, max_floats, ridge)
-        errors = _leave_one_out_errors(z, fitted, candidates, soft, ridge)
+        fitted = _regress(z, codebooks, soft, max_floats, ridges)
+        errors = _leave_one_out_errors(z, fitted, candidates, soft, ridges)
     soft = _soft_codes(candidates, ids, errors, row_weight, kept)
-    fitted = _regress(z, codebooks, soft, max_floats, ridge)
+    fitted = _regress(z, codebooks, soft, max_floats, ridges)
     if kept is not None:
         insistent = _insistent(z, fitted, candidates, soft)
-        fitted = _regress(z, codebooks, insistent, max_floats, ridge)
+        fitted = _regress(z, codebooks, insistent, max_floats, ridges)
     return fitted
 
 
-def _pair_ridge(
+def _codeword_ridge(z: Tensor, errors: Tensor, row_weight: Tensor) -> float:
+    """Choose the ridge of the codewords by what codes leave beside what they explain."""
+    left = float(row_weight @ errors.amin(1))
+    explained = float(row_weight @ z.square().sum(1)) - left
+    noise = _RIDGE_OF_NOISE * left / explained if explained > 0 else _MOST_CODEWORD_RIDGE
+    return min(max(noise, CODEWORD_RIDGE), _MOST_CODEWORD_RIDGE)
+
+
+def _choose_ridges(
     z: Tensor,
     codebooks: Sequence[Tensor],
     candidates: Tensor,
@@ -155,7 +179,8 @@ def _pair_ridge(
     errors: Tensor,
     row_weight: Tensor,
     max_floats: int,
-) -> float:
+    ridges: _Ridges,
+) -> _Ridges:
     """Choose the ridge of the pairs by rows left out: the weak one for a gain beyond doubt.
 
     Leave-one-out errors can't choose. They take the vectors of all pairs but the row's own as
@@ -164,19 +189,20 @@ def _pair_ridge(
     left_out = torch.arange(len(z), device=z.device) % _ONE_LEFT_OUT_OF == 0
     new_weight = row_weight[left_out]
     if len(new_weight) < _MIN_LEFT_OUT or max_floats <= 0:
-        return PAIR_RIDGE
+        return ridges
+    weaker = ridges._replace(pairs=WEAK_PAIR_RIDGE)
     rest = ~left_out
     soft = _soft_codes(candidates[rest], ids[rest], errors[rest], row_weight[rest])
     new, options = z[left_out], candidates[left_out]
 
-    def least_errors(ridge: float) -> Tensor:
-        fitted = _regress(z[rest], codebooks, soft, max_floats, ridge)
+    def least_errors(tried: _Ridges) -> Tensor:
+        fitted = _regress(z[rest], codebooks, soft, max_floats, tried)
         parts = zip(new.split(_CHUNK_ROWS), options.split(_CHUNK_ROWS), strict=True)
         return torch.cat([_errors(x, fitted, some).amin(1) for x, some in parts])
 
-    gain = new_weight * (least_errors(PAIR_RIDGE) - least_errors(WEAK_PAIR_RIDGE))
+    gain = new_weight * (least_errors(ridges) - least_errors(weaker))
     beyond_doubt = gain.sum() > len(gain) ** 0.5 * gain.std()
-    return WEAK_PAIR_RIDGE if beyond_doubt else PAIR_RIDGE
+    return weaker if beyond_doubt else ridges
 
 
 def _soft_codes(
@@ -223,21 +249,21 @@ def _regress(
     codebooks: Sequence[Tensor],
     soft: _SoftCodes,
     max_floats: int,
-    pair_ridge: float = PAIR_RIDGE,
+    ridges: _Ridges = RIDGES,
 ) -> Interactions:
     """Fit changes of codewords, and vectors of the most useful pairs, by ridge least squares."""
     n_dims = z.shape[1]
     row, slot = (soft.weight > 0).nonzero(as_tuple=True)
     codes, weight = soft.codes[row, slot], soft.weight[row, slot]
     rows = _WeightedRows(z, row, codes, weight, codebooks)
-    keys, dim = _choose_pairs(rows, max_floats, pair_ridge)
+    keys, dim = _choose_pairs(rows, max_floats, ridges.pairs)
 
     design, n_codewords = one_hot(codes, codebooks, keys)
     weights = weight.cpu().numpy()
     weighted = design.multiply(weights[:, None]).tocsr()
     targets = rows.sums(weighted)
-    ridge = np.full(design.shape[1], pair_ridge, dtype=np.float32)
-    ridge[:n_codewords] = CODEWORD_RIDGE
+    ridge = np.full(design.shape[1], ridges.pairs, dtype=np.float32)
+    ridge[:n_codewords] = ridges.codewords
     solution = _ridge(weighted, design, targets[:, :dim], ridge)
     change = np.zeros((n_codewords, n_dims), dtype=np.float32)
     change[:, :dim] = solution[:n_codewords]
@@ -390,7 +416,7 @@ def _leave_one_out_errors(
     fitted: Interactions,
     candidates: Tensor,
     soft: _SoftCodes,
-    pair_ridge: float = PAIR_RIDGE,
+    ridges: _Ridges = RIDGES,
 ) -> Tensor:
     """Return each candidate's squared error with the row's own share taken out of the fit.
 
@@ -417,7 +443,7 @@ def _leave_one_out_errors(
                 own[..., level],
                 own_weight,
                 totals.codewords[level],
-                CODEWORD_RIDGE,
+                ridges.codewords,
             )
         option_pairs = _pair_positions(options, fitted.keys, pair_keys)
         own_pairs = _pair_positions(own, fitted.keys, pair_keys)
@@ -427,7 +453,7 @@ def _leave_one_out_errors(
                 own_pairs[..., column],
                 own_weight,
                 totals.pairs,
-                pair_ridge,
+                ridges.pairs,
             )
         residual[..., :dim] += (by_codewords + by_pairs) @ own_residual[..., :dim]
         residual[..., dim:] += by_codewords @ own_residual[..., dim:]

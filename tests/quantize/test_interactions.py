@@ -15,10 +15,12 @@ from sklearn_rqvae.quantize._distinct import number_tuples
 from sklearn_rqvae.quantize._interactions import (
     CODEWORD_RIDGE,
     PAIR_RIDGE,
+    RIDGES,
     WEAK_PAIR_RIDGE,
     Interactions,
+    _choose_ridges,
+    _codeword_ridge,
     _leave_one_out_errors,
-    _pair_ridge,
     _reconstruct,
     _regress,
     _ridge,
@@ -128,7 +130,9 @@ def chosen_ridge(z, codebooks, max_floats=10_000):
     candidates, errors = beam_search(z, codebooks, 16)
     ids = number_tuples(candidates, [len(codebook) for codebook in codebooks])
     weight = torch.ones(len(z))
-    return _pair_ridge(z, codebooks, candidates, ids, errors, weight, max_floats)
+    chosen = _choose_ridges(z, codebooks, candidates, ids, errors, weight, max_floats, RIDGES)
+    assert chosen.codewords == RIDGES.codewords
+    return chosen.pairs
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -140,6 +144,19 @@ def test_pairs_have_a_weak_ridge_only_where_that_serves_rows_left_out(seed):
     noise = sum(book[torch.randint(0, 16, (600,), generator=generator(seed))] for book in codebooks)
     noise = noise + torch.randn(600, 6, generator=generator(seed + 50))
     assert chosen_ridge(noise, codebooks) == PAIR_RIDGE
+
+
+def test_codewords_have_the_more_of_a_ridge_the_more_codes_leave():
+    z = torch.eye(4) * 2  # squared lengths of 4
+    weight = torch.ones(4)
+
+    def ridge(left):
+        return _codeword_ridge(z, torch.full((4, 2), left), weight)
+
+    assert ridge(2.0) == pytest.approx(12)  # as much as codes explain
+    assert ridge(1.0) == pytest.approx(4)
+    assert ridge(0.1) == CODEWORD_RIDGE
+    assert ridge(3.9) == ridge(4.0) == ridge(5.0) == 24
 
 
 @pytest.mark.parametrize(("n", "max_floats"), [(100, 10_000), (600, 0)])
