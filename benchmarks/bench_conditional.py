@@ -13,7 +13,11 @@ Prints, round by round, CPU seconds so far, the share of the variance that is le
 held-out rows, the ratio to the closed form's, and what encoding takes beside it.
 
     OMP_NUM_THREADS=1 python benchmarks/bench_conditional.py --catalog scientific
-    OMP_NUM_THREADS=1 python benchmarks/bench_conditional.py --catalog glove --rows 100000
+    OMP_NUM_THREADS=1 python benchmarks/bench_conditional.py --catalog glove --rows 111111 \\
+        --keep glove.pt
+    OMP_NUM_THREADS=1 python benchmarks/bench_conditional.py --vectors texts.npy --bits 8x256
+
+With ``--keep``, a run that was stopped goes on after its last round.
 
 References
 ----------
@@ -27,6 +31,8 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +41,7 @@ from _common import items_per_second, load_catalog, parse_sizes, split
 from torch import Tensor, nn
 
 from sklearn_rqvae import RQVAETransformer, metrics
+from sklearn_rqvae.nn._mlp import Linear
 from sklearn_rqvae.quantize._additive import fit_codebooks
 
 BATCH, CHUNK = 512, 512
@@ -49,11 +56,11 @@ class ConditionalCodebooks(nn.Module):
         n_dims = codebooks[0].shape[1]
 
         def network() -> nn.Sequential:
-            last = nn.Linear(width, n_dims)
+            last = Linear(width, n_dims)
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
-            hidden = (nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout))
-            return nn.Sequential(nn.Linear(2 * n_dims, width), nn.ReLU(), *hidden, last)
+            hidden = (Linear(width, width), nn.ReLU(), nn.Dropout(dropout))
+            return nn.Sequential(Linear(2 * n_dims, width), nn.ReLU(), *hidden, last)
 
         self.networks = nn.ModuleList(network() for _ in codebooks[1:])
 
@@ -62,8 +69,9 @@ class ConditionalCodebooks(nn.Module):
         codeword = F.embedding(codes, self.books[level])
         if level == 0:
             return codeword
-        change = self.networks[level - 1](torch.cat([codeword, so_far], -1))
-        return so_far + codeword + change
+        both = torch.cat([codeword, so_far], -1)
+        change = self.networks[level - 1](both.flatten(0, -2))
+        return so_far + codeword + change.view_as(codeword)
 
     def prefixes(self, codes: Tensor) -> Iterator[Tensor]:
         """Yield the reconstructions from the codes of the first levels."""
@@ -122,29 +130,49 @@ def train(
     model.eval()
 
 
-def closed_form(X: np.ndarray, held_out: np.ndarray, sizes: list[int]) -> tuple[float, float]:
-    """Fit the closed form; return the share it leaves of held-out rows, and seconds for a row."""
+def closed_form(X: np.ndarray, held_out: np.ndarray, sizes: list[int]) -> dict[str, float]:
+    """Fit the closed form; return what it leaves of held-out rows, and seconds for a row."""
     start = time.process_time()
     model = RQVAETransformer(n_layers=len(sizes), codebook_size=sizes, random_state=0).fit(X)
     seconds = time.process_time() - start
-    left = [
+    training_left, left = [
         metrics.fraction_variance_unexplained(A, model.inverse_transform(model.transform(A)))
         for A in (X, held_out)
     ]
     per_row = 1 / items_per_second(model.transform, held_out)
     print(
-        f"closed form: {seconds:.0f} s, left of training rows {left[0]:.4f}, of new ones "
-        f"{left[1]:.4f}; {1e6 * per_row:.0f} us to encode a row",
+        f"closed form: {seconds:.0f} s, left of training rows {training_left:.4f}, of new ones "
+        f"{left:.4f}; {1e6 * per_row:.0f} us to encode a row",
         flush=True,
     )
-    return left[1], per_row
+    return {"left": float(left), "seconds_per_row": per_row}
 
 
-def main() -> None:
-    """Fit the closed form, then networks round by round."""
+def load_rows(args: argparse.Namespace) -> np.ndarray:
+    """Return the rows of a catalog, or evenly spaced ones of a file."""
+    if args.vectors is None:
+        return load_catalog(args.catalog, args.rows)
+    X = np.load(args.vectors, mmap_mode="r")
+    rows = np.linspace(0, len(X) - 1, min(args.rows or len(X), len(X))).astype(int)
+    return X[rows].astype(np.float32)
+
+
+def begin(x: Tensor, training: np.ndarray, held_out: np.ndarray, bits: list[int]) -> dict[str, Any]:
+    """Fit the closed form, and the codebooks that networks start from."""
+    closed = closed_form(training, held_out, bits)
+    start = time.process_time()
+    with torch.no_grad():
+        codebooks = fit_codebooks(x, bits, generator=torch.Generator().manual_seed(0))
+    spent = time.process_time() - start
+    return {"closed": closed, "codebooks": codebooks, "spent": spent, "round": -1, "codes": None}
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--catalog", default="scientific")
-    parser.add_argument("--rows", type=int, help="evenly spaced rows to take of the catalog")
+    parser.add_argument("--vectors", type=Path, help="rows of a .npy file in place of a catalog")
+    parser.add_argument("--rows", type=int, help="evenly spaced rows to take, nine tenths to fit")
     parser.add_argument("--bits", type=parse_sizes, default=[256] * 3)
     parser.add_argument("--width", type=int, default=256, help="of the networks' hidden layers")
     parser.add_argument("--dropout", type=float, default=0.0)
@@ -154,40 +182,48 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--beams", type=int, default=8)
     parser.add_argument("--tried", type=int, default=16, help="codewords tried for each beam")
-    args = parser.parse_args()
-    torch.manual_seed(0)
-    X = load_catalog(args.catalog, args.rows)
-    training, held_out = (X[rows] for rows in split(len(X), 0))
-    closed, closed_seconds = closed_form(training, held_out, args.bits)
+    parser.add_argument("--keep", type=Path, help="file to keep the last round in")
+    return parser.parse_args()
 
-    start = time.process_time()
+
+def main() -> None:
+    """Fit the closed form, then networks round by round."""
+    args = parse_arguments()
+    X = load_rows(args)
+    training, held_out = (X[rows] for rows in split(len(X), 0))
     mean = torch.from_numpy(training.mean(0))
     x, new = torch.from_numpy(training) - mean, torch.from_numpy(held_out) - mean
     scale = x.square().mean().sqrt()
     x, new = x / scale, new / scale
     variances = [float((rows - rows.mean(0)).square().sum(1).mean()) for rows in (x, new)]
-    draws = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        codebooks = fit_codebooks(x, args.bits, generator=draws)
-    model = ConditionalCodebooks(codebooks, args.width, args.dropout)
-    codes, _ = model.encode(x, args.beams, args.tried)
-    spent = time.process_time() - start
-    for number in range(args.rounds + 1):
+
+    kept = args.keep is not None and args.keep.exists()
+    state = torch.load(args.keep) if kept else begin(x, training, held_out, args.bits)
+    torch.manual_seed(0)
+    model = ConditionalCodebooks(state["codebooks"], args.width, args.dropout)
+    if "model" in state:
+        model.load_state_dict(state["model"])
+    closed = state["closed"]
+    for number in range(state["round"] + 1, args.rounds + 1):
+        torch.manual_seed(number)
         start = time.process_time()
         if number:
-            train(model, x, codes, args.epochs, args.lr, args.weight_decay)
+            train(model, x, state["codes"], args.epochs, args.lr, args.weight_decay)
         codes, errors = model.encode(x, args.beams, args.tried)
-        spent += time.process_time() - start
+        state["spent"] += time.process_time() - start
         start = time.process_time()
         _, new_errors = model.encode(new, args.beams, args.tried)
-        slower = (time.process_time() - start) / len(new) / closed_seconds
+        slower = (time.process_time() - start) / len(new) / closed["seconds_per_row"]
         left = float(errors.mean()) / variances[0], float(new_errors.mean()) / variances[1]
         print(
-            f"round {number}: {spent:.0f} s, left of training rows {left[0]:.4f}, of new ones "
-            f"{left[1]:.4f}, {left[1] / closed:.3f} of the closed form's; encodes in "
+            f"round {number}: {state['spent']:.0f} s, left of training rows {left[0]:.4f}, of new "
+            f"ones {left[1]:.4f}, {left[1] / closed['left']:.3f} of the closed form's; encodes in "
             f"{slower:.1f} times its time",
             flush=True,
         )
+        state |= {"model": model.state_dict(), "codes": codes, "round": number}
+        if args.keep is not None:
+            torch.save(state, args.keep)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ __all__ = ["linear"]
 _FEW_PRODUCTS = 1 << 21
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, of_rows: int | None = None
+) -> Tensor:
     r"""Compute :math:`x W^\top + b`, as :func:`torch.nn.functional.linear` does.
 
     On CPUs torch gives products of float32 matrices to MKL, which leaves half the width of the
@@ -32,6 +34,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         Matrix; its transpose may be the one that is contiguous.
     bias : Tensor of shape (n_out,), optional
         Added to each row.
+    of_rows : int, optional
+        Number of rows to choose the library by, where these are a part of so many: another one may
+        round them otherwise.
 
     Returns
     -------
@@ -46,14 +51,15 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     tensor([[1.5000],
             [2.5000]])
     """
-    if not _suits_onednn(x, weight) or (bias is not None and not _fits(bias, weight)):
+    suits = _suits_onednn(x, weight, len(x) if of_rows is None else of_rows)
+    if not suits or (bias is not None and not _fits(bias, weight)):
         return F.linear(x, weight, bias)
     if _needs_rules(x, weight, bias):
         return _Linear.apply(x, weight, bias)
     return _onednn_linear(x, weight, bias)
 
 
-def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
+def _suits_onednn(x: Tensor, weight: Tensor, n_rows: int) -> bool:
     """Whether oneDNN can take the product, and it is worth its while."""
     return (
         _HAS_ONEDNN
@@ -61,7 +67,7 @@ def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
         and x.dtype is weight.dtype is torch.float32
         and x.ndim == weight.ndim == 2
         and x.shape[1] == weight.shape[1]
-        and len(x) * weight.numel() > _FEW_PRODUCTS
+        and n_rows * weight.numel() > _FEW_PRODUCTS
         and bool(torch.backends.mkldnn.enabled)
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()

@@ -53,7 +53,10 @@ def module_encoder(graph: Graph, search: Search, n_beams: int, x: str) -> str:
     codewords, offsets = _array(search.tables.codewords), _array(search.tables.offsets)
     if search.directions is not None:
         offsets = np.pad(offsets, (0, search.n_dims))
-        products = graph.linear(standardized, _array(search.directions), offsets)
+        axes = module.encoder.components
+        assert axes is not None  # a rotation has them
+        directions = np.concatenate([_array(search.directions), _array(axes)[: search.n_dims]])
+        products = graph.linear(standardized, directions, offsets)
         scores = graph.columns(products, 0, search.n_scored)
         if search.n_dims:
             z = graph.columns(products, search.n_scored, search.n_scored + search.n_dims)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sklearn_rqvae._compute._blocks import RowWise, in_blocks
+from sklearn_rqvae._compute._blocks import CPU_ROWS, RowWise, in_blocks
 from sklearn_rqvae._compute._linear import linear
 from sklearn_rqvae.nn._pair_errors import PairErrors
 from sklearn_rqvae.nn._rqvae import RqVae
@@ -49,6 +49,7 @@ class Search:
         self.n_dims = 0
         self.pairs: PairErrors | None = None
         self.directions: Tensor | None = None
+        self.leading_axes: Tensor | None = None
         if self.rotates:
             self._prepare_rotation(self.tables.codewords)
             self._scores = RowWise(self._scores_of_rotated, module.input_dim)
@@ -67,7 +68,8 @@ class Search:
         n_columns = self.n_scored + (self.n_dims if needs_latents else 0)
         in_one = n_features * n_columns <= n_latent * (n_features + self.n_scored)
         if in_one:
-            self.directions = torch.cat([linear(codewords, axes.T), axes[: self.n_dims]])
+            self.directions = _by_columns(linear(codewords, axes.T))
+            self.leading_axes = _by_columns(axes[: self.n_dims]) if needs_latents else None
         if interactions is not None:
             rotation = axes if in_one and not needs_latents else None
             self.pairs = PairErrors(interactions, codewords, rotation)
@@ -170,12 +172,21 @@ class Search:
         """Return all codewords' scores."""
         if self.directions is None:
             return self.tables.scores(self.module.encoder(standardized))
-        return linear(standardized, self.directions[: self.n_scored], self.tables.offsets)
+        return linear(standardized, self.directions, self.tables.offsets, of_rows=CPU_ROWS)
 
     def _with_latents(self, standardized: Tensor) -> Tensor:
         """Return all codewords' scores, and after them the first coordinates of the latents."""
         if self.directions is None:
             latent = self.module.encoder(standardized)
             return torch.cat([self.tables.scores(latent), latent[:, : self.n_dims]], 1)
-        offsets = F.pad(self.tables.offsets, (0, self.n_dims))
-        return linear(standardized, self.directions, offsets)
+        assert self.leading_axes is not None  # whoever asks for latents needs them
+        latent = linear(standardized, self.leading_axes, of_rows=CPU_ROWS)
+        return torch.cat([self._scores_of_rotated(standardized), latent], 1)
+
+
+def _by_columns(matrix: Tensor) -> Tensor:
+    """Return a matrix that is stored column by column.
+
+    As the weight of a product it takes half the time for a few rows, and a tenth less for many.
+    """
+    return matrix.T.contiguous().T

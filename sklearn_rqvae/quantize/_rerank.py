@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
-__all__ = ["by_error", "reconstruction_errors", "row_parts"]
+__all__ = ["RERANK_ROWS", "by_error", "reconstruction_errors", "row_parts"]
 
 
 # Rows reranked at a time: the candidates' vectors, 128 rows x 16 x 230 numbers, stay in cache.
-_RERANK_ROWS = 128
+RERANK_ROWS = 128
 
 
 def by_error(x: Tensor, codes: Tensor, decode: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
@@ -50,4 +50,4 @@ def reconstruction_errors(x: Tensor, codes: Tensor, decode: Callable[[Tensor], T
 
 def row_parts(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Yield the same few rows of each tensor."""
-    return zip(*(tensor.split(_RERANK_ROWS) for tensor in tensors), strict=True)
+    return zip(*(tensor.split(RERANK_ROWS) for tensor in tensors), strict=True)

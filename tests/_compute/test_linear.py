@@ -174,3 +174,14 @@ def test_a_row_is_rounded_alike_anywhere_and_by_any_number_of_threads(n_threads)
     finally:
         torch.set_num_threads(before)
     assert torch.equal(found, expected[order])
+
+
+@needs_onednn
+def test_a_part_is_multiplied_by_the_library_of_the_whole(calls):
+    x, weight, bias = draw(300, 90, 90)
+    with torch.no_grad():
+        linear(x[:2], weight, bias)
+        assert not calls
+        part = linear(x[:2], weight, bias, of_rows=300)
+        assert len(calls) == 1
+        assert torch.equal(part, linear(x, weight, bias)[:2])

@@ -61,3 +61,15 @@ def test_candidates_without_stored_pairs_keep_their_errors_exactly():
     before = errors.clone()
     PairErrors(nothing, codewords, axes).add_to_errors(errors, codes, rows)
     assert torch.equal(errors, before)
+
+
+def test_pairs_by_arrays_and_by_tensors_change_errors_alike_bit_by_bit():
+    # Tensors take the way of other devices.
+    for sizes in ([40, 60], [40, 60, 30]):
+        codewords, axes, interactions, rows, codes = make(sizes, seed=2)
+        pairs = PairErrors(interactions, codewords, axes)
+        by_arrays, by_tensors = torch.ones(2, *codes.shape[:2])
+        pairs.add_to_errors(by_arrays, codes, rows)
+        pairs.places = None  # found by a search, not in the table
+        pairs.add_to_errors(by_tensors, codes, rows)
+        assert torch.equal(by_arrays, by_tensors)
