@@ -19,9 +19,15 @@ from sklearn_rqvae.semantic_id._item_ids import check_item_ids, hand_out
 __all__ = ["DriftReport", "FitShift", "compare_catalogs", "fit_shift", "match_codebooks"]
 
 
+# Shares of items by benchmarks/bench_drift.py: a warm start gives fewer other codes, and two fits
+# put fewer into another first group.
+_FEW = 0.1
+_USUAL = 0.6
+
+
 @dataclass(frozen=True)
 class DriftReport(Shown):
-    """Differences between an old and a new catalog.
+    """Differences between an old and a new catalog; printed, with a reading of them.
 
     Attributes
     ----------
@@ -37,8 +43,9 @@ class DriftReport(Shown):
         Share whose code changed at each level after the new codes were renamed to the old ones
         that they match best: what remains is a change of the grouping, not of names.
     codeword_shift : list of float
-        Root mean square distance between matched codewords, in units of the root mean square
-        distance of the old ones from their mean; empty if codebooks aren't known.
+        Root mean square distance between the nearest codewords of both, in units of the root mean
+        square distance of the old ones from their mean: near 0 after a warm start, and of no
+        meaning between fits whose latents have other axes. Empty if codebooks aren't known.
     matching : list of ndarray
         For each level the old code that each new code matches, -1 for none.
     """
@@ -80,12 +87,40 @@ class DriftReport(Shown):
         if self.codeword_shift:
             shift = " ".join(f"{value:.3f}" for value in self.codeword_shift)
             lines.append(f"shift of matched codewords: {shift}")
-        return "\n".join(lines)
+        return "\n".join([*lines, f"reading: {self.reading}"])
+
+    @property
+    def reading(self) -> str:
+        """What the shares mean for whoever was trained on the old catalog."""
+        if not self.n_common:
+            return "no item is in both, so there is nothing to compare."
+        if self.changed == 0:
+            return "nothing to do: whatever was trained on the old catalog reads the new one."
+        if self.changed <= _FEW:
+            return (
+                "as after a warm start: whatever was trained on the old catalog reads the new one, "
+                "but for these few items."
+            )
+        if self.changed_by_level[0] <= _FEW:
+            return (
+                "first codes mean what they meant, later ones don't: train on. A warm start with "
+                "more stability keeps more."
+            )
+        grouped = f"{self.changed_matched[0]:.0%} of the items are in another first group"
+        if self.changed_matched[0] <= _USUAL:
+            return (
+                "codes mean something else: train anew whatever was trained on the old catalog. "
+                f"Names apart, {grouped}, as is usual between two fits."
+            )
+        return (
+            f"codes mean something else, and {grouped}, more than is usual between two fits to the "
+            "same vectors: are the vectors others, or are the items?"
+        )
 
 
 @dataclass(frozen=True)
-class FitShift:
-    """Distances of new items to their codewords, against those of the training items.
+class FitShift(Shown):
+    """Errors of new items against those of old ones; printed, with a reading of them.
 
     Attributes
     ----------
@@ -107,6 +142,27 @@ class FitShift:
     ks_statistic: float
     ks_pvalue: float
 
+    def __str__(self) -> str:
+        """Say it in a few lines."""
+        ratios = " ".join(f"{ratio:.2f}" for ratio in self.ratio_by_depth)
+        return (
+            f"error of new items over that of old ones, after 1, 2, … codes: {ratios}\n"
+            f"of the median item: {self.median_ratio:.2f}; worse off than 95 % of the old ones: "
+            f"{self.beyond_95:.1%}\nreading: {self.reading}"
+        )
+
+    @property
+    def reading(self) -> str:
+        """What the numbers ask for, by the rules of thumb of the user guide."""
+        ratio = self.ratio_by_depth[-1]
+        if ratio > 1.5 and self.median_ratio <= 1.2:
+            return "a few items are far off, most aren't: look at them before anything else."
+        if ratio > 1.5 and self.beyond_95 > 0.2:
+            return "new items are of another kind: a warm start on all items, or a new fit."
+        if ratio > 1.2 or self.beyond_95 > 0.1:
+            return "IDs are coarser for new items than for old ones: append them, and watch."
+        return "new items are like old ones: append them."
+
 
 def compare_catalogs(
     old_codes: Any,
@@ -120,9 +176,9 @@ def compare_catalogs(
     """Compare the codes that two catalogs give to the same items.
 
     Two fits of a quantizer number their codewords differently although they group items alike. So
-    the codes of each level are matched one to one with the Hungarian method: by the distance of
-    codewords if both codebooks are given and of the same width, else by the number of common
-    items.
+    the codes of each level are matched one to one with the Hungarian method: by the number of
+    common items, or by the distance of codewords if both codebooks are given, of the same width,
+    and leave no more items in another group.
 
     Parameters
     ----------
@@ -171,15 +227,18 @@ def compare_catalogs(
         by_vectors = all(np.shape(x)[1] == np.shape(y)[1] for x, y in pairs)
     matching, shift, matched = [], [], []
     for level in range(n_levels):
+        n_old = int(old_codes[:, level].max(initial=0)) + 1
+        n_new = int(new_codes[:, level].max(initial=0)) + 1
+        ways = [_match_by_items(a[:, level], b[:, level], n_old, n_new)]
         if by_vectors:
-            match, distance = match_codebooks(*pairs[level])
+            by_distance, distance = match_codebooks(*pairs[level])
             shift.append(distance)
-        else:
-            n_old = int(max(old_codes[:, level].max(initial=0), a[:, level].max(initial=0))) + 1
-            n_new = int(new_codes[:, level].max(initial=0)) + 1
-            match = _match_by_items(a[:, level], b[:, level], n_old, n_new)
-        matching.append(match)
-        matched.append(_share(match[b[:, level]] != a[:, level]))
+            ways.insert(0, by_distance)
+        # Codewords of two fits lie in latents of their own, which may be rotated.
+        changed = [_share(match[b[:, level]] != a[:, level]) for match in ways]
+        best = int(np.argmin(changed)) if n_common else 0
+        matching.append(ways[best])
+        matched.append(changed[best])
     different = a != b
     return DriftReport(
         n_common=n_common,
@@ -227,7 +286,10 @@ def match_codebooks(codebook: Any, other_codebook: Any) -> tuple[NDArray[np.int6
 
 
 def fit_shift(estimator: Any, X: Any, X_new: Any) -> FitShift:
-    """Compare how well a fitted quantizer represents new items and those it was trained on.
+    """Compare how well a fitted quantizer represents new items and old ones.
+
+    Compare with old items that were *not* in the fit: those that were are always reconstructed
+    better, and would make every new item look strange.
 
     Parameters
     ----------
@@ -235,9 +297,9 @@ def fit_shift(estimator: Any, X: Any, X_new: Any) -> FitShift:
         Fitted; has ``transform``, and ``inverse_transform`` that takes the codes of the first
         levels too.
     X : array-like of shape (n_samples, n_features)
-        Training vectors, or a sample of them.
+        Vectors of items of the old kind, kept out of the fit.
     X_new : array-like of shape (n_new, n_features)
-        New vectors.
+        Vectors of new items.
 
     Returns
     -------

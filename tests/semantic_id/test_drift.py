@@ -6,6 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sklearn_rqvae.semantic_id import (
+    FitShift,
     SemanticIDIndex,
     compare_catalogs,
     fit_shift,
@@ -72,8 +73,40 @@ def test_codewords_are_matched_at_least_total_distance():
     assert match_codebooks([[1.0], [1.0]], [[1.0], [2.0]])[1] == np.inf
 
 
+def test_codewords_in_other_axes_hide_no_equal_groups():
+    # Two fits may turn the latent, so that distances of codewords mean nothing.
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 6, size=(200, 2))
+    books = [rng.normal(size=(6, 3)) for _ in range(2)]
+    old = SemanticIDIndex("none").fit(codes, codebooks=books)
+    new = SemanticIDIndex("none").fit(5 - codes, codebooks=[-book for book in books])
+    assert old.drift(new).changed_matched == [0.0, 0.0]
+
+
+def test_the_reading_tells_names_from_groups():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 8, size=(400, 2))
+    old = SemanticIDIndex("none").fit(codes)
+
+    def reading(new):
+        report = old.drift(SemanticIDIndex("none").fit(new))
+        assert f"reading: {report.reading}" in str(report)
+        return report.reading
+
+    def dealt(share):
+        """Return the codes with this share of the items dealt anew, others under their names."""
+        return np.where(np.arange(400)[:, None] < 400 * share, rng.permutation(codes), codes)
+
+    assert "nothing to do" in reading(codes)
+    assert "but for these few items" in reading(dealt(0.05))
+    assert "first codes mean what they meant" in reading(np.c_[codes[:, 0], 7 - codes[:, 1]])
+    assert "0% of the items are in another first group, as is usual" in reading(7 - codes)
+    assert "are the vectors others" in reading(dealt(1.0))
+
+
 def test_catalogs_without_common_items_have_no_shares():
     report = SemanticIDIndex().fit([[0]], ["a"]).drift(SemanticIDIndex().fit([[1]], ["b"]))
+    assert "nothing to compare" in str(report)
     assert (report.n_common, report.n_added, report.n_removed) == (0, 1, 1)
     assert np.isnan(report.changed)
 
@@ -111,3 +144,17 @@ def test_fit_shift_by_hand():
     # Second residuals alternate between 0.01 and -0.04, shifted between 0.05 and 0.
     assert wide.ratio_by_depth[1] == pytest.approx((25 + 0) / (1 + 16))
     assert wide.ks_pvalue < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("ratio", "median", "beyond", "what"),
+    [
+        (1.1, 1.1, 0.06, "like old ones"),
+        (1.3, 1.2, 0.06, "watch"),
+        (1.1, 1.1, 0.15, "watch"),
+        (2.0, 1.9, 0.50, "a new fit"),
+        (2.0, 1.1, 0.08, "a few items are far off"),
+    ],
+)
+def test_the_reading_of_a_shift_follows_the_table_of_the_guide(ratio, median, beyond, what):
+    assert what in str(FitShift([1.0, ratio], median, beyond, 0.1, 0.5))
