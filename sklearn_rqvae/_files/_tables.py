@@ -150,7 +150,7 @@ def read_table(
         kind = file_kind(path, reading=True) if kind is None else kind
         if kind == ".npy":
             raise ValueError(f"{path} holds an array and has no columns; give a table.")
-        table = _read_file(path, kind, only)
+        table = _read_file(path, kind, only, columns)
     if not table.n_rows:
         raise ValueError(f"{path} holds no rows.")
     table.check_columns(columns)
@@ -254,8 +254,10 @@ def _unicode_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _read_file(path: Path, kind: str, only: Collection[str] | None) -> Table:
-    return _read_parquet(path, only) if kind == ".parquet" else _read_text(path, kind)
+def _read_file(
+    path: Path, kind: str, only: Collection[str] | None, needed: Sequence[str] = ()
+) -> Table:
+    return _read_parquet(path, only) if kind == ".parquet" else _read_text(path, kind, needed)
 
 
 def _read_parts(path: Path, kind: str | None, only: Collection[str] | None) -> Table:
@@ -344,10 +346,10 @@ def _read_parquet(path: Path, only: Collection[str] | None) -> Table:
     return Table(columns, path, (), metadata, names, table.num_rows)
 
 
-def _read_text(path: Path, kind: str) -> Table:
+def _read_text(path: Path, kind: str, needed: Sequence[str]) -> Table:
     with open_text(path) as file:
         if kind != ".jsonl":
-            return _columns_of_csv(file, path, _DELIMITERS[kind])
+            return _columns_of_csv(file, path, _DELIMITERS[kind], needed)
         if Path(path.name.lower().removesuffix(".gz")).suffix == ".json":
             text = file.read()
             if text.lstrip()[:1] == "[":
@@ -356,13 +358,15 @@ def _read_text(path: Path, kind: str) -> Table:
         return _columns_of_records(_records_of_lines(file, path), path)
 
 
-def _columns_of_csv(file: IO[str], path: Path, delimiter: str) -> Table:
+def _columns_of_csv(file: IO[str], path: Path, delimiter: str, needed: Sequence[str]) -> Table:
     with _long_fields():
         lines = _Lines(file)
         # Strict: a quote in the middle of a field, or at the end of the file, is no lost quote.
         rows = csv.reader(lines, delimiter=delimiter, strict=True)
         records = _checked_rows(rows, path)
         header, _ = next(records, ([], 0))
+        if header:  # a missing column is told before millions of rows are read
+            Table({name: [] for name in header if name}, path).check_columns(needed)
         columns: list[list[str]] = [[] for _ in header]
         for row, number in records:
             if not row:

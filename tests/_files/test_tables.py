@@ -378,3 +378,11 @@ def test_json_lines_are_printed_in_any_encoding(encoding):
         env={**os.environ, "PYTHONIOENCODING": encoding},
     )
     assert json.loads(done.stdout.decode("utf-8")) == {"id": "é\U0001f600"}
+
+
+def test_a_missing_column_of_a_csv_is_told_by_its_header(tmp_path):
+    (tmp_path / "a.csv").write_text("id,title\n1,tea\n2,cup,pot\n")
+    with pytest.raises(ValueError, match="no column 'name'; it has 'id', 'title'"):
+        read_table(tmp_path / "a.csv", ["name"])
+    with pytest.raises(ValueError, match=r"line 3 of .* has 3 fields"):
+        read_table(tmp_path / "a.csv", ["title"])
