@@ -50,9 +50,9 @@ def read_items(
 ) -> tuple[Any, Sequence[Any]]:
     """Return texts or vectors, and ids; these are a range where no column holds them."""
     if is_array(args.input):
-        if text or vector:
+        if text or vector or args.id:
             raise ValueError(
-                f"{args.input} holds an array: --text and --vector name columns of tables."
+                f"{args.input} holds an array: --text, --vector and --id name columns of tables."
             )
         vectors = read_matrix(args.input, None)
         return vectors, range(len(vectors))

@@ -863,3 +863,9 @@ def test_stages_are_lines_where_scikit_learn_has_no_callbacks(capsys):
     assert "codebooks: 0.1 s" in shown.err
     assert not shown.out
     assert quantizer.verbose == 0
+
+
+@pytest.mark.parametrize("option", ["--text", "--vector", "--id"])
+def test_an_array_has_no_columns(option, tmp_path, array, capsys):
+    said = fails(capsys, "fit", array, option, "sku", "--out", tmp_path / "m", *SMALL)
+    assert "holds an array: --text, --vector and --id name columns of tables" in said
