@@ -388,8 +388,9 @@ def test_text_in_another_encoding_is_named(tmp_path, capsys):
 @pytest.mark.parametrize("name", ["items.csv.gz", "items.jsonl.gz"])
 def test_a_damaged_gzip_file_is_named(tmp_path, capsys, name, spoil):
     path = tmp_path / name
-    record = json.dumps({"title": " ".join(str(i * i) for i in range(99))})
-    path.write_bytes(spoil(gzip.compress(f"{record}\n{record}\n".encode())))
+    title = " ".join(str(i * i) for i in range(99))
+    lines = ["title", title] if ".csv" in name else [json.dumps({"title": title})] * 2
+    path.write_bytes(spoil(gzip.compress("\n".join([*lines, ""]).encode())))
     said = fails(capsys, "fit", path, "--text", "title", "--out", tmp_path / "m", *SMALL)
     assert re.search(rf"{re.escape(name)} is no text in UTF-8, or is damaged \(", said), said
 
