@@ -8,6 +8,7 @@ where it was. Tables and plots for the docs are written at the end.
     python benchmarks/bench_distortion.py                                  # all of it: many hours
     python benchmarks/bench_distortion.py --catalogs beauty --bits 3x256
     python benchmarks/bench_distortion.py --methods ours faiss-rq5-refined vector-quantize@600
+    python benchmarks/bench_distortion.py --catalogs glove --rows 66667 --output /tmp/words
     python benchmarks/bench_distortion.py --rows 1500 --seeds 1 --output /tmp/trial
     python benchmarks/bench_distortion.py --report-only
 
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 from _common import (
     CATALOGS,
+    WORDS,
     Cell,
     Results,
     add_arguments,
@@ -175,9 +177,10 @@ def by_group(results: Results, rows: int | None) -> dict[tuple[str, str], dict[s
     for cell in results.cells:
         if cell["rows"] == rows:
             groups[cell["catalog"], cell["bits"]][cell["method"]].append(cell)
+    known = (*CATALOGS, WORDS)
     return {
         key: {name: groups[key][name] for name in sorted(groups[key], key=_method_order)}
-        for key in sorted(groups, key=lambda key: (CATALOGS.index(key[0]), _n_bits(key[1])))
+        for key in sorted(groups, key=lambda key: (known.index(key[0]), _n_bits(key[1])))
     }
 
 
@@ -491,7 +494,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--catalogs", nargs="+", choices=CATALOGS, default=CATALOGS)
+    parser.add_argument("--catalogs", nargs="+", choices=(*CATALOGS, WORDS), default=list(CATALOGS))
     parser.add_argument("--bits", nargs="+", type=bits_argument, default=list(BITS), metavar="LxK")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), metavar="METHOD")
     add_arguments(parser)

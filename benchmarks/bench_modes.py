@@ -9,6 +9,7 @@ stopped goes on where it was. Tables and a plot for the docs are written at the 
     python benchmarks/bench_modes.py
     python benchmarks/bench_modes.py --catalogs beauty --architectures plain --seeds 2
     python benchmarks/bench_modes.py --catalogs digits --bits 3x16 --architectures linear
+    python benchmarks/bench_modes.py --catalogs glove --architectures linear --modes STE_WIDE none
     python benchmarks/bench_modes.py --rows 1500 --seeds 1 --output /tmp/trial
     python benchmarks/bench_modes.py --report-only
 """
@@ -49,12 +50,15 @@ ROWS = {WORDS: 60_000}
 KEYS = ("catalog", "bits", "seed", "architecture", "mode", "rows")
 MODES = {
     "STE": "straight-through",
+    "STE_WIDE": "straight-through, a layer of 1024",
     "ROTATION_TRICK": "rotation trick",
     "GUMBEL_SOFTMAX": "Gumbel-softmax",
     "SINKHORN": "Sinkhorn",
     "SINKHORN_LAST": "Sinkhorn, last level only",
     "none": "closed form alone",
 }
+# Two MLPs have no closed form, and widths of their own.
+LINEAR_ONLY = ("none", "STE_WIDE")
 ARCHITECTURES = {"plain": "two MLPs", "linear": "linear path"}
 
 
@@ -62,6 +66,8 @@ def codebook_mode(mode: str, n_layers: int) -> Any:
     """Return the estimator's parameter for a mode of this benchmark."""
     if mode == "none":
         return None
+    if mode == "STE_WIDE":
+        return "STE"
     if mode == "SINKHORN_LAST":
         return ["STE"] * (n_layers - 1) + ["SINKHORN"]
     return mode
@@ -74,6 +80,8 @@ def measure(cell: Cell, X: np.ndarray) -> dict[str, Any]:
         "linear_path": cell["architecture"] == "linear",
         "codebook_mode": codebook_mode(cell["mode"], len(sizes)),
     }
+    if cell["mode"] == "STE_WIDE":
+        params["hidden_dims"] = (1024,)
     quantizer = Transformer(sizes, cell["seed"], cell["n_threads"], params=params)
     return judge(quantizer, X, cell["seed"]) | {"n_epochs": quantizer.estimator.n_iter_}
 
@@ -228,7 +236,7 @@ def main(argv: list[str] | None = None) -> int:
             for seed in range(args.seeds)
             for architecture in args.architectures
             for mode in args.modes
-            if architecture == "linear" or mode != "none"  # two MLPs have no closed form
+            if architecture == "linear" or mode not in LINEAR_ONLY
         ]
         failed = run(__file__, results, cells, args)
     report(results, args.rows, args.output)
