@@ -118,10 +118,11 @@ class Search:
         errors : Tensor of shape (n_samples, n_found)
             Squared errors of their reconstructions, in input units, summed over the features.
         """
-        codes, _ = self._ranked(x, n_candidates, first_codes)
+        standardized = self.module.standardize(x) if self.rotates else x
+        scores = self._scores(standardized)
+        codes, _ = search_scores(scores, self.tables, n_candidates, first_codes)
         if not self.keeps_distances:
             return by_error(x, codes, self._decode)
-        standardized = self.module.standardize(x)
         latent = in_blocks(self.module.encoder, standardized)
         codes, errors = by_error(latent, codes, self._decode_latent)
         axes = self.module.encoder.components
@@ -131,12 +132,10 @@ class Search:
             errors += (standardized - inside).square_().sum(1, keepdim=True)
         return codes, errors.mul_(self.module.scale[0].square())
 
-    def _ranked(
-        self, x: Tensor, n_candidates: int, first_codes: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def _ranked(self, x: Tensor, n_candidates: int) -> tuple[Tensor, Tensor]:
         """Return candidates and what to rank them by; a single one has nothing to be ranked by."""
         if not self.rotates:
-            codes, totals = search_scores(self._scores(x), self.tables, n_candidates, first_codes)
+            codes, totals = search_scores(self._scores(x), self.tables, n_candidates)
             if codes.shape[1] == 1:
                 return codes, totals
             return codes, reconstruction_errors(x, codes, self._decode)
@@ -147,7 +146,7 @@ class Search:
         else:
             scores, rows = self._scores_and_latents(rows).split([self.n_scored, self.n_dims], 1)
         with torch.inference_mode():  # a sixth of the time of a single row
-            codes, totals = search_scores(scores, self.tables, n_candidates, first_codes)
+            codes, totals = search_scores(scores, self.tables, n_candidates)
             errors = totals.mul_(-2.0)
             if pairs is not None:
                 pairs.add_to_errors(errors, codes, rows)
