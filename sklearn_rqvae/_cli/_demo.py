@@ -123,7 +123,7 @@ def _agreement(
         pairs = group.ravel()[order[1:]] == group.ravel()[order[:-1]]
         share = _same_module(target[order[1:]][pairs], target[order[:-1]][pairs])
         prefix = "code" if length == 1 else f"{length} codes"
-        lines.append(f"Two that share the first {prefix} are so in {share:.1%}.")
+        lines.append(f"For two that share the first {prefix} it is {share:.1%}.")
     return lines
 
 
