@@ -150,7 +150,10 @@ def fit_interactions(
         candidates, errors = kept.put_first(z, codebooks, candidates, errors)
     ids = number_tuples(candidates, [len(codebook) for codebook in codebooks])
     ridges = RIDGES._replace(codewords=_codeword_ridge(z, errors, row_weight))
-    ridges = _choose_ridges(z, codebooks, candidates, ids, errors, row_weight, max_floats, ridges)
+    if kept is None:  # a weak ridge learns rows by heart, and draws them from the codes they had
+        ridges = _choose_ridges(
+            z, codebooks, candidates, ids, errors, row_weight, max_floats, ridges
+        )
     for _ in range(N_ROUNDS - 1):
         soft = _soft_codes(candidates, ids, errors, row_weight, kept)
         fitted = _regress(z, codebooks, soft, max_floats, ridges)

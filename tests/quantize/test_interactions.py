@@ -32,6 +32,7 @@ from sklearn_rqvae.quantize._interactions import (
     _SoftCodes,
     fit_interactions,
 )
+from sklearn_rqvae.quantize._kept import KeptCodes
 from sklearn_rqvae.quantize._pairs import PairKeys
 
 
@@ -148,6 +149,23 @@ def test_pairs_have_a_weak_ridge_only_where_that_serves_rows_left_out(seed):
     noise = sum(book[torch.randint(0, 16, (600,), generator=generator(seed))] for book in codebooks)
     noise = noise + torch.randn(600, 6, generator=generator(seed + 50))
     assert chosen_ridge(noise, codebooks) == PAIR_RIDGE
+
+
+def test_rows_that_keep_their_codes_have_the_default_ridge_of_pairs(monkeypatch):
+    used = []
+
+    def regress(z, codebooks, soft, max_floats, ridges):
+        used.append(ridges.pairs)
+        return _regress(z, codebooks, soft, max_floats, ridges)
+
+    monkeypatch.setattr(_interactions, "_regress", regress)
+    z = interacting_rows(600, seed=0, sizes=(16, 16))
+    codebooks = [torch.randn(16, 6, generator=generator(g)) * (5 if g else 1) for g in (100, 0)]
+    assert chosen_ridge(z, codebooks) == WEAK_PAIR_RIDGE  # as a fit from scratch would have
+    used.clear()
+    codes = beam_search(z, codebooks, 16)[0][:, 0]
+    fit_interactions(z, codebooks, max_floats=10_000, kept=KeptCodes(codes, 0.3))
+    assert set(used) == {PAIR_RIDGE}
 
 
 def test_codewords_have_the_more_of_a_ridge_the_more_codes_leave():
