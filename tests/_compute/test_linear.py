@@ -184,4 +184,5 @@ def test_a_part_is_multiplied_by_the_library_of_the_whole(calls):
         assert not calls
         part = linear(x[:2], weight, bias, of_rows=300)
         assert len(calls) == 1
-        assert torch.equal(part, linear(x, weight, bias)[:2])
+        # Up to rounding: who wants equal bits tries first whether so few rows have them.
+        torch.testing.assert_close(part, linear(x, weight, bias)[:2])
