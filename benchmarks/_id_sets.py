@@ -92,12 +92,12 @@ def _text_without_distinct_choice(catalog: Catalog, seed: int) -> np.ndarray:
 @contextlib.contextmanager
 def _no_distinct_choice() -> Iterator[None]:
     """Let rows choose their nearest codes in training, though others have the same ones."""
-    from sklearn_rqvae.quantize import _interactions
+    from sklearn_rqvae.quantize import _soft_codes
 
     def nearest(keys: Any, errors: Any, *_: Any) -> Any:
         return errors.argmin(1)
 
-    with mock.patch.object(_interactions, "distinct_choices", nearest):
+    with mock.patch.object(_soft_codes, "distinct_choices", nearest):
         yield
 
 

@@ -1,6 +1,6 @@
 r"""Fit codewords and pair vectors to more rows than are kept, by sums over blocks of them.
 
-The regression of `_interactions` needs of the rows only their codes, and their residuals added up
+The regression of `_regression` needs of the rows only their codes, and their residuals added up
 by codeword and pair. Residuals and weights are rounded to a grid on which float64 adds without
 rounding, so the sums depend neither on the order of the rows nor on how they are cut into blocks.
 """
@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sklearn_rqvae.quantize._interactions import (
+from sklearn_rqvae.quantize._pairs import PairKeys
+from sklearn_rqvae.quantize._regression import (
     CODEWORD_RIDGE,
     KEY_FLOATS,
     MIN_DIM_SHARE,
@@ -27,7 +28,6 @@ from sklearn_rqvae.quantize._interactions import (
     one_hot,
     solve,
 )
-from sklearn_rqvae.quantize._pairs import PairKeys
 
 __all__ = ["add_up", "fit_to_all"]
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from sklearn_rqvae.quantize._all_rows import _normal_equations, fit_to_all
-from sklearn_rqvae.quantize._interactions import _regress, _SoftCodes
+from sklearn_rqvae.quantize._regression import regress
+from sklearn_rqvae.quantize._soft_codes import SoftCodes
 
 SIZES = [6, 5, 4]
 
@@ -36,7 +37,7 @@ def test_sums_over_blocks_fit_as_the_rows_at_once_do(max_floats):
     z, codes, codebooks = rows_with_codes()
     weight = torch.rand(400, generator=seeded(3)) + 0.1
     found = fit_to_all(z.split(64), codes, weight.double(), codebooks, max_floats=max_floats)
-    expected = _regress(z, codebooks, _SoftCodes(codes[:, None], weight[:, None]), max_floats)
+    expected = regress(z, codebooks, SoftCodes(codes[:, None], weight[:, None]), max_floats)
     assert torch.equal(found.keys, expected.keys)
     assert (len(found.keys) > 50) == (max_floats > 0)
     if max_floats:
