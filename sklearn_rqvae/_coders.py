@@ -29,11 +29,8 @@ from sklearn_rqvae.quantize._residual import sum_codewords
 
 __all__ = ["CodebookCoder", "Coder", "ModuleCoder", "ModuleHolder", "ProductCoder"]
 
-# Rows encoded or decoded at a time, fewer where the candidates of one have many numbers: bounds the
-# memory. For 512 rows of 768 features a search with 16 beams gave memory back to the system each
-# time and fetched it anew, which took a third of the whole time.
-_CHUNK_ROWS, _FEWER_ROWS = 512, 256
-_MANY_NUMBERS = 8192
+# Rows encoded or decoded at a time: bounds the memory.
+_CHUNK_ROWS = 512
 _CODEBOOK_CHUNK_ROWS = 1024
 
 
@@ -140,7 +137,7 @@ class ModuleCoder:
 
     def encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the codes of rows, of shape (n_samples, n_layers)."""
-        codes = [self.search.encode(chunk, self.n_beams) for chunk in self._chunks(X, self.n_beams)]
+        codes = [self.search.encode(chunk, self.n_beams) for chunk in self._chunks(X)]
         return torch.cat(codes).cpu().numpy()
 
     @torch.no_grad()
@@ -156,8 +153,8 @@ class ModuleCoder:
         first_codes: NDArray[np.int64] | None = None,
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yield candidates of consecutive rows, and their errors, the best ones first."""
-        firsts = repeat(None) if first_codes is None else self._chunks(first_codes, n_candidates)
-        for chunk, first in zip(self._chunks(X, n_candidates), firsts, strict=False):
+        firsts = repeat(None) if first_codes is None else self._chunks(first_codes)
+        for chunk, first in zip(self._chunks(X), firsts, strict=False):
             codes, errors = self.search.candidates(chunk, n_candidates, first)
             yield codes.cpu().numpy(), errors.cpu().numpy()
 
@@ -165,12 +162,10 @@ class ModuleCoder:
         """Write `encode` or `decode` to an ONNX file that says something about itself."""
         write_module(path, part, self.search, self.n_beams, about)
 
-    def _chunks(self, X: NDArray[Any], n_candidates: int = 1) -> Iterator[torch.Tensor]:
+    def _chunks(self, X: NDArray[Any]) -> Iterator[torch.Tensor]:
         """Yield a few rows at a time, on the device; read-only ones are copied, as torch wants."""
-        is_large = n_candidates * self.search.module.input_dim > _MANY_NUMBERS
-        n_rows = _FEWER_ROWS if is_large else _CHUNK_ROWS
-        for start in range(0, len(X), n_rows):
-            rows = X[start : start + n_rows]
+        for start in range(0, len(X), _CHUNK_ROWS):
+            rows = X[start : start + _CHUNK_ROWS]
             tensor = torch.from_numpy(rows) if rows.flags.writeable else torch.tensor(rows)
             yield tensor.to(self.device)
 

@@ -21,6 +21,9 @@ __all__ = ["MAX_IN_TABLE", "PairErrors"]
 # codewords, in place of these sums.
 MAX_IN_TABLE = 1 << 24
 
+# Rows or candidates below which finding equal candidates takes longer than their products.
+_FEW = 8
+
 
 class PairErrors:
     r"""Compute what vectors of pairs of codes change in squared errors.
@@ -133,13 +136,38 @@ class PairErrors:
             if codes.shape[2] == 3:  # as in `_from_table`
                 index += codes[part, :, ::-1]
             change = self.products.numpy().take(index).sum(2)
-            bags = torch.from_numpy(places).flatten()
-            offsets = torch.arange(0, len(bags), places.shape[2], dtype=bags.dtype)
-            bag = torch.embedding_bag(self.vectors, bags, offsets, False, 0)[0]  # mode 0 is "sum"
-            vectors = bag.numpy().reshape(*change.shape, -1)
-            change += 0.5 * np.vecdot(vectors, vectors)
-            change -= np.vecdot(vectors, rows[part, None])
+            squares, inner = self._inner_products(places, rows[part])
+            change += 0.5 * squares
+            change -= inner
             errors[part] += 2.0 * change
+
+    def _inner_products(
+        self, places: NDArray[np.int32], rows: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return those of each candidate's vector, the sum of its pairs', with itself and the row.
+
+        Of 16 candidates some 5 have different pairs: others have their products.
+        """
+        n_rows, n_candidates, n_pairs = places.shape
+        if min(n_rows, n_candidates) < _FEW:
+            vectors = self._sums(places.ravel(), n_pairs).reshape(n_rows, n_candidates, -1)
+            return np.vecdot(vectors, vectors), np.vecdot(vectors, rows[:, None])
+        keys = np.arange(n_rows)[:, None]
+        for column in range(n_pairs):
+            keys = keys * len(self.vectors) + places[:, :, column]  # with `has_table` below 2^60
+        _, first, number = np.unique(keys, return_index=True, return_inverse=True)
+        number = number.reshape(n_rows, n_candidates)
+        vectors = self._sums(places.reshape(-1, n_pairs)[first].ravel(), n_pairs)
+        squares = np.vecdot(vectors, vectors)
+        inner = np.vecdot(vectors, rows[first // n_candidates])
+        return squares[number], inner[number]
+
+    def _sums(self, places: NDArray[np.int32], n_pairs: int) -> NDArray[Any]:
+        """Return the sum of the vectors at each `n_pairs` of the places."""
+        bags = torch.from_numpy(places)
+        offsets = torch.arange(0, len(bags), n_pairs, dtype=bags.dtype)
+        bag = torch.embedding_bag(self.vectors, bags, offsets, False, 0)[0]  # mode 0 is "sum"
+        return bag.numpy()
 
     def add_to_latents(self, latent: Tensor, codes: Tensor) -> None:
         """Add the vectors of each row's pairs to the first coordinates of its latent, in place.

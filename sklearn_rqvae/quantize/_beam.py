@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sklearn_rqvae._compute._allocator import keep_freed_memory
 from sklearn_rqvae._compute._blocks import in_blocks
 from sklearn_rqvae._compute._largest import largest
 from sklearn_rqvae._compute._linear import linear
@@ -38,6 +39,7 @@ class SearchTables:
     """
 
     def __init__(self, codebooks: Sequence[Tensor]) -> None:
+        keep_freed_memory()
         stacked = torch.cat(list(codebooks))
         self.sizes = [len(codebook) for codebook in codebooks]
         self.starts = [0, *accumulate(self.sizes)]

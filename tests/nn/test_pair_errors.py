@@ -10,7 +10,7 @@ from sklearn_rqvae.nn._pair_errors import PairErrors
 DIM, WIDTH = 5, 8
 
 
-def make(sizes, seed=0):
+def make(sizes, seed=0, n_candidates=6):
     """Codewords, a rotation, interactions for a third of all pairs, rows and candidates."""
     draws = torch.Generator().manual_seed(seed)
     codewords = torch.randn(sum(sizes), WIDTH, generator=draws)
@@ -21,7 +21,7 @@ def make(sizes, seed=0):
     interactions.keys.copy_(keys)
     interactions.vectors[1:] = torch.randn(len(keys), DIM, generator=draws)
     rows = torch.randn(150, WIDTH, generator=draws)
-    codes = torch.stack([torch.randint(k, (150, 6), generator=draws) for k in sizes], 2)
+    codes = torch.stack([torch.randint(k, (150, n_candidates), generator=draws) for k in sizes], 2)
     return codewords, axes, interactions, rows, codes
 
 
@@ -63,13 +63,14 @@ def test_candidates_without_stored_pairs_keep_their_errors_exactly():
     assert torch.equal(errors, before)
 
 
-def test_pairs_by_arrays_and_by_tensors_change_errors_alike_bit_by_bit():
-    # Tensors take the way of other devices.
-    for sizes in ([40, 60], [40, 60, 30]):
-        codewords, axes, interactions, rows, codes = make(sizes, seed=2)
-        pairs = PairErrors(interactions, codewords, axes)
-        by_arrays, by_tensors = torch.ones(2, *codes.shape[:2])
-        pairs.add_to_errors(by_arrays, codes, rows)
-        pairs.places = None  # found by a search, not in the table
-        pairs.add_to_errors(by_tensors, codes, rows)
-        assert torch.equal(by_arrays, by_tensors)
+@pytest.mark.parametrize("n_candidates", [1, 6, 20])
+@pytest.mark.parametrize("sizes", [[4, 6, 3], [40, 60], [40, 60, 30]], ids=str)
+def test_pairs_by_arrays_and_by_tensors_change_errors_alike_bit_by_bit(sizes, n_candidates):
+    # Tensors take the way of other devices. Of many candidates those with equal pairs share sums.
+    codewords, axes, interactions, rows, codes = make(sizes, 2, n_candidates)
+    pairs = PairErrors(interactions, codewords, axes)
+    by_arrays, by_tensors = torch.ones(2, *codes.shape[:2])
+    pairs.add_to_errors(by_arrays, codes, rows)
+    pairs.places = None  # found by a search, not in the table
+    pairs.add_to_errors(by_tensors, codes, rows)
+    assert torch.equal(by_arrays, by_tensors)
