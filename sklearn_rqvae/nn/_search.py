@@ -11,6 +11,7 @@ from sklearn_rqvae._compute._linear import linear
 from sklearn_rqvae.nn._pair_errors import PairErrors
 from sklearn_rqvae.nn._rqvae import RqVae
 from sklearn_rqvae.quantize._beam import SearchTables, search_scores
+from sklearn_rqvae.quantize._beam_few import is_for_few, search_few
 from sklearn_rqvae.quantize._rerank import by_error, reconstruction_errors
 
 __all__ = ["Search"]
@@ -146,7 +147,9 @@ class Search:
         else:
             scores, rows = self._scores_and_latents(rows).split([self.n_scored, self.n_dims], 1)
         with torch.inference_mode():  # a sixth of the time of a single row
-            codes, totals = search_scores(scores, self.tables, n_candidates)
+            few = is_for_few(scores, self.tables, n_candidates)
+            search = search_few if few else search_scores
+            codes, totals = search(scores, self.tables, n_candidates)
             errors = totals.mul_(-2.0)
             if pairs is not None:
                 pairs.add_to_errors(errors, codes, rows)
