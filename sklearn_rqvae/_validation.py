@@ -47,6 +47,8 @@ def as_array(X: Any) -> Any:
     TypeError
         If it's a lazy frame.
     """
+    if type(X) is np.ndarray and X.dtype.kind in "fiub":
+        return X
     if hasattr(X, "detach") and hasattr(X, "cpu"):
         X = X.detach().cpu()
         narrow = X.is_floating_point() and X.element_size() < 4  # numpy has no bfloat16
