@@ -16,7 +16,8 @@ from sklearn_rqvae._compat import import_pyarrow
 from sklearn_rqvae._files._kinds import file_kind
 from sklearn_rqvae._files._parquet import opened_parquet, part_files
 from sklearn_rqvae._files._part_ids import RepeatedIds, repeated_part_ids
-from sklearn_rqvae._files._tables import listed, part_tables
+from sklearn_rqvae._files._table import listed
+from sklearn_rqvae._files._tables import part_tables
 from sklearn_rqvae.io import fit_parquet, transform_parquet
 from sklearn_rqvae.io._parquet import planned_files
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sklearn_rqvae._cli._arguments import HISTORY_COLUMNS
-from sklearn_rqvae._files._tables import Table, read_table
+from sklearn_rqvae._files._table import Table
+from sklearn_rqvae._files._tables import read_table
 
 if TYPE_CHECKING:
     from sklearn_rqvae.embedding import Histories

@@ -17,7 +17,8 @@ from sklearn_rqvae._files._arrays import read_matrix
 from sklearn_rqvae._files._kinds import file_kind
 from sklearn_rqvae._files._parquet_matrix import is_parquet, parquet_matrix
 from sklearn_rqvae._files._replace import check_place, replace_file
-from sklearn_rqvae._files._tables import Table, listed, read_table, write_table
+from sklearn_rqvae._files._table import Table, listed
+from sklearn_rqvae._files._tables import read_table, write_table
 from sklearn_rqvae._files._vectors import matrix_of
 
 __all__ = [

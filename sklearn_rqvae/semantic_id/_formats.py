@@ -16,15 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_rqvae._files._arrays import load_array
+from sklearn_rqvae._files._json import json_value
 from sklearn_rqvae._files._replace import check_place, replace_file
-from sklearn_rqvae._files._tables import (
-    Table,
-    json_value,
-    listed,
-    open_text,
-    read_table,
-    write_table,
-)
+from sklearn_rqvae._files._table import Table, listed
+from sklearn_rqvae._files._tables import open_text, read_table, write_table
 from sklearn_rqvae._guards import warn_caller
 from sklearn_rqvae._versions import present_versions
 from sklearn_rqvae.semantic_id._contract import (

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from sklearn_rqvae._files._arrays import load_array, load_arrays, read_matrix
 from sklearn_rqvae._files._ids import check_ids, writable_ids
-from sklearn_rqvae._files._tables import file_kind, read_table, write_table
+from sklearn_rqvae._files._kinds import file_kind
+from sklearn_rqvae._files._tables import read_table, write_table
 
 HOSTILE = [
     "", '"', '""', 'a"b', ",", "\t", "\n", "\r", "\r\n", "a\rb", "\ufeff", "\ufeffa", "\0", "a\0b",
