@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["CPU_ROWS", "RowWise", "in_blocks"]
+__all__ = ["CPU_ROWS", "ROWS_ELSEWHERE", "RowWise", "in_blocks"]
 
 # Products of 128 rows reach 83 to 95 % of the speed of the fastest size on a CPU. Launches are what
 # costs on other devices.
 CPU_ROWS = 128
-_ROWS_ELSEWHERE = 4096
+ROWS_ELSEWHERE = 4096
 
 # Smaller blocks for what is left over, where they turn out to round alike: 4 rows of 768 features
 # take a twentieth of the time of 128.
@@ -52,7 +52,7 @@ def in_blocks(
     tensor([[1.],
             [1.]])
     """
-    size = cpu_rows if rows.device.type == "cpu" else _ROWS_ELSEWHERE
+    size = cpu_rows if rows.device.type == "cpu" else ROWS_ELSEWHERE
     n_whole = len(rows) // size * size
     results = [function(block) for block in rows[:n_whole].split(size)] if n_whole else []
     n_rest = len(rows) - n_whole

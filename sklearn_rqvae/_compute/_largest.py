@@ -4,16 +4,17 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 __all__ = ["largest"]
 
-# Up to here a sort takes two thirds of the time of a partition, and then soon more.
+# Up to here a sort takes two thirds of the time of a partition, and then soon ten times its own.
 _SORTED_COLUMNS = 256
 
-# From here on entries are first told apart by the maxima of so many neighbors, of fewer where many
-# entries are wanted. A maximum takes a twentieth of the time of a partition.
-_BLOCK_COLUMNS = 1024
-_BLOCK_SIZE = 32
+# Of more, entries are first told apart by the maxima of so many neighbors: a power of 2, a fourth
+# of the entries for each that is wanted, at least and at most so many. A maximum takes a twentieth
+# of the time of a partition.
+_BLOCK_SIZES = 8, 32
 
 
 def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -54,7 +55,7 @@ def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if k == 1:
         values, positions = scores.max(1, keepdim=True)
         return values, positions
-    if n_columns >= _BLOCK_COLUMNS and n_columns >= _BLOCK_SIZE * k:
+    if n_columns > _SORTED_COLUMNS and n_columns >= 4 * _BLOCK_SIZES[0] * k:
         return _largest_of_blocks(scores, k)
     if k == n_columns:
         return scores, torch.arange(k, device=scores.device).expand_as(scores)
@@ -74,15 +75,17 @@ def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 def _largest_of_blocks(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Look only into the k blocks with the largest maxima: these hold the k largest entries."""
-    size = _BLOCK_SIZE if scores.shape[1] >= 4 * _BLOCK_SIZE * k else _BLOCK_SIZE // 2
+    size = min(1 << ((scores.shape[1] // (4 * k)).bit_length() - 1), _BLOCK_SIZES[1])
     n_blocks = scores.shape[1] // size
-    _, blocks = largest(scores[:, : n_blocks * size].unflatten(1, (n_blocks, size)).amax(2), k)
-    place = torch.arange(size, device=scores.device)
-    positions = (blocks[:, :, None] * size + place).flatten(1)
-    rest = torch.arange(n_blocks * size, scores.shape[1], device=scores.device)
-    positions = torch.cat([positions, rest.expand(len(scores), -1)], 1)
-    values, found = largest(scores.gather(1, positions), k)
-    return values, positions.gather(1, found)
+    blocks = scores[:, : n_blocks * size].unflatten(1, (n_blocks, size))
+    _, chosen = largest(blocks.amax(2), k)
+    entries = blocks.gather(1, chosen[:, :, None].expand(-1, -1, size)).flatten(1)
+    if n_blocks * size < scores.shape[1]:
+        # What is left over is a shorter block, behind the others.
+        entries = torch.cat([entries, scores[:, n_blocks * size :]], 1)
+        chosen = F.pad(chosen, (0, 1), value=n_blocks)
+    values, place = largest(entries, k)
+    return values, chosen.gather(1, place // size) * size + place % size
 
 
 @cache

@@ -8,22 +8,28 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sklearn_rqvae._compute._allocator import keep_freed_memory
-from sklearn_rqvae._compute._blocks import in_blocks
+from sklearn_rqvae._compute._blocks import CPU_ROWS, ROWS_ELSEWHERE, in_blocks
 from sklearn_rqvae._compute._largest import largest
 from sklearn_rqvae._compute._linear import linear
 from sklearn_rqvae._compute._threads import map_rows
 from sklearn_rqvae.quantize._distance import half_squared_norms
 
-# Extensions searched at a time: with 16 beams of 256 rows, with fewer beams of up to 1024. Half as
-# many cost 3 to 5 % more, and so do twice as many.
+# Beams extended at a time: 16 of 256 rows, or fewer of up to 1024. Half as many cost 3 to 5 % more,
+# and so do twice as many.
 _CHUNK_BEAMS, _MOST_CHUNK_ROWS = 4096, 1024
 
-# Numbers in the extensions of a chunk, which are gone through several times: beyond they would
-# leave the cache (5 beams of 4096 codewords: half the time of chunks four times as large).
-_CHUNK_FLOATS = 2**20
+# Numbers in extensions at a time, which are gone through several times: beyond they would leave the
+# cache (5 beams of 4096 codewords: half the time of four times as many). Where so many belong to
+# fewer rows than this, choosing among them isn't worth its calls, and waits for more rows.
+_EXTENSIONS, _FEWEST_ROWS = 2**20, 32
 
-# Rows whose scores for all codewords are in memory at a time, and the most scores.
-_SCORED_ROWS, _SCORES = 8192, 2**25
+# As many, where the choice waits. With twice as many, memory for 16 beams of 4096 codewords went to
+# the system and came anew each time, at 50 page faults a row and half more time.
+_EXTENSIONS_OF_PART = 2**19
+
+# Scores in memory at a time, in whole blocks of their products. Beyond, to join the blocks takes as
+# long as to multiply: with 8192 codewords a level 90 of 290 microseconds a row.
+_SCORES, _SCORES_ELSEWHERE = 2**20, 2**25
 
 # Threads get a multiple of this many rows: whole blocks of their products.
 _MULTIPLE = 256
@@ -122,7 +128,7 @@ def beam_search(
     tables = tables or SearchTables(codebooks)
 
     def search(part: slice) -> tuple[Tensor, Tensor]:
-        n_rows = min(_SCORED_ROWS, max(_SCORES // len(tables.codewords), 1))
+        n_rows = _scored_rows(tables)
         given = None if first_codes is None else first_codes[part]
         firsts = [None] if given is None else given.split(n_rows)
         found = [
@@ -134,6 +140,13 @@ def beam_search(
 
     codes, errors = zip(*map_rows(search, len(x), _MULTIPLE), strict=True)
     return torch.cat(codes), torch.cat(errors)
+
+
+def _scored_rows(tables: SearchTables) -> int:
+    """Return how many rows to search at a time."""
+    is_cpu = tables.codewords.device.type == "cpu"
+    most, block = (_SCORES, CPU_ROWS) if is_cpu else (_SCORES_ELSEWHERE, ROWS_ELSEWHERE)
+    return max(most // len(tables.codewords) // block, 1) * block
 
 
 def _search_rows(
@@ -170,8 +183,10 @@ def search_scores(
     totals : Tensor of shape (n_samples, n_kept)
         Their scores: half of what they take off the squared norm of the row.
     """
-    chunk_beams = min(_CHUNK_BEAMS, _CHUNK_FLOATS // max(tables.sizes))
-    chunk_size = min(max(chunk_beams // n_beams, 1), _MOST_CHUNK_ROWS)
+    chunk_size = min(max(_CHUNK_BEAMS // n_beams, 1), _MOST_CHUNK_ROWS)
+    extended = _EXTENSIONS // (n_beams * max(tables.sizes))
+    if extended >= _FEWEST_ROWS:
+        chunk_size = min(chunk_size, extended)
     if len(scores) <= chunk_size:
         return _search_chunk(scores, tables, n_beams, first_codes)
     firsts = [None] if first_codes is None else first_codes.split(chunk_size)
@@ -196,10 +211,8 @@ def _search_chunk(
     # Entries of `chosen` are positions in the stacked codebooks, one column per level so far.
     chosen = code[:, :, None]
     for level, (start, codebook_size) in enumerate(levels[1:], start=1):
-        extensions = _sum_rows(tables.crossings[level], chosen.flatten(0, 1))
-        extensions = extensions.view(*total.shape, codebook_size)
         own = scores[:, start : start + codebook_size]
-        total, parent, code = _best_extensions(total, extensions, own, n_beams)
+        total, parent, code = _best_extensions(total, chosen, tables.crossings[level], own, n_beams)
         chosen = torch.cat([_take(chosen, parent), (code + start)[:, :, None]], dim=2)
     return chosen - tables.first_codewords, total
 
@@ -212,22 +225,39 @@ def _sum_rows(table: Tensor, rows: Tensor) -> Tensor:
 
 
 def _best_extensions(
-    total: Tensor, extensions: Tensor, own: Tensor, n_beams: int
+    total: Tensor, chosen: Tensor, crossings: Tensor, own: Tensor, n_beams: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Find the best of ``total[:, beam] + extensions[:, beam, code] + own[:, code]``.
+    """Find the best sums of a beam's total, its crossings with a code, and the code's own score.
 
     The n best ones have the n codes with the best maxima over the beams: only these are compared.
     """
-    if extensions.shape[1] == 1:
-        gain, codes = largest(extensions[:, 0].add_(own), min(n_beams, own.shape[1]))
+    n_kept, n_codes = total.shape[1], min(n_beams, own.shape[1])
+    if n_kept == 1:
+        gain, codes = largest(_sum_rows(crossings, chosen[:, 0]).add_(own), n_codes)
         return total + gain, torch.zeros_like(codes), codes
-    extensions.add_(total[:, :, None])
-    _, codes = largest(extensions.amax(1) + own, min(n_beams, own.shape[1]))
-    by_beam = codes[:, None].expand(-1, extensions.shape[1], -1)
-    few = extensions.gather(2, by_beam) + own.gather(1, codes)[:, None]
-    total, position = largest(few.flatten(1), min(n_beams, few.shape[1] * few.shape[2]))
-    n_codes = codes.shape[1]
+    n_rows, row_numbers, parts = len(own), n_kept * own.shape[1], []
+    if n_rows * row_numbers > _EXTENSIONS:
+        n_rows = max(_EXTENSIONS_OF_PART // row_numbers, 1)
+    for sums, rows in zip(total.split(n_rows), chosen.split(n_rows), strict=True):
+        extensions = _sum_rows(crossings, rows.flatten(0, 1)).view(*sums.shape, own.shape[1])
+        extensions.add_(sums[:, :, None])
+        parts.append(extensions.amax(1))
+    maxima = parts[0] if len(parts) == 1 else torch.cat(parts)
+    _, codes = largest(maxima + own, n_codes)
+    if len(parts) == 1:
+        few = extensions.gather(2, codes[:, None].expand(-1, n_kept, -1))
+    else:
+        few = _sum_entries(crossings, chosen, codes).add_(total[:, :, None])
+    few = few + own.gather(1, codes)[:, None]
+    total, position = largest(few.flatten(1), min(n_beams, n_kept * n_codes))
     return total, position // n_codes, codes.gather(1, position % n_codes)
+
+
+def _sum_entries(table: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return what `_sum_rows` has in some columns, of shape (n, n_kept, n_columns), bit for bit."""
+    places = rows[..., None] * table.shape[1] + columns[:, None, None]
+    first, *others = table.take(places).unbind(2)
+    return sum(others, start=first)
 
 
 def _take(chosen: Tensor, parent: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ def test_traced_and_transformed_functions_look_at_their_own_entries(k):
     assert torch.equal(gradient, (second >= second.topk(k, 1).values[:, -1:]).float())
 
 
-@pytest.mark.parametrize("n_columns", [1024, 1500, 4103, 8192])
+@pytest.mark.parametrize("n_columns", [257, 512, 1024, 1500, 4103, 8192])
 @pytest.mark.parametrize("k", [2, 5, 16, 32])
 def test_blocks_with_the_largest_maxima_hold_the_largest_entries(n_columns, k):
     scores = torch.randn(40, n_columns, generator=torch.Generator().manual_seed(k))

@@ -8,6 +8,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sklearn_rqvae.quantize import _beam
 from sklearn_rqvae.quantize._beam import (
     SearchTables,
     beam_search,
@@ -188,6 +189,18 @@ def test_prepared_tables_change_nothing():
         strict=True,
     ):
         assert torch.equal(fresh, prepared)
+
+
+@pytest.mark.parametrize("n_beams", [1, 5, 16])
+def test_extensions_a_few_at_a_time_change_nothing(monkeypatch, n_beams):
+    codebooks = random_model([40, 300, 25, 60], 4)
+    x = torch.randn(200, 4, generator=generator(1))
+    expected = beam_search(x, codebooks, n_beams)
+    monkeypatch.setattr(_beam, "_EXTENSIONS", 5000)
+    monkeypatch.setattr(_beam, "_EXTENSIONS_OF_PART", 5000)
+    monkeypatch.setattr(_beam, "_SCORES", 128)
+    for found, known in zip(beam_search(x, codebooks, n_beams), expected, strict=True):
+        assert torch.equal(found, known)
 
 
 def test_duplicate_codewords_do_not_lose_a_choice():
