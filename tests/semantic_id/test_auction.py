@@ -10,11 +10,11 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from sklearn_rqvae import ResidualKMeans
 from sklearn_rqvae.semantic_id import SemanticIDIndex
-from sklearn_rqvae.semantic_id._collisions import _assignment
-from sklearn_rqvae.semantic_id._collisions._assignment import assign_free
+from sklearn_rqvae.semantic_id._collisions import _assignment, _reassign
+from sklearn_rqvae.semantic_id._collisions._assignment import assign_free, numbered
 from sklearn_rqvae.semantic_id._collisions._auction import auction
 from sklearn_rqvae.semantic_id._collisions._candidates import EstimatorCandidates
-from sklearn_rqvae.semantic_id._collisions._reassign import _search
+from sklearn_rqvae.semantic_id._collisions._reassign import _searches
 
 
 def market(n_items, n_columns, n_candidates, seed):
@@ -161,11 +161,34 @@ def test_append_by_auction_keeps_old_and_retired_ids(always_auction):
     assert len(np.unique(index.ids_)) == 110
 
 
+@pytest.mark.parametrize("dtype", [np.uint32, np.uint64, "S5"])
+def test_keys_are_numbered_range_by_range_as_by_unique(monkeypatch, dtype):
+    monkeypatch.setattr(_assignment, "RANGE_KEYS", 50)
+    candidates = np.random.default_rng(0).integers(90, size=(60, 7)).astype(dtype)
+    keys, columns = numbered(candidates)
+    expected = np.unique(candidates, return_inverse=True)
+    np.testing.assert_array_equal(keys, expected[0])
+    np.testing.assert_array_equal(columns, expected[1].reshape(columns.shape))
+    one = np.full((40, 5), 7, dtype=dtype)  # no bound between equal keys
+    assert [part.tolist() for part in numbered(one)] == [one[0, :1].tolist(), [[0] * 5] * 40]
+
+
+def test_only_the_rows_given_take_part():
+    columns, costs, way_out = market(60, 70, 8, seed=0)
+    rows = np.flatnonzero(np.arange(60) % 3)
+    found = auction(columns, costs + 5.0, way_out, rows=rows)
+    alone = auction(columns[rows], costs[rows] + 5.0, way_out[rows])
+    np.testing.assert_array_equal(found.choice[rows], alone.choice)
+    assert (found.choice[::3] == -1).all()
+    np.testing.assert_allclose(found.gap, alone.gap)
+
+
 def test_twins_are_found_by_content_among_equal_checksums():
     # Two equal rows, and one that differs in an error: the twins' choices come in order of cost.
     candidates = np.array([[1, 2], [1, 2], [1, 2]], dtype=np.uint64)
     errors = np.array([[0.0, 1.0], [0.0, 1.0], [0.0, 9.0]])
-    choice = assign_free(candidates, errors, np.array([], dtype=np.uint64)).choice
+    keys, columns = numbered(candidates)
+    choice = assign_free(columns, errors, np.zeros(len(keys), dtype=bool)).choice
     assert choice.tolist() == [1, -1, 0]
 
 
@@ -248,13 +271,17 @@ def test_shared_searches_know_nothing_of_the_order_of_rows():
     np.testing.assert_array_equal(permuted.ids_of(np.arange(len(X))), index.ids_)
 
 
-def test_shared_and_lone_searches_stay_with_their_rows():
+@pytest.mark.parametrize("asked", [1, 100, 10**6])
+def test_shared_and_lone_searches_stay_with_their_rows(monkeypatch, asked):
     # Every candidate's error is that of its row: the squared distance to its reconstruction.
     model, X = crowds()
     source = EstimatorCandidates(model, X)
     groups = np.repeat([3, 1, 2], [30, 5, 58])
     shared = np.repeat([True, False, True], [30, 5, 58])
-    codes, errors = _search(source, np.arange(93), groups, shared, 8)
+    monkeypatch.setattr(_reassign, "ASKED_CANDIDATES", asked)
+    codes, errors = np.empty((93, 8, 3), dtype=int), np.empty((93, 8))
+    for places, *found in _searches(source, np.arange(93), groups, shared, 8):
+        codes[places], errors[places] = found
     for place in range(8):
         expected = ((X - model.inverse_transform(codes[:, place])) ** 2).sum(axis=1)
         np.testing.assert_allclose(errors[:, place], expected, rtol=1e-5, atol=1e-6)

@@ -523,10 +523,12 @@ def test_sparse_and_dense_solvers_cost_the_same(seed):
     errors = np.round(rng.random((30, 6)), 1)
     taken = np.arange(0, 40, 7, dtype=np.uint64)
     costs, served = [], []
+    keys, columns = _assignment.numbered(candidates)
     for border in (0, 10**9):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(_assignment, "DENSE_CELLS", border)
-            choice = _assignment.assign_free(candidates, errors, taken).choice
+            is_taken = np.isin(keys, taken)
+            choice = _assignment.assign_free(columns, errors.copy(), is_taken).choice
         rows = np.flatnonzero(choice >= 0)
         chosen = candidates[rows, choice[rows]]
         assert len(np.unique(chosen)) == len(chosen)

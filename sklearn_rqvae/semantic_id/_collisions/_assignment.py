@@ -11,9 +11,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 
 from sklearn_rqvae.semantic_id._collisions._auction import Assignment, auction
-from sklearn_rqvae.semantic_id._ordering import in_group, is_among
+from sklearn_rqvae.semantic_id._ordering import in_group
 
-__all__ = ["assign_free", "last_level_candidates"]
+__all__ = ["assign_free", "last_level_candidates", "numbered"]
 
 # Below this many cells, a component of the graph is cheaper as a dense matrix than as a sparse one.
 DENSE_CELLS = 2**16
@@ -27,15 +27,19 @@ EXACT_ITEMS = 2048
 # items in a plane, with 8 as much as the exact solver's, with 16 1 % less, for half more time.
 WAY_OUT = 8.0
 
-# Candidates of each item whose connections are looked at together.
-CONNECTED_CANDIDATES = 8
+# Candidates of each item whose connections are looked at together, and the most in all.
+CONNECTED_CANDIDATES, CONNECTIONS = 8, 2**24
+
+# Ranges of keys that are sorted one by one, of this many keys or more: places of all of them at
+# once would take twice as much memory as the keys.
+MAX_RANGES, RANGE_KEYS = 16, 2**20
 
 # Rows handled at a time where a temporary array per row would be as large as the candidates.
 CHUNK_ROWS = 2**16
 
 
 def assign_free(
-    candidates: NDArray[Any], errors: NDArray[np.float64], taken: NDArray[Any]
+    columns: NDArray[np.int32], errors: NDArray[np.float64], taken: NDArray[np.bool_]
 ) -> Assignment:
     """Choose one candidate per item, none taken and none chosen twice, at the least total error.
 
@@ -48,12 +52,13 @@ def assign_free(
 
     Parameters
     ----------
-    candidates : ndarray of shape (n_items, n_candidates)
-        Keys of the IDs that each item could have.
+    columns : ndarray of int of shape (n_items, n_candidates)
+        Numbers of the IDs that each item could have, from `numbered`.
     errors : ndarray of shape (n_items, n_candidates)
-        Reconstruction error of each; infinite where an entry is no candidate.
-    taken : ndarray of shape (n_taken,)
-        Keys that are not free, sorted.
+        Reconstruction error of each; infinite where an entry is no candidate. It becomes infinite
+        where an item can't have one.
+    taken : ndarray of bool of shape (n_ids,)
+        Which IDs are not free.
 
     Returns
     -------
@@ -68,90 +73,125 @@ def assign_free(
     .. [2] Jonker, R. and Volgenant, A. "A shortest augmenting path algorithm for dense and sparse
        linear assignment problems". Computing 38, 1987.
     """
-    columns, costs = _offers(candidates, errors, taken)
-    part_of = _components(columns, costs)
+    twins = _twins(columns, errors)
+    _leave_out(columns, errors, taken)
+    part_of = _components(columns, errors)
     by_part = np.argsort(part_of, kind="stable")
     sizes = np.bincount(part_of)
     stops = np.append(0, np.cumsum(sizes))
     choice = np.full(len(columns), -1, dtype=np.intp)
     for part in np.flatnonzero(sizes <= EXACT_ITEMS).tolist():
         rows = by_part[stops[part] : stops[part + 1]]
-        choice[rows] = _exact(columns[rows], costs[rows])
+        choice[rows] = _exact(columns[rows], errors[rows])
     rows, gap = np.flatnonzero(sizes[part_of] > EXACT_ITEMS), 0.0
     if len(rows):
-        costs = costs[rows]
-        choice[rows], gap = _by_auction(columns[rows], costs)
-    return Assignment(_twins_in_order(columns, errors, choice), gap)
+        found = auction(columns, errors, _ways_out(errors, rows), rows=rows)
+        choice[rows], gap = found.choice[rows], found.gap
+    _put_twins_in_order(*twins, errors, choice)
+    return Assignment(choice, gap)
 
 
-def _offers(
-    candidates: NDArray[Any], errors: NDArray[np.float64], taken: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Number the keys from 0, and give all that an item can't have an infinite cost."""
-    keys, columns = _numbered(candidates)
-    costs: NDArray[np.float64] = np.where(is_among(keys, taken)[columns], np.inf, errors)
+def numbered(candidates: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Number the keys from 0, as `numpy.unique` does with ``return_inverse``, in less memory.
+
+    Parameters
+    ----------
+    candidates : ndarray of shape (n_items, n_candidates)
+        Keys.
+
+    Returns
+    -------
+    keys : ndarray of shape (n_keys,)
+        Those that occur, sorted.
+    columns : ndarray of int32 of shape (n_items, n_candidates)
+        Place of each candidate among them.
+    """
+    flat, columns = candidates.ravel(), np.empty(candidates.shape, dtype=np.int32)
+    n_ranges = min(len(flat) // RANGE_KEYS + 1, MAX_RANGES)
+    sample = np.sort(flat[:: len(flat) // 2**12 + 1])
+    bounds = np.unique(sample[len(sample) * np.arange(1, n_ranges) // n_ranges])
+    found, n_found = [], 0
+    for number in range(len(bounds) + 1):
+        inside = np.ones(len(flat), dtype=bool)
+        if number:
+            inside &= flat >= bounds[number - 1]
+        if number < len(bounds):
+            inside &= flat < bounds[number]
+        places = np.flatnonzero(inside)
+        keys = flat[places]
+        order = np.argsort(keys)
+        keys = keys[order]
+        is_new = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
+        columns.ravel()[places[order]] = np.cumsum(is_new, dtype=np.int32) + (n_found - 1)
+        found.append(keys[is_new])
+        n_found += len(found[-1])
+    return np.concatenate(found), columns
+
+
+def _leave_out(
+    columns: NDArray[np.int32], errors: NDArray[np.float64], taken: NDArray[np.bool_]
+) -> None:
+    """Give all that an item can't have an infinite error."""
     for start in range(0, len(columns), CHUNK_ROWS):
-        rows = slice(start, start + CHUNK_ROWS)
+        some, costs = columns[start : start + CHUNK_ROWS], errors[start : start + CHUNK_ROWS]
+        costs[taken[some]] = np.inf
         # A candidate listed twice for an item counts once, with the smaller error.
-        order = np.lexsort((costs[rows], columns[rows]), axis=1)
-        ordered = np.take_along_axis(columns[rows], order, axis=1)
+        order = np.lexsort((costs, some), axis=1)
+        ordered = np.take_along_axis(some, order, axis=1)
         row, place = np.nonzero(ordered[:, 1:] == ordered[:, :-1])
-        costs[rows][row, order[row, place + 1]] = np.inf
-    return columns, costs
-
-
-def _numbered(candidates: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32]]:
-    """Do what `numpy.unique` does with ``return_inverse``, in less than half of its memory."""
-    order = np.argsort(candidates, axis=None)
-    keys = candidates.ravel()[order]
-    is_new = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
-    keys = keys[is_new]
-    columns = np.empty(candidates.shape, dtype=np.int32)
-    columns.ravel()[order] = np.cumsum(is_new, dtype=np.int32) - 1
-    return keys, columns
+        costs[row, order[row, place + 1]] = np.inf
 
 
 def _components(columns: NDArray[np.int32], costs: NDArray[np.float64]) -> NDArray[np.int32]:
     """Number the components of the graph of items and candidates; return that of each item."""
-    n_items, n_columns = len(columns), int(columns.max()) + 1
-    possible = np.isfinite(costs)
     # What a single item could have connects nothing.
-    possible &= (np.bincount(columns[possible], minlength=n_columns) > 1)[columns]
-    part_of = np.arange(n_items + n_columns, dtype=np.int32)
+    shared = _wanted_twice(columns, costs)
+    node = np.cumsum(shared, dtype=np.int32) + (len(columns) - 1)
+    part_of = np.arange(node[-1] + 1, dtype=np.int32)
     # A few candidates of each item at a time: as a graph, all would be the largest array.
-    for first in range(0, columns.shape[1], CONNECTED_CANDIDATES):
-        some = slice(first, first + CONNECTED_CANDIDATES)
-        rows, places = np.nonzero(possible[:, some])
+    n_some = max(min(CONNECTED_CANDIDATES, CONNECTIONS // len(columns)), 1)
+    for first in range(0, columns.shape[1], n_some):
+        some = columns[:, first : first + n_some]
+        rows, places = np.nonzero(shared[some] & np.isfinite(costs[:, first : first + n_some]))
         if len(rows):
-            ends = part_of[rows], part_of[n_items + columns[:, some][rows, places]]
+            ends = part_of[rows], part_of[node[some[rows, places]]]
             graph = csr_array((np.ones(len(rows)), ends), shape=(int(part_of.max()) + 1,) * 2)
             part_of = connected_components(graph, directed=False)[1][part_of]
-    return part_of[:n_items]
+    return part_of[: len(columns)]
 
 
-def _by_auction(columns: NDArray[np.int32], costs: NDArray[np.float64]) -> Assignment:
-    """Hold an auction among items, each of which can do without an ID for a price.
+def _wanted_twice(columns: NDArray[np.int32], costs: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which columns are candidates of several items."""
+    counts = np.zeros(int(columns.max()) + 1, dtype=np.int32)
+    for start in range(0, len(columns), CHUNK_ROWS):
+        rows = slice(start, start + CHUNK_ROWS)
+        np.add.at(counts, columns[rows][np.isfinite(costs[rows])], 1)
+    return counts > 1
 
-    The costs become what each candidate costs more than the row's cheapest one.
-    """
-    spread = costs.max(axis=1, where=np.isfinite(costs), initial=-np.inf)
-    least = costs.min(axis=1)
-    # Only differences within a row matter. A row without a candidate has none.
-    has_any = np.isfinite(least)
-    costs -= np.where(has_any, least, 0.0)[:, None]
-    spread = np.where(has_any, spread - least, 0.0)
+
+def _ways_out(costs: NDArray[np.float64], rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return what each item can do without an ID for, 0.0 for those that aren't among the rows."""
+    spread = np.zeros(len(costs))
+    for start in range(0, len(rows), CHUNK_ROWS):
+        some = rows[start : start + CHUNK_ROWS]
+        own = costs[some]
+        largest = own.max(axis=1, where=np.isfinite(own), initial=-np.inf)
+        least = own.min(axis=1)
+        # A row without a candidate has no differences.
+        spread[some] = np.where(np.isfinite(least), largest - least, 0.0)
+    ways_out = np.zeros(len(costs))
     # An item all of whose candidates cost the same doesn't leave for nothing.
-    way_out = WAY_OUT * spread + (0.01 * spread.mean() or 1.0)
-    return auction(columns, costs, way_out)
+    ways_out[rows] = WAY_OUT * spread[rows] + (0.01 * spread[rows].mean() or 1.0)
+    return ways_out
 
 
-def _twins_in_order(
-    columns: NDArray[np.int32], errors: NDArray[np.float64], choice: NDArray[np.intp]
-) -> NDArray[np.intp]:
-    """Let the first of several items with the same candidates and errors have the best choice."""
+def _twins(
+    columns: NDArray[np.int32], errors: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows with the candidates and errors of another, and a number for each kind."""
     rows = _possible_twins(columns, errors)
     if not len(rows):
-        return choice
+        return rows, rows
     content = np.concatenate(
         [
             np.ascontiguousarray(array[rows]).view(np.uint8).reshape(len(rows), -1)
@@ -160,11 +200,19 @@ def _twins_in_order(
         axis=1,
     )
     as_bytes = content.view(np.dtype((np.void, content.shape[1]))).ravel()
-    twins = np.unique(as_bytes, return_inverse=True)[1]
+    return rows, np.unique(as_bytes, return_inverse=True)[1]
+
+
+def _put_twins_in_order(
+    rows: NDArray[np.intp],
+    kinds: NDArray[np.intp],
+    errors: NDArray[np.float64],
+    choice: NDArray[np.intp],
+) -> None:
+    """Let the first of several items with the same candidates and errors have the best choice."""
     chosen = choice[rows]
     cost = np.where(chosen >= 0, errors[rows, chosen], np.inf)
-    choice[rows[np.argsort(twins, kind="stable")]] = chosen[np.lexsort((chosen, cost, twins))]
-    return choice
+    choice[rows[np.argsort(kinds, kind="stable")]] = chosen[np.lexsort((chosen, cost, kinds))]
 
 
 def _possible_twins(columns: NDArray[np.int32], errors: NDArray[np.float64]) -> NDArray[np.intp]:

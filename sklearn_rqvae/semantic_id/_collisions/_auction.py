@@ -31,6 +31,7 @@ def auction(
     costs: NDArray[np.float64],
     way_out: NDArray[np.float64],
     tolerance: float = 0.02,
+    rows: NDArray[np.intp] | None = None,
 ) -> Assignment:
     r"""Assign columns to items at nearly the least total cost, by letting the items bid.
 
@@ -41,6 +42,8 @@ def auction(
     :math:`\sum_i \min(w_i, \min_j(c_{ij} + p_j)) - \sum_j p_j`. The auction is held again with
     smaller raises until the cost is within `tolerance` of that.
 
+    Only differences within a row matter: costs are what a candidate costs more than the cheapest.
+
     All bids of a block of items are placed at the same time; the highest wins, of equal ones the
     first item's. Hence the result is a function of the order of the items, and of nothing else.
 
@@ -49,11 +52,13 @@ def auction(
     columns : ndarray of int of shape (n_items, n_candidates)
         Number of the column of each candidate, from 0; no column twice in a row.
     costs : ndarray of shape (n_items, n_candidates)
-        Costs, not negative; infinite where an entry is no candidate.
+        Costs; infinite where an entry is no candidate.
     way_out : ndarray of shape (n_items,)
-        Cost of having no column, positive.
+        What having no column costs more than the cheapest candidate, positive.
     tolerance : float, default=0.02
         Share of the total cost, ways out included, by which it may exceed the least one.
+    rows : ndarray of int of shape (n_bidding,), optional
+        Items that take part, ascending; by default all.
 
     Returns
     -------
@@ -66,11 +71,14 @@ def auction(
     .. [1] Bertsekas, D. P. "The auction algorithm: a distributed relaxation method for the
        assignment problem". Annals of Operations Research 14, 1988.
     """
+    rows = np.arange(len(columns)) if rows is None else rows
+    least = costs.min(axis=1)
+    market = _Market(columns, costs, np.where(np.isfinite(least), least, 0.0), way_out, rows)
     raises = FIRST_RAISE
     for _ in range(MAX_AUCTIONS):
-        choice, prices = _hold(columns, costs, way_out, raises * way_out)
-        paid = float(_paid(costs, way_out, choice).sum())
-        gap = max(paid - _least_possible(columns, costs, way_out, prices), 0.0)
+        choice, prices = _hold(market, raises)
+        paid = _paid(market, choice)
+        gap = max(paid - _least_possible(market, prices), 0.0)
         if gap <= tolerance * paid:
             break
         # The gap is about in proportion to the raises, so the next auction is likely the last.
@@ -78,23 +86,35 @@ def auction(
     return Assignment(choice, gap)
 
 
-def _hold(
-    columns: NDArray[np.int32],
-    costs: NDArray[np.float64],
-    way_out: NDArray[np.float64],
-    raises: NDArray[np.float64],
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+class _Market(NamedTuple):
+    """What is offered to whom: the arguments of `auction`, and each item's least cost."""
+
+    columns: NDArray[np.int32]
+    costs: NDArray[np.float64]
+    least: NDArray[np.float64]
+    way_out: NDArray[np.float64]
+    rows: NDArray[np.intp]
+
+    def sums(self, rows: NDArray[Any], prices: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return price and cost of some items' candidates."""
+        sums = self.costs[rows]
+        sums -= self.least[rows, None]
+        sums += prices[self.columns[rows]]
+        return sums
+
+
+def _hold(market: _Market, raises: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Hold one auction; return the places of the candidates and the prices of the columns."""
-    n_columns = int(columns.max(initial=-1)) + 1
+    n_columns = int(market.columns.max(initial=-1)) + 1
     prices = np.zeros(n_columns)
     owners = np.full(n_columns, -1, dtype=np.int32)
-    choice = np.full(len(columns), -1, dtype=np.intp)
-    waiting = np.arange(len(columns), dtype=np.int32)
+    choice = np.full(len(market.columns), -1, dtype=np.intp)
+    waiting = market.rows.astype(np.int32)
     while len(waiting):
         again = []
         for start in range(0, len(waiting), BLOCK_ROWS):
             rows = waiting[start : start + BLOCK_ROWS]
-            rows, places, column, bids = _bids(columns, costs, way_out, raises, prices, rows)
+            rows, places, column, bids = _bids(market, raises, prices, rows)
             np.maximum.at(prices, column, bids)
             previous = owners[column]
             # Of equal bids the first one counts: of several writes to one place the last one stays.
@@ -111,46 +131,34 @@ def _hold(
 
 
 def _bids(
-    columns: NDArray[np.int32],
-    costs: NDArray[np.float64],
-    way_out: NDArray[np.float64],
-    raises: NDArray[np.float64],
-    prices: NDArray[np.float64],
-    rows: NDArray[np.int32],
+    market: _Market, raises: float, prices: NDArray[np.float64], rows: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.intp], NDArray[np.int32], NDArray[np.float64]]:
     """Return the items that don't take their way out: rows, places, columns, and bids."""
     every = np.arange(len(rows))
-    offered = columns[rows]
-    sums = prices[offered]
-    sums += costs[rows]
+    sums, way_out = market.sums(rows, prices), market.way_out[rows]
     best = sums.argmin(axis=1)
     least = sums[every, best]
     sums[every, best] = np.inf
-    second = np.minimum(sums.min(axis=1), way_out[rows])
-    bidding = np.flatnonzero(least < way_out[rows])
+    second = np.minimum(sums.min(axis=1), way_out)
+    bidding = np.flatnonzero(least < way_out)
     rows, best = rows[bidding], best[bidding]
-    column = offered[bidding, best]
-    bids = prices[column] + (second - least)[bidding] + raises[rows]
+    column = market.columns[rows, best]
+    bids = prices[column] + (second - least)[bidding] + raises * way_out[bidding]
     return rows, best, column, bids
 
 
-def _paid(
-    costs: NDArray[np.float64], way_out: NDArray[np.float64], choice: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """Return what each item costs."""
-    return np.where(choice >= 0, costs[np.arange(len(costs)), choice], way_out)
+def _paid(market: _Market, choice: NDArray[np.intp]) -> float:
+    """Return what all items cost together."""
+    rows = market.rows
+    cost = market.costs[rows, choice[rows]] - market.least[rows]
+    return float(np.where(choice[rows] >= 0, cost, market.way_out[rows]).sum())
 
 
-def _least_possible(
-    columns: NDArray[Any],
-    costs: NDArray[np.float64],
-    way_out: NDArray[np.float64],
-    prices: NDArray[np.float64],
-) -> float:
+def _least_possible(market: _Market, prices: NDArray[np.float64]) -> float:
     """Return a bound that no assignment's total cost is below: the value of the dual problem."""
     total = -float(prices.sum())
-    for start in range(0, len(costs), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        least = (costs[rows] + prices[columns[rows]]).min(axis=1)
-        total += float(np.minimum(least, way_out[rows]).sum())
+    for start in range(0, len(market.rows), BLOCK_ROWS):
+        rows = market.rows[start : start + BLOCK_ROWS]
+        least = market.sums(rows, prices).min(axis=1)
+        total += float(np.minimum(least, market.way_out[rows]).sum())
     return total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sklearn_rqvae._guards import warn_caller
-from sklearn_rqvae.semantic_id._collisions._assignment import assign_free
+from sklearn_rqvae.semantic_id._collisions._assignment import assign_free, numbered
 from sklearn_rqvae.semantic_id._collisions._candidates import CandidatesNeeded, CandidateSource
 from sklearn_rqvae.semantic_id._collisions._free_ids import FreeIDs
 from sklearn_rqvae.semantic_id._collisions._taken import TakenIDs
@@ -32,8 +32,12 @@ MIN_CANDIDATES = 2**22
 # vectors of which 8,075 collide, 16 adds 16.76 % of the error, sharing none 16.75 %, and 4 17.68 %.
 CROWD = 16
 
-# Candidates asked for at a time: an array of their codes takes 50 MB at three levels.
-CHUNK_CANDIDATES = 2**21
+# Candidates among which crowds share searches, and those asked for at a time: an array of the codes
+# of these takes 6 MB at three levels.
+CHUNK_CANDIDATES, ASKED_CANDIDATES = 2**21, 2**18
+
+# Keys looked up at a time.
+CHUNK_KEYS = 2**20
 
 # Share of colliding items above which the IDs are called too few, unless the items are few.
 CROWDED = 0.25
@@ -125,10 +129,12 @@ def reassign(
                 layout, sizes, source, rows, keys[rows], crowd, n_wanted, progress
             )
         candidates[:, 0], errors[:, 0] = keys[rows], before[rows]
-        choice, missed = assign_free(candidates, errors, _those_among(candidates, in_use))
+        found, columns = numbered(candidates)
+        del candidates  # all arrays of this shape together are most of the memory
+        choice, missed = assign_free(columns, errors, _taken_among(found, in_use, layout))
         gap += missed
         served = np.flatnonzero(choice >= 0)
-        final[rows[served]] = candidates[served, choice[served]]
+        final[rows[served]] = found[columns[served, choice[served]]]
         after[rows[served]] = errors[served, choice[served]]
         in_use = in_use.with_keys(final[rows[served]])
         rows = rows[choice < 0]
@@ -145,10 +151,13 @@ def reassign(
     }
 
 
-def _those_among(candidates: NDArray[Any], taken: TakenIDs) -> NDArray[Any]:
-    """Return the sorted keys of the candidates that are taken."""
-    keys = np.unique(candidates)
-    return keys[taken.among(keys)]
+def _taken_among(keys: NDArray[Any], taken: TakenIDs, layout: KeyLayout) -> NDArray[np.bool_]:
+    """Tell which keys are taken."""
+    found = np.empty(len(keys), dtype=bool)
+    for start in range(0, len(keys), CHUNK_KEYS):
+        chunk = slice(start, start + CHUNK_KEYS)
+        found[chunk] = taken.among(keys[chunk].astype(layout.dtype))
+    return found
 
 
 def _check_room(keys: NDArray[Any], taken: TakenIDs, sizes: Sequence[int]) -> None:
@@ -216,36 +225,50 @@ def _candidate_keys(
     """
     _, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
     shared = (counts >= crowd)[group]
+    dtype = np.dtype(np.uint32) if layout.as_integer and layout.n_bits <= 32 else groups.dtype
     n_rows = max(1, CHUNK_CANDIDATES // n_candidates)
+    keys = errors = None
     for start in range(0, len(rows), n_rows):
         chunk = slice(start, start + n_rows)
-        codes, found = _search(source, rows[chunk], group[chunk], shared[chunk], n_candidates)
-        if not start:
-            shape = len(rows), 1 + found.shape[1]
-            keys, errors = np.empty(shape, dtype=groups.dtype), np.empty(shape)
-        keys[chunk, 1:] = _packed(layout, sizes, codes, found)
-        errors[chunk, 1:] = found
-        progress.update(len(found))
+        searches = _searches(source, rows[chunk], group[chunk], shared[chunk], n_candidates)
+        for places, codes, found in searches:
+            if keys is None or errors is None:
+                shape = len(rows), 1 + found.shape[1]
+                keys, errors = np.empty(shape, dtype=dtype), np.empty(shape)
+            keys[start + places, 1:] = _packed(layout, sizes, codes, found)
+            errors[start + places, 1:] = found
+            progress.update(len(found))
+    assert keys is not None  # there is a row
+    assert errors is not None
     return keys, errors
 
 
-def _search(
+def _searches(
     source: CandidateSource,
     rows: NDArray[np.intp],
     groups: NDArray[np.intp],
     shared: NDArray[np.bool_],
     n_candidates: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Search for each row alone, or where it is shared once for its group."""
-    if shared.all():
-        return source.shared_candidates(rows, groups, n_candidates)
-    if not shared.any():
-        return source.candidates(rows, n_candidates)
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.int64], NDArray[np.float64]]]:
+    """Search for each row alone, or where it is shared once for its group, a few at a time.
+
+    Yielded are places of rows, their codes and errors.
+    """
+    size = max(ASKED_CANDIDATES // n_candidates, 1)
     alone, together = np.flatnonzero(~shared), np.flatnonzero(shared)
-    codes, errors = source.candidates(rows[alone], n_candidates)
-    more = source.shared_candidates(rows[together], groups[together], n_candidates)
-    place = np.argsort(np.concatenate([alone, together]))
-    return np.concatenate([codes, more[0]])[place], np.concatenate([errors, more[1]])[place]
+    for places in _parts(alone, alone, size):
+        yield places, *source.candidates(rows[places], n_candidates)
+    for places in _parts(together, groups[together], size):
+        yield places, *source.shared_candidates(rows[places], groups[places], n_candidates)
+
+
+def _parts(
+    places: NDArray[np.intp], groups: NDArray[np.intp], size: int
+) -> Iterator[NDArray[np.intp]]:
+    """Cut places into parts of `size`, or more where a group would be cut."""
+    starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1])[: len(groups)])
+    first = starts[np.append(True, np.diff(starts // size) > 0)[: len(starts)]]
+    return iter(np.split(places, first[1:]) if len(places) else [])
 
 
 def _packed(
