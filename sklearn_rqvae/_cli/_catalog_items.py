@@ -13,6 +13,7 @@ from sklearn_rqvae._cli._items import in_batches, is_array, read_model_items
 from sklearn_rqvae._cli._model import load_model, quantizer_of
 from sklearn_rqvae._files._ids import check_ids
 from sklearn_rqvae.semantic_id._formats import typed_items
+from sklearn_rqvae.semantic_id._item_ids import without_objects
 
 __all__ = ["EncodedItems", "encoded_items"]
 
@@ -65,7 +66,8 @@ def encoded_items(
         item_ids = None if is_array(args.items) or _has_no_ids(content) else _refuse(args)
     else:
         check_ids(ids, args.items, args.id or model["id"])
-        item_ids = typed_items(list(ids), args.item_type)
+        item_ids = without_objects(typed_items(list(ids), args.item_type))
+    del ids
     if content is not None:
         rows = _rows_of(args, content, item_ids, len(vectors))
         vectors = [vectors[row] for row in rows] if model["text"] else vectors[rows]

@@ -27,6 +27,7 @@ from sklearn_rqvae.semantic_id._formats import (
     read_codes,
     typed_items,
 )
+from sklearn_rqvae.semantic_id._item_ids import without_objects
 from sklearn_rqvae.semantic_id._level_sizes import GrowthNeeded
 
 __all__ = ["append", "build", "drift", "export", "lookup", "refit", "remove"]
@@ -50,7 +51,8 @@ def _read_input(args: argparse.Namespace) -> _Input:
         content = _Input(np.array(load_array(path)), None)
     else:
         table = read_codes(path, args.item_type, args.id if args.items is None else None)
-        content = _Input(table.ids, table.item_ids)
+        content = _Input(table.ids, without_objects(table.item_ids))
+        del table
     if args.item_ids is None:
         return content
     if content.item_ids is not None:
