@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback
+from torch import Tensor
 
 from sklearn_rqvae._guards import interruptible
 from sklearn_rqvae.callbacks._epochs import epochs_run
+from sklearn_rqvae.nn import RqVae
 from sklearn_rqvae.nn._search import Search
 
 __all__ = ["SearchCodes"]
@@ -19,11 +21,22 @@ _CHUNK_ROWS = 1024
 
 
 class SearchCodes(Callback):
-    """Search the training rows' codes by beams at the start, and anew every few epochs.
+    r"""Search the training rows' codes by beams at the start, and anew every few epochs.
 
     In between, batches are reconstructed from these codes. A search costs about what three epochs
     do. Codewords of the closed form add up to rows, as least squares found them: the nearest one
     at each level is a poor choice, and gradients from such choices undo what was found.
+
+    In each epoch a row has one of its best codes, drawn by the module's generator. A decoder that
+    meets a row behind the same code in all epochs learns it by heart; behind codes that are nearly
+    as good, it learns what rows there have in common. The :math:`j`-th best one has a probability
+    that is proportional to
+
+    .. math:: \exp \left( -\frac{e_j - e_1}{2 \tau \bar e_1 / D} \right)
+
+    with its squared error :math:`e_j`, the rows' mean :math:`\bar e_1` of the least one, and the
+    number of features :math:`D`. With a temperature :math:`\tau` of 1 that is how likely the codes
+    are in a mixture of Gaussians as wide as the quantization error.
 
     Parameters
     ----------
@@ -31,17 +44,36 @@ class SearchCodes(Callback):
         Code tuples kept from level to level.
     every : int
         Epochs from search to search.
+    n_candidates : int
+        Code tuples to draw a row's code from; 1 always takes the best.
+    temperature : float
+        Temperature of the draw, positive.
     """
 
-    def __init__(self, n_beams: int, every: int = 10):
+    def __init__(
+        self, n_beams: int, every: int = 10, n_candidates: int = 4, temperature: float = 2.0
+    ):
         self.n_beams = n_beams
         self.every = every
+        self.n_candidates = n_candidates
+        self.temperature = temperature
 
     def on_epoch_begin(self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any) -> None:
-        """Search, if it is time."""
-        rows = dataset_train.X
+        """Search, if it is time, and draw the epoch's codes."""
+        rows, module = dataset_train.X, net.module_
         if (epochs_run(net) - 1) % self.every == 0:
-            search = Search(net.module_)
             with interruptible():
-                parts = [search.encode(x, self.n_beams) for x in rows["x"].split(_CHUNK_ROWS)]
-            rows["codes"] = torch.cat(parts)
+                self._search(module, rows["x"])
+        drawn = self.shares_.multinomial(1, generator=module.generator)[:, 0]
+        drawn = drawn.to(self.candidates_.device)
+        rows["codes"] = self.candidates_[torch.arange(len(drawn), device=drawn.device), drawn]
+
+    def _search(self, module: RqVae, x: Tensor) -> None:
+        """Find each row's best codes, and how often each is to be drawn."""
+        search = Search(module)
+        parts = [search.candidates(rows, self.n_beams) for rows in x.split(_CHUNK_ROWS)]
+        self.candidates_ = torch.cat([codes[:, : self.n_candidates] for codes, _ in parts])
+        errors = torch.cat([errors[:, : self.n_candidates] for _, errors in parts]).cpu().double()
+        unit = 2 * self.temperature * errors[:, 0].mean() / x.shape[1]
+        excess = (errors - errors[:, :1]) / unit.clamp(min=torch.finfo(unit.dtype).tiny)
+        self.shares_ = excess.neg().softmax(1)
