@@ -8,12 +8,13 @@ import torch
 from sklearn.datasets import load_digits
 from skorch.callbacks import Callback
 
-from sklearn_rqvae import RQVAETransformer
+from sklearn_rqvae import RQVAETransformer, TextEmbedder
 from sklearn_rqvae._learning._rows import Rows, last_rows_held_out
+from sklearn_rqvae.datasets import load_api_docs
 from sklearn_rqvae.nn import RqVae
 
 MODES = ["STE", "ROTATION_TRICK", "GUMBEL_SOFTMAX", "SINKHORN"]
-SCIENTIFIC = Path(__file__).parents[3] / "shared/data/scientific/emb_minilm_384_f16.npy"
+DATA = Path(__file__).parents[3] / "shared/data"
 SMALL = {
     "codebook_size": 16,
     "n_layers": 2,
@@ -34,6 +35,16 @@ def texts_like(seed, n_rows=500, n_features=24):
     centers = np.random.default_rng(99).normal(size=(40, n_features)) * spectrum
     rows = centers[rng.integers(40, size=n_rows)] + rng.normal(size=(n_rows, n_features)) * spectrum
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def texts(catalog):
+    """Return the vectors of a catalog's texts."""
+    if catalog == "api_docs":
+        return TextEmbedder(random_state=0).fit_transform(load_api_docs().data)
+    path = DATA / catalog / "emb_minilm_384_f16.npy"
+    if not path.exists():
+        pytest.skip("the catalog isn't there")
+    return np.load(path).astype(np.float32)
 
 
 def curved(seed, n_rows=600):
@@ -83,11 +94,13 @@ def test_no_mode_ends_worse_than_its_start_on_new_images(mode):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SCIENTIFIC.exists(), reason="the catalog isn't there")
 @pytest.mark.parametrize("mode", MODES)
-def test_no_mode_ends_worse_than_its_start_on_new_products(mode):
-    X = np.load(SCIENTIFIC).astype(np.float32)
-    for seed in range(3):
+@pytest.mark.parametrize(
+    ("catalog", "n_seeds"), [("scientific", 3), ("beauty", 1), ("api_docs", 1)]
+)
+def test_no_mode_ends_worse_than_its_start_on_new_texts(catalog, n_seeds, mode):
+    X = texts(catalog)
+    for seed in range(n_seeds):
         order = np.random.default_rng(seed).permutation(len(X))
         defaults = {"codebook_size": 256, "n_layers": 3, "hidden_dims": None, "batch_size": 512}
         defaults |= {"lr": 4e-3, "max_epochs": 100, "n_iter_no_change": 10, "n_beams": 16}
