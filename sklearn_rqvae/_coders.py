@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from sklearn_rqvae._compute._blocks import CPU_ROWS, in_blocks
+from sklearn_rqvae._compute._blocks import CPU_ROWS, in_blocks, join
 from sklearn_rqvae._compute._device import exact_device, resolve_device
 from sklearn_rqvae._compute._threads import available_threads
 from sklearn_rqvae._learning._module import restored_module
@@ -141,8 +141,9 @@ class ModuleCoder:
 
     def encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the codes of rows, of shape (n_samples, n_layers)."""
-        codes = [self.search.encode(chunk, self.n_beams) for chunk in self._chunks(X)]
-        return torch.cat(codes).cpu().numpy()
+        chunks = self._chunks(X)
+        found = ((self.search.encode(chunk, self.n_beams),) for chunk in chunks)
+        return join(found, len(X))[0].cpu().numpy()
 
     @torch.no_grad()
     def decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sklearn_rqvae._compute._blocks import join
 from sklearn_rqvae._compute._threads import available_threads, in_threads
 from sklearn_rqvae._learning._rows import RowBlocks
 from sklearn_rqvae.nn import RqVae
@@ -142,8 +143,8 @@ def _codes(rows: RowBlocks, encode: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the codes of all rows, found in threads."""
 
     def work(part: slice) -> Tensor:
-        chunks = rows.read(part).split(_CHUNK_ROWS)
-        return torch.cat([encode(chunk).int().cpu() for chunk in chunks])
+        x = rows.read(part)
+        return join(((encode(some).int().cpu(),) for some in x.split(_CHUNK_ROWS)), len(x))[0]
 
     n_threads = available_threads()
     return torch.cat(list(in_threads(work, list(rows.parts(n_threads)), n_threads)))

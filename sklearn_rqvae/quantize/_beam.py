@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sklearn_rqvae._compute._allocator import keep_freed_memory
-from sklearn_rqvae._compute._blocks import CPU_ROWS, ROWS_ELSEWHERE, in_blocks
+from sklearn_rqvae._compute._blocks import CPU_ROWS, ROWS_ELSEWHERE, in_blocks, join
 from sklearn_rqvae._compute._largest import largest
 from sklearn_rqvae._compute._linear import linear
 from sklearn_rqvae._compute._threads import map_rows
@@ -131,12 +131,10 @@ def beam_search(
         n_rows = _scored_rows(tables)
         given = None if first_codes is None else first_codes[part]
         firsts = [None] if given is None else given.split(n_rows)
-        found = [
-            _search_rows(rows, tables, n_beams, first)
-            for rows, first in zip(x[part].split(n_rows), cycle(firsts))
-        ]
-        codes, errors = zip(*found, strict=True)
-        return torch.cat(codes), torch.cat(errors)
+        parts = zip(x[part].split(n_rows), cycle(firsts))
+        found = (_search_rows(rows, tables, n_beams, first) for rows, first in parts)
+        codes, errors = join(found, len(x[part]))
+        return codes, errors
 
     codes, errors = zip(*map_rows(search, len(x), _MULTIPLE), strict=True)
     return torch.cat(codes), torch.cat(errors)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from sklearn_rqvae._compute._blocks import join
 from sklearn_rqvae._compute._largest import largest
 from sklearn_rqvae._compute._linear import linear
 from sklearn_rqvae._compute._threads import map_rows
@@ -79,12 +80,12 @@ def nearest_codewords(x: Tensor, codebook: Tensor, chunk_size: int = CHUNK_SIZE)
     """
     offsets = -half_squared_norms(codebook)
 
-    # Under torch.func.vmap the codes couldn't be written into a tensor that isn't mapped.
     n_rows = max(min(chunk_size, _CHUNK_SCORES // len(codebook)), 1)
 
-    def nearest(part: slice) -> list[Tensor]:
+    def nearest(part: slice) -> Tensor:
         chunks = x[part].split(n_rows)
-        return [largest(linear(rows, codebook, offsets), 1)[1][:, 0] for rows in chunks]
+        found = ((largest(linear(rows, codebook, offsets), 1)[1][:, 0],) for rows in chunks)
+        return join(found, len(x[part]))[0]
 
-    codes = [chunk for part in map_rows(nearest, len(x), n_rows) for chunk in part]
+    codes = map_rows(nearest, len(x), n_rows)
     return codes[0] if len(codes) == 1 else torch.cat(codes)
