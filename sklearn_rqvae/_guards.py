@@ -56,12 +56,13 @@ def _is_single_precision() -> bool:
     """Whether the caller has set nothing, as usual."""
     import torch
 
-    return not (
+    with _DTYPE.lock:  # another call could borrow it, or give it back, between both questions
+        is_float32 = not _DTYPE.n_users and torch.get_default_dtype() == torch.float32
+    return is_float32 and not (
         torch.is_inference_mode_enabled()
+        or not torch.is_grad_enabled()  # `inference_mode(False)` enables gradients
         or torch.is_autocast_enabled("cpu")
         or torch.is_autocast_enabled("cuda")
-        or _DTYPE.n_users
-        or torch.get_default_dtype() != torch.float32
         or torch.get_default_device().type != "cpu"
         or _FORKED
     )

@@ -1,5 +1,6 @@
 """Calls are computed in single precision, and a fit that fails leaves the estimator as it was."""
 
+import contextlib
 import pickle
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer
+from sklearn_rqvae._guards import single_precision
 
 SETTINGS = {"codebook_size": 16, "n_layers": 3, "random_state": 0}
 X = np.random.default_rng(0).normal(size=(400, 24)).astype(np.float32)
@@ -32,6 +34,24 @@ def test_the_callers_precision_changes_nothing(estimator):
         np.testing.assert_array_equal(estimator.fit(X).transform(X), codes)
     np.testing.assert_array_equal(loaded.transform(X), codes)
     assert loaded.score(X) == score
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        contextlib.nullcontext,
+        torch.no_grad,
+        torch.inference_mode,
+        lambda: torch.autocast("cpu", torch.bfloat16),
+        lambda: torch.device("meta"),
+    ],
+)
+def test_calls_find_torch_as_if_the_caller_had_set_nothing(setting):
+    with setting(), single_precision():
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+        assert not torch.is_autocast_enabled("cpu")
+        assert torch.empty(0).device.type == "cpu"
 
 
 def test_a_module_built_in_inference_mode_can_be_trained():
