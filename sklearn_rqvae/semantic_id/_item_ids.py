@@ -65,10 +65,8 @@ def check_item_ids(item_ids: Any, n_items: int) -> NDArray[Any]:
                 f"item_ids has {values.max()}, above 2**63 - 1; give ids this large as strings."
             )
         return values.astype(np.int64)
-    if values.dtype.kind == "U":
+    if values.dtype.kind == "U" or values.dtype == STRINGS:
         return values.astype(STRINGS)
-    if values.dtype == STRINGS:
-        return values
     return _from_objects(values.astype(object))
 
 

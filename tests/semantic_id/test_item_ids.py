@@ -13,9 +13,13 @@ def test_ids_without_objects_are_the_same_ids(items):
     assert (kept is items) == (items in ([7, "a"], [1, 2], None))
 
 
-def test_an_array_of_strings_is_taken_as_it_is():
-    items = without_objects(["a", "b\0"])
-    assert check_item_ids(items, 2) is items
+@pytest.mark.parametrize("items", [["a", "b\0"], np.array([3, 1])], ids=["strings", "integers"])
+def test_kept_ids_do_not_follow_the_callers_array(items):
+    given = without_objects(items)
+    kept = check_item_ids(given, 2)
+    given[0] = given[1]
+    assert kept.dtype == given.dtype
+    assert list(kept) != list(given)
 
 
 def test_invalid_unicode_is_left_to_the_check():
