@@ -29,6 +29,7 @@ def is_for_few(scores: Tensor, tables: SearchTables, n_beams: int) -> bool:
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")  # as torch does
 def search_few(scores: Tensor, tables: SearchTables, n_beams: int) -> tuple[Tensor, Tensor]:
     """Return what `search_scores` returns, bit for bit, for a few rows on a CPU.
 

@@ -21,6 +21,17 @@ def test_arrays_find_what_tensors_find(sizes, n_beams, n_rows):
         assert torch.equal(found, expected)
 
 
+@pytest.mark.filterwarnings("error")
+def test_sums_beyond_single_precision_warn_as_little_as_tensors_do():
+    draws = torch.Generator().manual_seed(0)
+    tables = SearchTables([torch.randn(8, 4, generator=draws) for _ in range(3)])
+    scores = torch.randn(2, 24, generator=draws) * 1e38
+    for found, expected in zip(
+        search_few(scores, tables, 4), search_scores(scores, tables, 4), strict=True
+    ):
+        assert torch.equal(found, expected)
+
+
 def test_equal_scores_are_told_apart_alike():
     tables = SearchTables([torch.ones(8, 2), torch.ones(9, 2)])
     scores = torch.tensor([[-1.0], [1.0]]).expand(2, 17).contiguous()
