@@ -9,6 +9,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor
 
+from sklearn_rqvae._compute._blocks import join
 from sklearn_rqvae._guards import interruptible
 from sklearn_rqvae.callbacks._epochs import epochs_run
 from sklearn_rqvae.nn import RqVae
@@ -71,9 +72,10 @@ class SearchCodes(Callback):
     def _search(self, module: RqVae, x: Tensor) -> None:
         """Find each row's best codes, and how often each is to be drawn."""
         search = Search(module)
-        parts = [search.candidates(rows, self.n_beams) for rows in x.split(_CHUNK_ROWS)]
-        self.candidates_ = torch.cat([codes[:, : self.n_candidates] for codes, _ in parts])
-        errors = torch.cat([errors[:, : self.n_candidates] for _, errors in parts]).cpu().double()
+        found = (search.candidates(rows, self.n_beams) for rows in x.split(_CHUNK_ROWS))
+        best = slice(self.n_candidates)
+        self.candidates_, errors = join(((c[:, best], e[:, best]) for c, e in found), len(x))
+        errors = errors.cpu().double()
         unit = 2 * self.temperature * errors[:, 0].mean() / x.shape[1]
         excess = (errors - errors[:, :1]) / unit.clamp(min=torch.finfo(unit.dtype).tiny)
         self.shares_ = excess.neg().softmax(1)
