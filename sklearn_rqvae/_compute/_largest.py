@@ -11,9 +11,9 @@ __all__ = ["largest"]
 # Up to here a sort takes two thirds of the time of a partition, and then soon ten times its own.
 _SORTED_COLUMNS = 256
 
-# Of more, entries are first told apart by the maxima of so many neighbors: a power of 2, a fourth
-# of the entries for each that is wanted, at least and at most so many. A maximum takes a twentieth
-# of the time of a partition.
+# Of more, entries are first told apart by the maxima of blocks of neighbors, which take a twentieth
+# of the time of a partition. A block has a power of 2 of entries within these limits, and at most a
+# fourth of all the entries that there are for each that is wanted.
 _BLOCK_SIZES = 8, 32
 
 

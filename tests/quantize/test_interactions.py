@@ -6,9 +6,7 @@ from sklearn_rqvae.quantize import _soft_codes
 from sklearn_rqvae.quantize._beam import beam_search
 from sklearn_rqvae.quantize._interactions import fit_interactions
 from sklearn_rqvae.quantize._pairs import PairKeys
-from sklearn_rqvae.quantize._regression import (
-    reconstruct,
-)
+from sklearn_rqvae.quantize._regression import reconstruct
 
 
 def generator(seed=0):

@@ -12,10 +12,7 @@ from sklearn_rqvae.quantize._beam import beam_search
 from sklearn_rqvae.quantize._distinct import number_tuples
 from sklearn_rqvae.quantize._leave_one_out import leave_one_out_errors
 from sklearn_rqvae.quantize._pairs import PairKeys
-from sklearn_rqvae.quantize._regression import (
-    reconstruct,
-    regress,
-)
+from sklearn_rqvae.quantize._regression import reconstruct, regress
 from sklearn_rqvae.quantize._soft_codes import SoftCodes, soft_codes
 from tests.quantize.test_interactions import generator, interacting_rows
 
