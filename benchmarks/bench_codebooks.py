@@ -87,7 +87,9 @@ def faiss_search(x: Tensor, codebooks: Sequence[Tensor], n_beams: int) -> float 
     faiss.copy_array_to_vector(torch.cat(list(codebooks)).numpy().ravel(), quantizer.codebooks)
     quantizer.is_trained = True
     quantizer.compute_codebook_tables()
-    return seconds(lambda: quantizer.compute_codes(x.numpy()))[0]
+    search = partial(quantizer.compute_codes, x.numpy())
+    search()  # the first one finds its memory, as ours does
+    return seconds(search)[0]
 
 
 def time_search(size: int, n_dims: int, n_rows: int = 1024) -> dict[str, float]:
