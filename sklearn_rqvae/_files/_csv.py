@@ -22,6 +22,7 @@ _OWN_HEADER = '"item_id"'
 
 
 def read_csv(file: IO[str], path: Path, delimiter: str, needed: Sequence[str]) -> Table:
+    """Read a file with a header, which has to have the needed columns; all values are texts."""
     with _long_fields():
         lines = _Lines(file)
         # Strict: a quote in the middle of a field, or at the end of the file, is no lost quote.
@@ -128,6 +129,7 @@ def _long_fields() -> Iterator[None]:
 
 
 def write_csv(text: IO[str], delimiter: str, columns: Mapping[str, Any]) -> None:
+    """Write columns, of a matrix one for each of its own, with a header."""
     # All text in quotes: the writer leaves a lone carriage return bare otherwise.
     writer = csv.writer(
         text, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC

@@ -89,6 +89,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def json_lines(columns: Mapping[str, Any], escaped: bool = False) -> Iterator[str]:
+    """Yield an object of each row, as a line; `escaped` has ASCII only."""
     lists = (
         v.tolist() if isinstance(v, np.ndarray) and v.ndim == 1 else v for v in columns.values()
     )

@@ -23,8 +23,8 @@ _CHUNK_BEAMS, _MOST_CHUNK_ROWS = 4096, 1024
 # fewer rows than this, choosing among them isn't worth its calls, and waits for more rows.
 _EXTENSIONS, _FEWEST_ROWS = 2**20, 32
 
-# As many, where the choice waits. With twice as many, memory for 16 beams of 4096 codewords went to
-# the system and came anew each time, at 50 page faults a row and half more time.
+# Numbers at a time where the choice waits. With twice as many, memory for 16 beams of 4096
+# codewords went to the system and came anew each time, at 50 page faults a row and half more time.
 _EXTENSIONS_OF_PART = 2**19
 
 # Scores in memory at a time, in whole blocks of their products. Beyond, to join the blocks takes as

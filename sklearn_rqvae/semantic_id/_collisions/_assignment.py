@@ -55,8 +55,8 @@ def assign_free(
     columns : ndarray of int of shape (n_items, n_candidates)
         Numbers of the IDs that each item could have, from `numbered`.
     errors : ndarray of shape (n_items, n_candidates)
-        Reconstruction error of each; infinite where an entry is no candidate. It becomes infinite
-        where an item can't have one.
+        Reconstruction error of each; infinite where an entry is no candidate. Changed in place:
+        infinite, too, where an ID is taken or listed twice.
     taken : ndarray of bool of shape (n_ids,)
         Which IDs are not free.
 
