@@ -65,8 +65,9 @@ class SearchCodes(Callback):
         if (epochs_run(net) - 1) % self.every == 0:
             with interruptible():
                 self._search(module, rows["x"])
-        drawn = self.shares_.multinomial(1, generator=module.generator)[:, 0]
-        drawn = drawn.to(self.candidates_.device)
+        generator = module.generator
+        shares = self.shares_ if generator is None else self.shares_.to(generator.device)
+        drawn = shares.multinomial(1, generator=generator)[:, 0].to(self.candidates_.device)
         rows["codes"] = self.candidates_[torch.arange(len(drawn), device=drawn.device), drawn]
 
     def _search(self, module: RqVae, x: Tensor) -> None:
