@@ -149,7 +149,8 @@ class ModuleCoder:
     def decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return rows, of shape (n_samples, n_features), from codes of the first levels."""
         decode = self.search.module.decode
-        return torch.cat([in_blocks(decode, chunk) for chunk in self._chunks(codes)]).cpu().numpy()
+        decoded = ((in_blocks(decode, chunk),) for chunk in self._chunks(codes))
+        return join(decoded, len(codes))[0].cpu().numpy()
 
     def candidates(
         self,
@@ -203,7 +204,8 @@ class CodebookCoder:
 
     def encode(self, X: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return the codes of rows, of shape (n_samples, n_layers)."""
-        return np.concatenate([codes[:, 0].numpy() for _, codes in self._search(X, self.n_beams)])
+        found = ((codes[:, 0],) for _, codes in self._search(X, self.n_beams))
+        return join(found, len(X))[0].numpy()
 
     def decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return rows, of shape (n_samples, n_features), from codes of the first levels."""
@@ -278,4 +280,4 @@ class ProductCoder(CodebookCoder):
             torch.from_numpy(X[start : start + _CODEBOOK_CHUNK_ROWS] - self.mean)
             for start in range(0, len(X), _CODEBOOK_CHUNK_ROWS)
         )
-        return torch.cat([in_blocks(nearest, chunk) for chunk in chunks]).numpy()
+        return join(((in_blocks(nearest, chunk),) for chunk in chunks), len(X))[0].numpy()

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
+from sklearn_rqvae._compute._blocks import join
 from sklearn_rqvae._compute._device import exact_device
 from sklearn_rqvae._learning._closed_form import (
     SHRINKAGE_BELOW_PAIRS,
@@ -104,8 +105,8 @@ class ClosedFormRefit(ClosedForm):
         module.set_linear_path(last.mean, axes)
         with tasks.stage("codes so far"):
             search = Search(last)
-            parts = [search.encode(x, self.n_beams) for x in rows.x.split(_SEARCH_ROWS)]
-            kept = KeptCodes(torch.cat(parts), self.stability)
+            found = ((search.encode(x, self.n_beams),) for x in rows.x.split(_SEARCH_ROWS))
+            kept = KeptCodes(join(found, len(rows.x))[0], self.stability)
             latent = latents_of(module, rows.x)
         max_floats = pair_floats(module, rows.x)
         with tasks.stage("codebooks"):
