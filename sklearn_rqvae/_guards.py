@@ -63,7 +63,7 @@ def _is_single_precision() -> bool:
         or not torch.is_grad_enabled()  # `inference_mode(False)` enables gradients
         or torch.is_autocast_enabled("cpu")
         or torch.is_autocast_enabled("cuda")
-        or torch.empty(0).device.type != "cpu"  # torch 2.6 has a default without `with`
+        or torch.empty(0).device.type != "cpu"  # torch 2.6's default leaves blocks out
         or _FORKED
     )
 
