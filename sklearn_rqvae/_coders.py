@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from sklearn_rqvae._compute._blocks import CPU_ROWS, in_blocks, join
+from sklearn_rqvae._compute._blocks import CPU_ROWS, in_blocks
 from sklearn_rqvae._compute._device import exact_device, resolve_device
+from sklearn_rqvae._compute._join import join
 from sklearn_rqvae._compute._threads import available_threads
 from sklearn_rqvae._learning._module import restored_module
 from sklearn_rqvae._learning._units import counted_from_origin

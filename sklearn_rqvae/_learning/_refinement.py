@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_rqvae._compute._blocks import join
+from sklearn_rqvae._compute._join import join
 from sklearn_rqvae._compute._threads import available_threads, in_threads
 from sklearn_rqvae._learning._rows import RowBlocks
 from sklearn_rqvae.nn import RqVae

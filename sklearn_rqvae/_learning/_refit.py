@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from sklearn_rqvae._compute._blocks import join
 from sklearn_rqvae._compute._device import exact_device
+from sklearn_rqvae._compute._join import join
 from sklearn_rqvae._learning._closed_form import (
     SHRINKAGE_BELOW_PAIRS,
     SHRINKAGE_WITHOUT_PAIRS,

@@ -9,7 +9,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import Tensor
 
-from sklearn_rqvae._compute._blocks import join
+from sklearn_rqvae._compute._join import join
 from sklearn_rqvae._guards import interruptible
 from sklearn_rqvae.callbacks._epochs import epochs_run
 from sklearn_rqvae.nn import RqVae

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sklearn_rqvae._compute._allocator import keep_freed_memory
-from sklearn_rqvae._compute._blocks import CPU_ROWS, ROWS_ELSEWHERE, in_blocks, join
+from sklearn_rqvae._compute._blocks import CPU_ROWS, ROWS_ELSEWHERE, in_blocks
+from sklearn_rqvae._compute._join import join
 from sklearn_rqvae._compute._largest import largest
 from sklearn_rqvae._compute._linear import linear
 from sklearn_rqvae._compute._threads import map_rows

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sklearn_rqvae._compute._blocks import join
+from sklearn_rqvae._compute._join import join
 from sklearn_rqvae._compute._largest import largest
 from sklearn_rqvae._compute._linear import linear
 from sklearn_rqvae._compute._threads import map_rows

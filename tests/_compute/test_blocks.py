@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sklearn_rqvae._compute._blocks import RowWise, in_blocks, join
+from sklearn_rqvae._compute._blocks import RowWise, in_blocks
 from sklearn_rqvae._compute._linear import linear
 
 
@@ -77,11 +77,3 @@ def test_the_trial_is_made_once_for_each_number_of_threads(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     function(torch.ones(1, 3))
     assert len(calls) == 2 * n_calls + 1
-
-
-@pytest.mark.parametrize("size", [1, 3, 7, 10])
-def test_parts_are_joined_in_their_order(size):
-    rows, numbers = torch.randn(7, 2, 3), torch.arange(7)
-    parts = zip(rows.split(size), numbers.split(size), strict=True)
-    for found, whole in zip(join(parts, 7), (rows, numbers), strict=True):
-        assert torch.equal(found, whole)
