@@ -251,11 +251,13 @@ def _as_numbers(rows: list[list[Any]], path: object, place: Callable[[int], str]
         matrix = np.array(rows)
     except ValueError:  # lists in lists
         matrix = np.array(None)
-    if matrix.ndim == 2 and matrix.dtype.kind in "fiub":
+    has_flags = any(bool in map(type, row) for row in rows)  # numpy takes true for 1
+    if matrix.ndim == 2 and matrix.dtype.kind in "fiu" and not has_flags:
         return matrix
     for number, row in enumerate(rows):
         for entry, value in enumerate(row):
-            if not isinstance(value, int | float) or abs(value) > sys.float_info.max:
+            number_like = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number_like or abs(value) > sys.float_info.max:
                 raise _refusal(number, path, _short(value), place(entry))
     return np.array(rows, dtype=np.float64)  # integers of more than 64 bits
 

@@ -326,6 +326,13 @@ def test_version(capsys):
             "row 0 .* 'x' in entry 1 of column 'v'",
         ),
         ("a.jsonl", '{"v": [[1], 2]}\n', ["--vector", "v"], r"row 0 .* \[1\] in entry 0 of column"),
+        (
+            "a.jsonl",
+            '{"v": [1, 2]}\n{"v": [0.5, true]}\n',
+            ["--vector", "v"],
+            "row 1 .* has True in entry 1 of column 'v'",
+        ),
+        ("a.csv", "v_0,v_1\n1,2\n1,false\n", ["--vector", "v"], "row 1 .* False in column 'v_1'"),
         ("a.csv", "v_0,v_1\n1,2\n1,NaN\n", ["--vector", "v"], "row 1 .* has nan in column 'v_1'"),
         ("a.csv", "v_0,v_1\n1,2\n1,\n", ["--vector", "v"], "'v_1' of .* holds '' in row 1"),
         ("a.csv", "v_0,v_2\n1,2\n", ["--vector", "v"], "2 columns v_0, ..., but no 'v_1'"),
