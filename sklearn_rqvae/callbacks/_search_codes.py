@@ -35,9 +35,9 @@ class SearchCodes(Callback):
 
     .. math:: \exp \left( -\frac{e_j - e_1}{2 \tau \bar e_1 / D} \right)
 
-    with its squared error :math:`e_j`, the rows' mean :math:`\bar e_1` of the least one, and the
-    number of features :math:`D`. With a temperature :math:`\tau` of 1 that is how likely the codes
-    are in a mixture of Gaussians as wide as the quantization error.
+    with its squared error :math:`e_j`, the rows' weighted mean :math:`\bar e_1` of the least one,
+    and the number of features :math:`D`. With a temperature :math:`\tau` of 1 that is how likely
+    the codes are in a mixture of Gaussians as wide as the quantization error.
 
     Parameters
     ----------
@@ -64,19 +64,20 @@ class SearchCodes(Callback):
         rows, module = dataset_train.X, net.module_
         if (epochs_run(net) - 1) % self.every == 0:
             with interruptible():
-                self._search(module, rows["x"])
+                self._search(module, rows["x"], rows["sample_weight"])
         generator = module.generator
         shares = self.shares_ if generator is None else self.shares_.to(generator.device)
         drawn = shares.multinomial(1, generator=generator)[:, 0].to(self.candidates_.device)
         rows["codes"] = self.candidates_[torch.arange(len(drawn), device=drawn.device), drawn]
 
-    def _search(self, module: RqVae, x: Tensor) -> None:
+    def _search(self, module: RqVae, x: Tensor, weight: Tensor) -> None:
         """Find each row's best codes, and how often each is to be drawn."""
         search = Search(module)
         found = (search.candidates(rows, self.n_beams) for rows in x.split(_CHUNK_ROWS))
         best = slice(self.n_candidates)
         self.candidates_, errors = join(((c[:, best], e[:, best]) for c, e in found), len(x))
-        errors = errors.cpu().double()
-        unit = 2 * self.temperature * errors[:, 0].mean() / x.shape[1]
+        errors, weight = errors.cpu().double(), weight.cpu().double()
+        mean_error = errors[:, 0] @ weight / weight.sum()
+        unit = 2 * self.temperature * mean_error / x.shape[1]
         excess = (errors - errors[:, :1]) / unit.clamp(min=torch.finfo(unit.dtype).tiny)
         self.shares_ = excess.neg().softmax(1)

@@ -19,9 +19,11 @@ def rows(n_rows=1500):
     return torch.randn(n_rows, 8, generator=torch.Generator().manual_seed(1))
 
 
-def codes_of_epochs(net, x, n_epochs, **params):
+def codes_of_epochs(net, x, n_epochs, weight=None, **params):
     """Return the codes of each epoch; the codewords shrink after each."""
-    data, callback, codes = SimpleNamespace(X={"x": x}), SearchCodes(n_beams=4, **params), []
+    weight = torch.ones(len(x)) if weight is None else weight
+    data = SimpleNamespace(X={"x": x, "sample_weight": weight})
+    callback, codes = SearchCodes(n_beams=4, **params), []
     for _ in range(n_epochs):
         net.history.append({})
         callback.on_epoch_begin(net, dataset_train=data)
@@ -55,6 +57,18 @@ def test_codes_are_drawn_among_the_best_the_likelier_the_better():
     assert not is_drawn[:, :, 3].any()
     assert torch.allclose(is_drawn.mean((0, 1))[:3], expected, atol=0.02)
     assert expected[0] < 0.9  # others are drawn, too
+
+
+def test_a_row_of_weight_two_counts_as_two_rows():
+    x = rows(40)
+    twice = torch.cat([x[:20], x])
+    weight = torch.ones(40).index_fill(0, torch.arange(20), 2.0)
+    shares = []
+    for given, its_weight in ((x, weight), (twice, torch.ones(60))):
+        callback = SearchCodes(n_beams=4)
+        callback._search(net_of().module_, given, its_weight)
+        shares.append(callback.shares_[-40:])
+    torch.testing.assert_close(*shares)
 
 
 def test_draws_come_from_the_modules_generator():
