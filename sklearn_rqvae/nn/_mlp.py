@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sklearn_rqvae._compute._linear import linear
 
-__all__ = ["mlp"]
+__all__ = ["gives_zero", "mlp"]
 
 
 class Linear(nn.Linear):
@@ -54,3 +54,8 @@ def mlp(
         nn.init.zeros_(layers[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(layers[-1].bias)  # type: ignore[arg-type]
     return nn.Sequential(*layers)
+
+
+def gives_zero(layers: nn.Sequential) -> bool:
+    """Say whether a network's output is zero whatever its input: its last layer is zero."""
+    return not any(parameter.any() for parameter in layers[-1].parameters())

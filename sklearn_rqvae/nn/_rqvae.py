@@ -24,6 +24,7 @@ from sklearn_rqvae.nn._losses import (
     commitment_loss,
     reconstruction_loss,
 )
+from sklearn_rqvae.nn._mlp import gives_zero
 from sklearn_rqvae.nn._modes import QuantizeForwardMode
 from sklearn_rqvae.nn._residual_quantizer import (
     Quantization,
@@ -260,10 +261,16 @@ class RqVae(FromDataMixin):
         """Whether encoder and decoder only turn vectors: errors are then the same in latents."""
         return (
             isinstance(self.decoder, Decoder)
-            and self.decoder.mlp is None
-            and self.encoder.mlp is None
+            and self._is_idle(self.decoder.mlp)
+            and self._is_idle(self.encoder.mlp)
             and not self.codebook_normalize
         )
+
+    def _is_idle(self, layers: nn.Sequential | None) -> bool:
+        """Say whether an MLP beside the linear path adds nothing, as before any training."""
+        if layers is None:
+            return True
+        return self.linear_path and not self.n_cat_features and gives_zero(layers)
 
     def _to_input_units(self, decoded: Tensor) -> Tensor:
         numeric, logits = decoded.split([self._n_numeric, self.n_cat_features], 1)

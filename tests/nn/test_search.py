@@ -23,7 +23,8 @@ X = make_rows()
 x = torch.from_numpy(X)
 CLOSED = {"codebook_size": 16, "n_layers": 3, "random_state": 0}
 FEW_DIMS = {**CLOSED, "embed_dim": 6}  # the encoder's product comes first: it is the less work
-TRAINED = {**CLOSED, "codebook_mode": "STE", "max_epochs": 1, "hidden_dims": (12,), "embed_dim": 8}
+STARTED = {**CLOSED, "codebook_mode": "STE", "max_epochs": 0, "hidden_dims": (12,), "embed_dim": 8}
+TRAINED = {**STARTED, "max_epochs": 1, "net_params": {"callbacks__best": None}}
 PLAIN = {**TRAINED, "linear_path": False}
 ALL = pytest.mark.parametrize(
     "params", [CLOSED, FEW_DIMS, TRAINED, PLAIN], ids=["closed", "few dims", "trained", "plain"]
@@ -99,6 +100,13 @@ def test_one_product_and_two_find_the_same(monkeypatch):
     agree = (codes == other_codes).all(2).all(1)
     assert agree.float().mean() > 0.99
     torch.testing.assert_close(errors, other_errors, rtol=1e-4, atol=1e-4)
+
+
+def test_networks_that_add_nothing_cost_nothing():
+    started, trained = (Search(module_of(params)) for params in (STARTED, TRAINED))
+    closed = Search(module_of({**CLOSED, "embed_dim": 8}))
+    assert [search.rotates for search in (started, trained)] == [True, False]
+    assert torch.equal(started.encode(x, 16), closed.encode(x, 16))
 
 
 def test_without_interactions_the_search_ranks_by_distance():
