@@ -14,6 +14,7 @@ straight line, since pairs of codes that meet become fewer beside the rows.
     python benchmarks/bench_codebooks.py --sizes 1024 4096 8192
     python benchmarks/bench_codebooks.py --sizes 8192 --n-rows 2000000
     python benchmarks/bench_codebooks.py --sizes 8192 --n-rows 2000000 --memory-of 100000 200000
+    python benchmarks/bench_codebooks.py --sizes 8192 --n-rows 2000000 --whole    # hours
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,6 +44,8 @@ N_LEVELS = 3
 N_ROUNDS = 12
 # Lloyd iterations of each of k-means's stages.
 N_LLOYD = 8
+# Rows that a whole fit hasn't seen.
+N_NEW = 2**14
 # What least squares is timed on.
 SOLVED_DIMS, SOLVED_ROWS = 32, (8192, 32768)
 
@@ -150,12 +154,36 @@ def _solve_seconds(sizes: Sequence[int], n_rows: float) -> float:
     return took[1] + max(slope, 0.0) * (n_rows - SOLVED_ROWS[1])
 
 
+def fit_whole(size: int, n_dims: int, n_rows: int) -> str:
+    """Fit the estimator's default to all rows; say what it took and what it leaves."""
+    x = draw(n_rows + N_NEW, n_dims).numpy()
+    params = {"codebook_size": size, "n_layers": N_LEVELS, "subsample": None}
+    model = RQVAETransformer(**params, random_state=0)
+    took, _ = seconds(lambda: model.fit(x[:n_rows]))
+    left = (unexplained_variance(x[:N_NEW], model), unexplained_variance(x[n_rows:], model))
+    return (
+        f"{took / 3600:.2f} core hours, {peak_mib():.0f} MiB; "
+        f"unexplained variance {left[0]:.4f} of rows of the fit, {left[1]:.4f} of new rows"
+    )
+
+
+def unexplained_variance(x: np.ndarray, model: RQVAETransformer) -> float:
+    """Return the share of the variance that reconstructions leave."""
+    left = x - model.inverse_transform(model.transform(x))
+    return float((left**2).sum() / ((x - x.mean(axis=0)) ** 2).sum())
+
+
 def fit_short(size: int, n_dims: int, n_rows: int) -> float:
     """Fit to all rows with few rounds; return the peak of this process in MiB."""
     _closed_form.fit_codebooks = partial(_additive.fit_codebooks, n_iter=1)
     _additive.progressive_kmeans = partial(_additive.progressive_kmeans, max_iter=2)
     params = {"codebook_size": size, "n_layers": N_LEVELS, "n_beams": 1, "subsample": None}
     RQVAETransformer(**params, random_state=0).fit(draw(n_rows, n_dims).numpy())
+    return peak_mib()
+
+
+def peak_mib() -> float:
+    """Return the peak of this process's memory in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 1024)
 
@@ -184,11 +212,17 @@ def main() -> None:
         metavar="N",
         help="measure the memory of fits to so many rows, and no times",
     )
+    parser.add_argument("--whole", action="store_true", help="fit to --n-rows rows, whole")
     parser.add_argument("--short", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.short:
         print(fit_short(args.sizes[0], args.n_dims, args.short))
+        return
+    if args.whole:
+        for size in args.sizes:
+            words = fit_whole(size, args.n_dims, int(args.n_rows))
+            print(f"{N_LEVELS} x {size}, a fit to {args.n_rows:.0f} rows: {words}", flush=True)
         return
     if args.memory_of:
         for size in args.sizes:

@@ -22,7 +22,11 @@ from torch import Tensor
 
 from sklearn_rqvae import RQVAETransformer, metrics
 from sklearn_rqvae._learning import _closed_form
-from sklearn_rqvae.quantize._additive import initialize_codebooks, refine_codebooks
+from sklearn_rqvae.quantize._additive import (
+    falling_shares,
+    initialize_codebooks,
+    refine_codebooks,
+)
 from sklearn_rqvae.quantize._beam import beam_search
 from sklearn_rqvae.quantize._kmeans import principal_axes
 
@@ -55,7 +59,8 @@ def compare_codebooks(
     seconds = time.process_time() - begin
     show(f"{n_beams} beams, start", (left_by(codebooks, x), left_by(codebooks, new)), seconds)
     begin = time.process_time()
-    codebooks = refine_codebooks(x, codebooks, torch.ones(len(x)), n_beams, N_ROUNDS)[0]
+    weight, shares = torch.ones(len(x)), falling_shares(N_ROUNDS)
+    codebooks = refine_codebooks(x, codebooks, weight, n_beams, shares)[0]
     seconds += time.process_time() - begin
     left = left_by(codebooks, x), left_by(codebooks, new)
     show(f"{n_beams} beams, {N_ROUNDS} rounds", left, seconds)

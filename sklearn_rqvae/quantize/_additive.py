@@ -19,6 +19,11 @@ from sklearn_rqvae.quantize._seeding import draw_tickets, lowest_tickets
 _ROWS_PER_CODEWORD = 256
 _ROWS_PER_CODEWORD_OF_MANY = 32
 
+# From so many codewords on, all rounds but the last ones see a part of the rows.
+_MANY = 1024
+_EARLY_ROWS_PER_CODEWORD = 64
+_N_LATE_ROUNDS = 4
+
 # Weight of a row's other choices in the first and the last round, where the best choice has one.
 _FIRST_SHARE = 1.0
 _LAST_SHARE = 0.1
@@ -72,14 +77,38 @@ def fit_codebooks(
     >>> [codebook.sort(0).values.round().flatten().tolist() for codebook in codebooks]
     [[-4.0, 4.0], [-1.0, 1.0]]
     """
-    codebooks = initialize_codebooks(
-        x, codebook_sizes, sample_weight=sample_weight, n_beams=n_beams, generator=generator
-    )
     weight = torch.ones_like(x[:, 0]) if sample_weight is None else sample_weight
-    codebooks, codes, errors = refine_codebooks(x, codebooks, weight, n_beams, n_iter)
+    shares = falling_shares(n_iter)
+    early = _rows_of_early_rounds(len(x), codebook_sizes, generator)
+    some, some_weight = (x, weight) if early is None else (x[early], weight[early])
+    codebooks = initialize_codebooks(
+        some, codebook_sizes, sample_weight=some_weight, n_beams=n_beams, generator=generator
+    )
+    if early is not None:
+        codebooks, *_ = refine_codebooks(
+            some, codebooks, some_weight, n_beams, shares[:-_N_LATE_ROUNDS]
+        )
+        shares = shares[-_N_LATE_ROUNDS:]
+    codebooks, codes, errors = refine_codebooks(x, codebooks, weight, n_beams, shares)
     return _shrink_to_generalize(
         x, codebooks, good_choices(codes, errors, weight, _LAST_SHARE), shrinkage
     )
+
+
+def _rows_of_early_rounds(
+    n_rows: int, codebook_sizes: Sequence[int], generator: Generator
+) -> Tensor | None:
+    """Draw the rows of k-means and of all rounds but the last: of many codewords, a part will do.
+
+    262,144 package texts, 128 dimensions, 3 x 1024 codes: five eighths of the time for 1.2 % less
+    error on these rows, and as much on new ones. With 3 x 256 codes of 65,536 of them new rows
+    would have .9 % more.
+    """
+    largest = max(codebook_sizes)
+    n_enough = _EARLY_ROWS_PER_CODEWORD * largest
+    if largest < _MANY or n_rows <= n_enough:
+        return None
+    return lowest_tickets(draw_tickets(n_rows, generator), n_enough)
 
 
 def initialize_codebooks(
@@ -121,15 +150,25 @@ def initialize_codebooks(
     return codebooks
 
 
+def falling_shares(n_rounds: int) -> list[float]:
+    """Return what the other choices of a row weigh at most, round by round."""
+    progress = torch.linspace(0.0, 1.0, n_rounds).tolist()
+    return [(1.0 - part) * _FIRST_SHARE + part * _LAST_SHARE for part in progress]
+
+
 def refine_codebooks(
-    x: Tensor, codebooks: Sequence[Tensor], weight: Tensor, n_beams: int, n_iter: int
+    x: Tensor,
+    codebooks: Sequence[Tensor],
+    weight: Tensor,
+    n_beams: int,
+    shares: Sequence[float],
 ) -> tuple[list[Tensor], Tensor, Tensor]:
     """Alternate between codes for the codebooks and codebooks for the codes.
 
     Least squares on the best codes alone soon stops at a poor optimum. So the other choices of the
-    beam take part, with a weight that falls to a tenth over the rounds, as in deterministic
-    annealing [1]_: with 3 x 256 codes on Amazon Beauty the error is 3 % lower, on the rows and on
-    new ones.
+    beam take part, with a weight of at most each round's share. It falls to a tenth, as in
+    deterministic annealing [1]_: with 3 x 256 codes on Amazon Beauty the error is 3 % lower, on the
+    rows and on new ones.
 
     Returns the codebooks with the smallest squared error of all rounds, the given ones included,
     and what the search found with them: codes and errors.
@@ -142,8 +181,7 @@ def refine_codebooks(
     current = list(codebooks)
     codes, errors = beam_search(x, current, n_beams)
     best, lowest = (current, codes, errors), _weighted_sum(errors[:, 0], weight)
-    for progress in torch.linspace(0.0, 1.0, n_iter).tolist():
-        share = (1.0 - progress) * _FIRST_SHARE + progress * _LAST_SHARE
+    for share in shares:
         row, row_codes, row_weight = good_choices(codes, errors, weight, share)
         current = refit_codebooks(x, row_codes, current, sample_weight=row_weight, row=row)
         current = center_codebooks(current, row_codes, sample_weight=row_weight)

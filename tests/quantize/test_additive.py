@@ -5,7 +5,13 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sklearn_rqvae.quantize._additive import fit_codebooks, initialize_codebooks, refine_codebooks
+from sklearn_rqvae.quantize import _additive
+from sklearn_rqvae.quantize._additive import (
+    falling_shares,
+    fit_codebooks,
+    initialize_codebooks,
+    refine_codebooks,
+)
 from sklearn_rqvae.quantize._beam import beam_search
 
 
@@ -38,14 +44,36 @@ def test_sums_of_known_codewords_are_found_again():
 def test_refining_is_never_worse_than_its_start(seed, n_beams):
     x = curved_rows(seed=seed)
     start = initialize_codebooks(x, [16, 16, 16], n_beams=n_beams, generator=generator(seed))
-    refined, codes, errors = refine_codebooks(x, start, torch.ones(len(x)), n_beams, n_iter=12)
+    refined, codes, errors = refine_codebooks(
+        x, start, torch.ones(len(x)), n_beams, falling_shares(12)
+    )
     again = beam_search(x, refined, n_beams)
     assert torch.equal(codes, again[0])
     assert torch.equal(errors, again[1])
     assert error(x, refined, n_beams) < 0.98 * error(x, start, n_beams)
     random = [torch.randn(5, 24, generator=generator(level)) for level in range(2)]
-    kept, _, _ = refine_codebooks(x[:1], random, torch.ones(1), n_beams, n_iter=0)
+    kept, _, _ = refine_codebooks(x[:1], random, torch.ones(1), n_beams, [])
     assert all(torch.equal(one, other) for one, other in zip(kept, random, strict=True))
+
+
+def test_early_rounds_of_many_codewords_see_a_part_of_the_rows(monkeypatch):
+    x, searched = curved_rows(n=4000), []
+    given = x.clone()
+    whole = error(x, fit_codebooks(x, [16] * 3, generator=generator()))
+
+    def search(rows, *args):
+        searched.append(len(rows))
+        return beam_search(rows, *args)
+
+    monkeypatch.setattr(_additive, "_MANY", 16)
+    monkeypatch.setattr(_additive, "beam_search", search)
+    codebooks = fit_codebooks(x, [16] * 3, generator=generator())
+    assert searched == [1024] * 11 + [4000] * 5  # two levels' starts; a search ahead of both parts
+    assert error(x, codebooks) < 1.02 * whole
+    assert torch.equal(x, given)
+    rare = torch.full((4000,), 1e-4).index_fill(0, torch.arange(100), 1.0)  # weights go with rows
+    of_few = fit_codebooks(x, [16] * 3, sample_weight=rare, generator=generator())
+    assert error(x[:100], of_few) < 0.8 * error(x[:100], codebooks)
 
 
 def test_each_level_lowers_the_error():
