@@ -41,7 +41,8 @@ from sklearn_rqvae.quantize._kmeans import LARGE
 from sklearn_rqvae.quantize._refine import refit_codebooks
 
 N_LEVELS = 3
-N_ROUNDS = 12
+# Rounds of search and least squares that see a part of the rows, and all.
+N_EARLY, N_LATE = 8, 4
 # Lloyd iterations of each of k-means's stages.
 N_LLOYD = 8
 # Rows that a whole fit hasn't seen.
@@ -116,6 +117,7 @@ def fit_hours(sizes: Sequence[int], n_dims: int, n_rows: float) -> dict[str, flo
     """Return the core hours of each part of a fit in closed form, without pairs of codes."""
     largest = max(sizes)
     used = min(n_rows, max(2**16, 256 * largest))
+    early = min(used, _additive._EARLY_ROWS_PER_CODEWORD * largest)
     of_kmeans = min(used, (32 if largest >= LARGE else 256) * largest)
     x, codebooks = draw(512, n_dims), draw_codebooks(sizes, n_dims)
     beam_search(x[:64], codebooks, 5)
@@ -127,16 +129,18 @@ def fit_hours(sizes: Sequence[int], n_dims: int, n_rows: float) -> dict[str, flo
         rows, codewords = x[:, :n].contiguous(), codebooks[0][:, :n].contiguous()
         nearest_codewords(rows, codewords)  # the first call finds its kernels
         assign.append(seconds(lambda a=rows, b=codewords: nearest_codewords(a, b))[0])
+    solve = partial(_solve_seconds, sizes, n_dims)
     hours = {
         "k-means": len(sizes) * N_LLOYD * sum(assign) / len(x) * of_kmeans,
-        "search": (N_ROUNDS + 2) * search * used,
-        "least squares": (N_ROUNDS + 1) * _solve_seconds(sizes, used) * n_dims / SOLVED_DIMS,
+        # One search more for the starts of k-means, one ahead of both parts; one more to shrink.
+        "search": ((N_EARLY + 2) * early + (N_LATE + 1) * used) * search,
+        "least squares": N_EARLY * solve(early) + (N_LATE + 1) * solve(used),
     }
     return {part: value / 3600 for part, value in hours.items()}
 
 
-def _solve_seconds(sizes: Sequence[int], n_rows: float) -> float:
-    """Return the seconds of least squares for `SOLVED_DIMS` coordinates, by a straight line."""
+def _solve_seconds(sizes: Sequence[int], n_dims: int, n_rows: float) -> float:
+    """Return the seconds of least squares, by a straight line from few rows and coordinates."""
     codebooks, took = draw_codebooks(sizes, SOLVED_DIMS), []
     for n in SOLVED_ROWS:
         draws = torch.Generator().manual_seed(n)
@@ -151,7 +155,7 @@ def _solve_seconds(sizes: Sequence[int], n_rows: float) -> float:
             )[0]
         )
     slope = (took[1] - took[0]) / (SOLVED_ROWS[1] - SOLVED_ROWS[0])
-    return took[1] + max(slope, 0.0) * (n_rows - SOLVED_ROWS[1])
+    return (took[1] + max(slope, 0.0) * (n_rows - SOLVED_ROWS[1])) * n_dims / SOLVED_DIMS
 
 
 def fit_whole(size: int, n_dims: int, n_rows: int) -> str:
