@@ -117,7 +117,9 @@ def fit_hours(sizes: Sequence[int], n_dims: int, n_rows: float) -> dict[str, flo
     """Return the core hours of each part of a fit in closed form, without pairs of codes."""
     largest = max(sizes)
     used = min(n_rows, max(2**16, 256 * largest))
-    early = min(used, _additive._EARLY_ROWS_PER_CODEWORD * largest)
+    early = used
+    if largest >= _additive._MANY:
+        early = min(used, _additive._EARLY_ROWS_PER_CODEWORD * largest)
     of_kmeans = min(used, (32 if largest >= LARGE else 256) * largest)
     x, codebooks = draw(512, n_dims), draw_codebooks(sizes, n_dims)
     beam_search(x[:64], codebooks, 5)

@@ -98,21 +98,24 @@ def measure(cell: Cell, X: np.ndarray) -> dict[str, Any]:
     return judge(quantizer, X, cell["seed"]) | {"n_epochs": quantizer.estimator.n_iter_}
 
 
+def by_mode(
+    results: Results, catalog: str, architecture: str, rows: int | None
+) -> dict[str, list[Cell]]:
+    """Return the measurements of each mode, in order."""
+    key = (catalog, architecture, rows)
+    cells = [c for c in results.cells if (c["catalog"], c["architecture"], c["rows"]) == key]
+    modes = {mode: [cell for cell in cells if cell["mode"] == mode] for mode in MODES}
+    return {mode: of_mode for mode, of_mode in modes.items() if of_mode}
+
+
 def groups_of(results: Results, rows: int | None) -> dict[tuple[str, str], dict[str, list[Cell]]]:
     """Return the measurements of each catalog and architecture by mode, in order."""
-    groups = {}
-    for catalog in CATALOGS_AND_OTHERS:
-        for architecture in ARCHITECTURES:
-            cells = [
-                cell
-                for cell in results.cells
-                if (cell["catalog"], cell["architecture"], cell["rows"])
-                == (catalog, architecture, rows or ROWS.get(catalog))
-            ]
-            modes = {mode: [cell for cell in cells if cell["mode"] == mode] for mode in MODES}
-            if cells:
-                groups[catalog, architecture] = {mode: c for mode, c in modes.items() if c}
-    return groups
+    groups = {
+        (catalog, architecture): by_mode(results, catalog, architecture, rows or ROWS.get(catalog))
+        for catalog in CATALOGS_AND_OTHERS
+        for architecture in ARCHITECTURES
+    }
+    return {key: modes for key, modes in groups.items() if modes}
 
 
 def tables(groups: dict[tuple[str, str], dict[str, list[Cell]]]) -> str:
@@ -156,8 +159,17 @@ def short_table(catalog: str, modes: dict[str, list[Cell]]) -> str:
         for mode, cells in modes.items()
     ]
     header = ["mode", "FVU held out", "FVU training", "epochs", "fit, s"]
-    bits = next(iter(modes.values()))[0]["bits"].replace("x", " × ")
-    return list_table(f"{catalog}, {bits}", header, rows)
+    first = next(iter(modes.values()))[0]
+    of_rows = f"{first['rows']} rows, " if first["rows"] else ""
+    return list_table(f"{catalog}, {of_rows}{first['bits'].replace('x', ' × ')}", header, rows)
+
+
+def tables_of_words(results: Results) -> str:
+    """Return the short tables of all numbers of words that were measured."""
+    numbers = {cell["rows"] for cell in results.cells if cell["catalog"] == WORDS}
+    return "\n".join(
+        short_table(WORDS, by_mode(results, WORDS, "linear", n)) for n in sorted(numbers)
+    )
 
 
 def draw(groups: dict[tuple[str, str], dict[str, list[Cell]]], folder: Path) -> str:
@@ -207,10 +219,10 @@ def report(results: Results, rows: int | None, folder: Path) -> None:
     parts = {
         "environment": environment_line(results),
         "table": tables(groups),
-        **{
-            name: short_table(name, groups[name, "linear"]) if (name, "linear") in groups else ""
-            for name in (DIGITS, WORDS)
-        },
+        DIGITS: short_table(DIGITS, groups[DIGITS, "linear"])
+        if (DIGITS, "linear") in groups
+        else "",
+        WORDS: tables_of_words(results),
         "plot": draw(groups, folder) if groups else "",
     }
     for name, text in parts.items():

@@ -3,25 +3,32 @@
 The closed form's codebooks come from k-means along a beam and are then refined in twelve rounds.
 This compares both, without pairs of codes, for several numbers of beams: the share of the variance
 that a search with 16 beams leaves of training and held-out rows. With ``--pairs`` it compares whole
-models, with pairs, that end with the start or the rounds.
+models, with pairs, that end with the start or the rounds. With ``--early`` it compares codebooks
+whose early rounds see all rows, or 64 for each codeword.
 
     OMP_NUM_THREADS=1 python benchmarks/bench_rounds.py --catalog cf --bits 8x256
     OMP_NUM_THREADS=1 python benchmarks/bench_rounds.py --catalog cf --bits 4x256 --pairs
+    OMP_NUM_THREADS=1 python benchmarks/bench_rounds.py --vectors texts.npy --rows 291271 \\
+        --bits 3x1024 --early
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import torch
-from _common import load_catalog, parse_sizes, split
+from _common import parse_sizes, split
+from bench_conditional import load_rows
 from torch import Tensor
 
 from sklearn_rqvae import RQVAETransformer, metrics
 from sklearn_rqvae._learning import _closed_form
+from sklearn_rqvae.quantize import _additive
 from sklearn_rqvae.quantize._additive import (
     falling_shares,
     initialize_codebooks,
@@ -44,15 +51,20 @@ def left_by(codebooks: list[Tensor], rows: Tensor) -> float:
     return float(errors.mean() / (rows - rows.mean(0)).square().sum(1).mean())
 
 
+def in_principal_coordinates(training: np.ndarray, held_out: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Return both, less the mean of the training rows, in their principal coordinates."""
+    mean = torch.from_numpy(training.mean(0))
+    x, new = torch.from_numpy(training) - mean, torch.from_numpy(held_out) - mean
+    axes = principal_axes(x)
+    return x @ axes, new @ axes
+
+
 @torch.no_grad()
 def compare_codebooks(
     training: np.ndarray, held_out: np.ndarray, sizes: list[int], n_beams: int, seed: int
 ) -> None:
     """Compare codebooks alone, in principal coordinates."""
-    mean = torch.from_numpy(training.mean(0))
-    x, new = torch.from_numpy(training) - mean, torch.from_numpy(held_out) - mean
-    axes = principal_axes(x)
-    x, new = x @ axes, new @ axes
+    x, new = in_principal_coordinates(training, held_out)
     begin = time.process_time()
     draws = torch.Generator().manual_seed(seed)
     codebooks = initialize_codebooks(x, sizes, n_beams=n_beams, generator=draws)
@@ -64,6 +76,21 @@ def compare_codebooks(
     seconds += time.process_time() - begin
     left = left_by(codebooks, x), left_by(codebooks, new)
     show(f"{n_beams} beams, {N_ROUNDS} rounds", left, seconds)
+
+
+@torch.no_grad()
+def compare_early(
+    training: np.ndarray, held_out: np.ndarray, sizes: list[int], n_beams: int, seed: int
+) -> None:
+    """Compare codebooks whose early rounds see all rows, or a part of them."""
+    x, new = in_principal_coordinates(training, held_out)
+    fit = partial(_additive.fit_codebooks, x, sizes, n_beams=n_beams)
+    for name, many in (("all rows in all rounds", 2**62), ("a part in early rounds", 1)):
+        begin = time.process_time()
+        with mock.patch.object(_additive, "_MANY", many):
+            codebooks = fit(shrinkage=0.5, generator=torch.Generator().manual_seed(seed))
+        seconds = time.process_time() - begin
+        show(name, (left_by(codebooks, x[::8]), left_by(codebooks, new)), seconds)
 
 
 def compare_models(
@@ -94,14 +121,18 @@ def main() -> None:
     """Compare."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--catalog", default="cf")
+    parser.add_argument("--vectors", type=Path, help="rows of a .npy file in place of a catalog")
+    parser.add_argument("--rows", type=int, help="evenly spaced rows to take, nine tenths to fit")
     parser.add_argument("--bits", type=parse_sizes, default=[256] * 8)
     parser.add_argument("--beams", type=int, nargs="+", default=[5, 16])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pairs", action="store_true", help="compare whole models")
+    parser.add_argument("--early", action="store_true", help="compare rows of early rounds")
     args = parser.parse_args()
-    X = load_catalog(args.catalog)
+    X = load_rows(args)
     training, held_out = (X[rows] for rows in split(len(X), args.seed))
     compare = compare_models if args.pairs else compare_codebooks
+    compare = compare_early if args.early else compare
     for n_beams in args.beams:
         compare(training, held_out, args.bits, n_beams, args.seed)
 
