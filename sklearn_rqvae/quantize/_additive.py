@@ -79,7 +79,9 @@ def fit_codebooks(
     """
     weight = torch.ones_like(x[:, 0]) if sample_weight is None else sample_weight
     shares = falling_shares(n_iter)
-    early = _rows_of_early_rounds(len(x), codebook_sizes, generator)
+    early = None
+    if n_iter > _N_LATE_ROUNDS:  # what k-means alone finds is better, the more rows it sees
+        early = _rows_of_early_rounds(len(x), codebook_sizes, generator)
     some, some_weight = (x, weight) if early is None else (x[early], weight[early])
     codebooks = initialize_codebooks(
         some, codebook_sizes, sample_weight=some_weight, n_beams=n_beams, generator=generator

@@ -69,6 +69,8 @@ def test_early_rounds_of_many_codewords_see_a_part_of_the_rows(monkeypatch):
     monkeypatch.setattr(_additive, "beam_search", search)
     codebooks = fit_codebooks(x, [16] * 3, generator=generator())
     assert searched == [1024] * 11 + [4000] * 5  # two levels' starts; a search ahead of both parts
+    fit_codebooks(x, [16] * 3, n_iter=1, generator=generator())
+    assert searched[16:] == [4000] * 4
     assert error(x, codebooks) < 1.02 * whole
     assert torch.equal(x, given)
     rare = torch.full((4000,), 1e-4).index_fill(0, torch.arange(100), 1.0)  # weights go with rows
