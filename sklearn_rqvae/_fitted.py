@@ -18,20 +18,35 @@ def codes_of(estimator: BaseEstimator, X: Any) -> NDArray[Any]:
     return np.asarray(as_array(estimator.transform(X)))
 
 
-def invertible_tail(estimator: BaseEstimator, X: Any) -> tuple[Any, Any]:
-    """Return the part of `estimator` that has an inverse, and `X` as this part gets it.
+def invertible_tail(estimator: BaseEstimator, X: Any, *others: Any) -> tuple[Any, ...]:
+    """Return the part of `estimator` that has an inverse, and `X` and others as this part gets it.
 
     A pipeline is judged on its longest tail that can be inverted: all of it after a scaler, what
-    follows the embedding after a text embedder.
+    follows the embedding after a text embedder. Where rows lack numbers, the tail begins behind the
+    step that fills them in: nothing has an error in what isn't there.
     """
     _check_can(estimator, "transform")
+    rows, start = [X, *others], 0
     if hasattr(estimator, "steps"):
-        starts = range(len(estimator.steps))
-        start = next((i for i in starts if hasattr(estimator[i:], "inverse_transform")), 0)
-        if start > 0:
-            return estimator[start:], estimator[:start].transform(X)
-    _check_can(estimator, "inverse_transform")
-    return estimator, X
+        _check_can(estimator[-1:], "inverse_transform")
+        while not _can_be_judged(estimator[start:], rows):
+            rows = [estimator[start : start + 1].transform(some) for some in rows]
+            start += 1
+    tail = estimator[start:] if start else estimator
+    _check_can(tail, "inverse_transform")
+    return tail, *rows
+
+
+def _can_be_judged(tail: Any, rows: list[Any]) -> bool:
+    """Whether a pipeline has an inverse, and rows all of their numbers unless no step is left."""
+    whole = len(tail) == 1 or not any(map(_lacks_numbers, rows))
+    return hasattr(tail, "inverse_transform") and whole
+
+
+def _lacks_numbers(rows: Any) -> bool:
+    """Whether an array of numbers holds NaN; anything else is left to who reads it."""
+    values = np.asarray(as_array(rows))
+    return values.dtype.kind == "f" and values.size > 0 and bool(np.isnan(values.min()))
 
 
 def last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
@@ -46,6 +61,14 @@ def last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
             return estimator, X
 
 
+def _quantizer(estimator: Any) -> Any:
+    """Return what stands at the end of a pipeline or search."""
+    while hasattr(estimator, "best_estimator_") or hasattr(estimator, "steps"):
+        is_search = hasattr(estimator, "best_estimator_")
+        estimator = estimator.best_estimator_ if is_search else estimator.steps[-1][1]
+    return estimator
+
+
 def _check_can(estimator: BaseEstimator, method: str) -> None:
     if not hasattr(estimator, method):
         raise TypeError(
@@ -56,8 +79,7 @@ def _check_can(estimator: BaseEstimator, method: str) -> None:
 
 def codebook_sizes(estimator: BaseEstimator) -> list[int]:
     """Return the codebook sizes of a quantizer, bare or at the end of a pipeline or search."""
-    quantizer = getattr(estimator, "best_estimator_", estimator)
-    quantizer = quantizer.steps[-1][1] if hasattr(quantizer, "steps") else quantizer
+    quantizer = _quantizer(estimator)
     if not hasattr(quantizer, "codebooks_"):
         raise ValueError(
             f"{type(quantizer).__name__} has no codebooks_, so its codebook sizes are unknown; "
@@ -71,8 +93,7 @@ def model_of(estimator: Any) -> str | None:
 
     None where it has none, as an estimator of another library.
     """
-    quantizer = getattr(estimator, "best_estimator_", estimator)
-    quantizer = quantizer.steps[-1][1] if hasattr(quantizer, "steps") else quantizer
+    quantizer = _quantizer(estimator)
     fingerprint = getattr(quantizer, "fingerprint", None)
     return fingerprint if isinstance(fingerprint, str) and len(fingerprint) == 64 else None
 

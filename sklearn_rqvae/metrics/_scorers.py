@@ -26,7 +26,8 @@ def neg_reconstruction_error(estimator: BaseEstimator, X: Any, y: Any = None) ->
     ----------
     estimator : object with ``transform`` and ``inverse_transform``
         Fitted transformer. In a pipeline whose first steps have no ``inverse_transform`` (texts
-        don't come back from their vectors), the error is that of the remaining steps.
+        don't come back from their vectors), or fill in missing numbers, the error is that of the
+        remaining steps.
     X : array-like of shape (n_samples, n_features)
         Input of `estimator`.
     y : object, optional

@@ -181,7 +181,8 @@ def report(
     that no row is left to judge by; a copy of it is then fitted again on four fifths of the
     distinct rows, and that takes as long as its first fit.
 
-    A pipeline is judged on its longest tail that has an inverse: what follows a text embedder.
+    A pipeline is judged on its longest tail that has an inverse: what follows a text embedder, and
+    a step that fills in missing numbers.
 
     Parameters
     ----------
@@ -250,8 +251,9 @@ def report(
     estimator = getattr(estimator, "best_estimator_", estimator)
     sizes = codebook_sizes(estimator)
     codes = codes_of(estimator, X)
-    quantizer, inner = invertible_tail(estimator, X)
-    vectors = check_vectors(as_array(inner))
+    given = [X] if X_train is None else [X, X_train]
+    quantizer, *inner = invertible_tail(estimator, *given)
+    vectors, *train = (check_vectors(as_array(rows)) for rows in inner)
     check_same_length("X", vectors, "codes", codes)
     names, texts = _names_and_texts(X, len(codes), names, texts)
     if labels is not None:
@@ -267,9 +269,9 @@ def report(
     overall, levels, norms = measure(
         quantizer, vectors, codes, sizes, len(distinct), labels, n_neighbors, random_state
     )
-    train = None if X_train is None else check_vectors(as_array(_inner(estimator, X_train)))
+    seen = train[0] if train else None
     comparison, method = _compare(
-        quantizer, sizes, vectors, train, compare_rivals, max_rows, n_neighbors, random_state
+        quantizer, sizes, vectors, seen, compare_rivals, max_rows, n_neighbors, random_state
     )
     model = Model.of(quantizer.steps[-1][1] if hasattr(quantizer, "steps") else quantizer)
     rng = np.random.default_rng(random_state)
@@ -316,10 +318,6 @@ def _compare(
     for name, reason in result.skipped.items():
         how += f"; {name} was left out: {reason}"
     return result, how
-
-
-def _inner(estimator: BaseEstimator, X: Any) -> Any:
-    return invertible_tail(estimator, X)[1]
 
 
 def _names_and_texts(
