@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-__all__ = ["collect_texts", "field_text", "is_missing", "text_column_names"]
+__all__ = ["collect_texts", "field_text", "is_missing", "text_column_names", "texts_or_empty"]
 
 
 def text_column_names(X: Any, text_columns: Sequence[Any] | None) -> list[Any] | None:
@@ -143,6 +143,22 @@ def is_missing(value: Any) -> bool:
         return bool(value != value)  # NaN and NaT of any library
     except (TypeError, ValueError):  # that has no truth
         return False
+
+
+def texts_or_empty(values: Iterable[Any]) -> list[str]:
+    """Return values to be shown or counted as strings, what is missing as empty ones.
+
+    Parameters
+    ----------
+    values : iterable
+        Texts, or whatever has one; a series in the order of its rows, whatever its index.
+
+    Returns
+    -------
+    texts : list of str
+        The texts.
+    """
+    return ["" if is_missing(value) else str(value) for value in values]
 
 
 def field_text(value: Any, name: str, row: int) -> str:

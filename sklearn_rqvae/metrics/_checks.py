@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_array
 
 from sklearn_rqvae._validation import as_array, check_codebook_size, check_codes
+from sklearn_rqvae.embedding._texts import is_missing
 
 
 def check_codes_and_size(
@@ -53,11 +54,10 @@ def check_labels(labels: ArrayLike, codes: NDArray[Any]) -> NDArray[np.intp]:
     if array.ndim != 1:
         raise ValueError(f"labels should be 1-dimensional, (n_samples,), got shape {array.shape}.")
     check_same_length("codes", codes, "labels", array)
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        raise ValueError(
-            "labels should not hold NaN; drop the samples without a label from codes and labels."
-        )
-    if array.dtype.kind == "O" and any(label is None or label != label for label in array):
+    no_label = np.isnan(array).any() if array.dtype.kind == "f" else False
+    if array.dtype.kind == "O":
+        no_label = any(map(is_missing, array))
+    if no_label:
         raise ValueError(
             "labels should not hold None or NaN; "
             "drop the samples without a label from codes and labels."

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 
 from sklearn_rqvae._fitted import codes_of, invertible_tail
+from sklearn_rqvae.embedding._texts import texts_or_empty
 from sklearn_rqvae.metrics._checks import (
     check_codes,
     check_count,
@@ -157,7 +158,8 @@ class PrefixTreeDisplay:
         X : array-like of shape (n_samples, n_features), optional
             Vectors of the samples, to group many first codes by likeness.
         texts : sequence of str of length n_samples, optional
-            What to take words from; without texts, tiles show codes and counts.
+            What to take words from, in the order of the rows; without texts, tiles show codes and
+            counts.
         n_prefixes : int, default=12
             Number of first codes, or of branches.
         n_children : int, default=24
@@ -181,6 +183,7 @@ class PrefixTreeDisplay:
         codes = check_codes(codes)
         if texts is not None:
             check_same_length("codes", codes, "texts", texts)
+            texts = texts_or_empty(texts)
         check_count(
             "n_prefixes", n_prefixes, 1, 2**31 - 1, "there is nothing to show without prefixes"
         )

@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn_rqvae._fitted import codebook_sizes, codes_of, invertible_tail
 from sklearn_rqvae._rows._hashing import duplicate_groups
 from sklearn_rqvae._validation import as_array
+from sklearn_rqvae.embedding._texts import texts_or_empty
 from sklearn_rqvae.metrics._checks import check_count, check_same_length, check_vectors
 from sklearn_rqvae.report._behavior import Behavior, measure_behavior
 from sklearn_rqvae.report._comparison import Comparison, compare, split_rows
@@ -329,10 +330,10 @@ def _names_and_texts(
             raise ValueError(
                 f"{what} has {len(given)} entries but X has {n_items} rows; give one for each."
             )
-    if texts is None and getattr(X, "ndim", 1) == 1 and isinstance(next(iter(X)), str):
-        texts = list(X)
-    found_texts = texts if texts is not None else names
-    found_names = names if names is not None else texts
-    if found_names is None:
+    if texts is None and getattr(X, "ndim", 1) == 1 and any(isinstance(x, str) for x in X):
+        texts = X
+    if texts is None and names is None:
         return [f"row {row}" for row in range(n_items)], None
-    return [str(name) for name in found_names], [str(text) for text in found_texts or ()]
+    found_texts = texts_or_empty(names if texts is None else texts)
+    found_names = found_texts if names is None else texts_or_empty(names)
+    return [name or f"row {row}" for row, name in enumerate(found_names)], found_texts

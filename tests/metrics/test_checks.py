@@ -103,6 +103,7 @@ def test_a_codebook_size_that_is_none_is_refused(size, message):
         ([0.0, np.nan], "NaN"),
         (np.array(["a", None], dtype=object), "None or NaN"),
         (np.array(["a", np.nan], dtype=object), "None or NaN"),
+        (pd.Series(["a", pd.NA], dtype="string"), "None or NaN"),
     ],
 )
 def test_labels_that_are_none_are_refused(labels, message):

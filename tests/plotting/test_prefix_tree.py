@@ -1,6 +1,7 @@
 """PrefixTreeDisplay, its rectangles and its words."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -152,3 +153,11 @@ def test_labels_stay_inside_their_tiles(figsize):
 def test_what_cannot_be_drawn_is_refused(kwargs, message):
     with pytest.raises(ValueError, match=message):
         PrefixTreeDisplay.from_codes([[0, 1], [1, 0]], **kwargs)
+
+
+def test_texts_belong_to_rows_whatever_the_index_of_their_series():
+    # A series by its labels would give each row the text of another one.
+    codes = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    texts = pd.Series(["red lamp", "blue lamp", "tea cup", None], index=[3, 2, 1, 0])
+    display = PrefixTreeDisplay.from_codes(codes, texts=texts, n_words=1)
+    assert [group.words for group in display.groups] == [["lamp"], ["cup"]]

@@ -3,9 +3,11 @@
 import json
 import re
 import sys
+from functools import partial
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
@@ -179,6 +181,24 @@ def test_pipeline_on_texts_is_judged_by_its_vectors():
     assert made.comparison.refitted
     assert any(name in TEXTS for sample in made.samples for name in [sample.name])
     assert any(picture.key == "tree" for picture in made.pictures())
+
+
+def test_names_and_texts_are_columns_of_a_table_in_the_order_of_rows(X, quantizer):
+    # A shuffled index changes nothing, and what is missing has no name of its own.
+    names = pd.Series([f"item <{i}> & co" for i in range(len(X))], index=range(len(X), 0, -1))
+    judge = partial(report, quantizer, X, compare_rivals=False)
+    made = judge(names=names, texts=names)
+    assert made.samples == judge(names=names.tolist()).samples
+    nameless = judge(names=pd.Series([None, *names[1:]], dtype="string"))
+    shown = [name for sample in nameless.samples for group in sample.groups for name in group.names]
+    assert "<NA>" not in shown
+    texts = pd.Series([None, *TEXTS[1:]])
+    pipeline = Pipeline([
+        ("emb", TextEmbedder(n_components=8, random_state=0)),
+        ("rq", ResidualKMeans(n_layers=2, codebook_size=4, random_state=0)),
+    ]).fit(texts)  # fmt: skip
+    made = report(pipeline, texts, n_neighbors=5, compare_rivals=False)
+    assert all(sample.name in ("row 0", *TEXTS) for sample in made.samples)
 
 
 def test_a_search_is_judged_by_its_best(X):
