@@ -17,7 +17,14 @@ import joblib
 import sklearn
 from sklearn.base import BaseEstimator
 
-__all__ = ["Interrupted", "all_or_nothing", "interruptible", "single_precision", "warn_caller"]
+__all__ = [
+    "Interrupted",
+    "all_or_nothing",
+    "interruptible",
+    "single_precision",
+    "unchanged_by_failure",
+    "warn_caller",
+]
 
 
 # Where frames lie that are not the user's: ours, scikit-learn's, those of joblib, through which it
@@ -138,7 +145,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def all_or_nothing(learn: Callable) -> Callable:
-    """Decorate a method that learns: where it fails or is interrupted, nothing has changed.
+    """Decorate a method that learns by torch: where it fails, nothing has changed.
 
     Parameters
     ----------
@@ -153,10 +160,31 @@ def all_or_nothing(learn: Callable) -> Callable:
 
     @wraps(learn)
     def method(estimator: BaseEstimator, *args: Any, **kwargs: Any) -> Any:
+        with single_precision():
+            return learn(estimator, *args, **kwargs)
+
+    return unchanged_by_failure(method)
+
+
+def unchanged_by_failure(learn: Callable) -> Callable:
+    """Decorate a method that learns: where it fails or is interrupted, nothing has changed.
+
+    Parameters
+    ----------
+    learn : callable
+        A method such as ``fit``.
+
+    Returns
+    -------
+    method : callable
+        The method.
+    """
+
+    @wraps(learn)
+    def method(estimator: BaseEstimator, *args: Any, **kwargs: Any) -> Any:
         before = dict(vars(estimator))
         try:
-            with single_precision():
-                return learn(estimator, *args, **kwargs)
+            return learn(estimator, *args, **kwargs)
         except BaseException:
             vars(estimator).clear()
             vars(estimator).update(before)

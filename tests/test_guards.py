@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 
-from sklearn_rqvae import ResidualKMeans, RQVAETransformer
+from sklearn_rqvae import PrefixFeatures, ResidualKMeans, RQVAETransformer, TextEmbedder
 from sklearn_rqvae._guards import single_precision
+from sklearn_rqvae.embedding import InteractionEmbedder, ViewFusion
 
 SETTINGS = {"codebook_size": 16, "n_layers": 3, "random_state": 0}
 X = np.random.default_rng(0).normal(size=(400, 24)).astype(np.float32)
@@ -82,6 +84,39 @@ def test_a_fit_that_fails_changes_nothing(estimator, monkeypatch):
         fitted.fit(frame.rename(columns={"x0": "other"}))
     assert fitted.feature_names_in_[0] == "x0"
     np.testing.assert_array_equal(fitted.transform(frame), codes)
+
+
+TITLES = pd.DataFrame({"title": ["red lamp", "tea pot", "tea cup"], "empty": [""] * 3})
+HISTORIES = [["a", "b"], ["b", "c"]]
+# Transformers, what they are fitted to, and what makes a second fit to other rows fail.
+PREPARING = {
+    "texts": (TextEmbedder(n_components=2), TITLES, {"text_columns": ["empty"]}, TITLES),
+    "behavior": (
+        InteractionEmbedder(n_components=2, interactions=HISTORIES),
+        ["a", "b"],
+        {},
+        ["other"],
+    ),
+    "views": (ViewFusion([20, 4]), X, {}, X[:, :5]),
+    "prefixes": (PrefixFeatures(), [[0, 1, 2]], {"levels": [2]}, [[0, 1]]),
+}
+
+
+@pytest.mark.parametrize("name", PREPARING)
+@pytest.mark.parametrize("method", ["fit", "fit_transform"])
+def test_what_prepares_rows_is_unchanged_by_a_fit_that_fails(name, method):
+    # Half of two fits would be misread: the columns of the second by what the first has learned.
+    estimator, rows, params, others = PREPARING[name]
+    unfitted = clone(estimator).set_params(**params)
+    with pytest.raises(ValueError):  # noqa: PT011  what it says is tested elsewhere
+        getattr(unfitted, method)(others)
+    assert not [attribute for attribute in vars(unfitted) if attribute.endswith("_")]
+    fitted = clone(estimator).fit(rows).set_params(**params)
+    before = dict(vars(fitted))
+    with pytest.raises(ValueError):  # noqa: PT011
+        getattr(fitted, method)(others)
+    assert all(vars(fitted)[attribute] is value for attribute, value in before.items())
+    assert vars(fitted).keys() == before.keys()
 
 
 def test_an_unfitted_estimator_stays_unfitted():

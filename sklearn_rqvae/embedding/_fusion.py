@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_rqvae._compat import StrOptions, fit_context
+from sklearn_rqvae._guards import unchanged_by_failure
 from sklearn_rqvae._versions import Versioned
 from sklearn_rqvae.embedding._fill import NeighborFill, RidgeFill
 from sklearn_rqvae.embedding._views import check_weights, find_columns, present_views
@@ -103,6 +104,7 @@ class ViewFusion(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         self.fill = fill
 
     @fit_context(prefer_skip_nested_validation=True)
+    @unchanged_by_failure
     def fit(self, X: ArrayLike, y: Any = None) -> ViewFusion:
         """Learn each view's center and scale, and what goes together in several views.
 

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_rqvae._compat import Interval, StrOptions, fit_context
-from sklearn_rqvae._guards import warn_caller
+from sklearn_rqvae._guards import unchanged_by_failure, warn_caller
 from sklearn_rqvae._versions import Versioned
 from sklearn_rqvae.embedding._cooccurrence import cooccurrence_vectors
 from sklearn_rqvae.embedding._histories import COLUMNS, Histories
@@ -148,6 +148,7 @@ class InteractionEmbedder(
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
+    @unchanged_by_failure
     def fit(self, X: Any, y: Any = None, *, interactions: Any = None) -> InteractionEmbedder:
         """Learn a vector for each item that has interactions.
 

@@ -21,6 +21,7 @@ from sklearn_rqvae._compat import (
     StrOptions,
     fit_context,
 )
+from sklearn_rqvae._guards import unchanged_by_failure
 from sklearn_rqvae._rows._chunks import row_chunks
 from sklearn_rqvae._validation import as_array
 from sklearn_rqvae._versions import Versioned
@@ -181,6 +182,7 @@ class TextEmbedder(
         self.verbose = verbose
 
     @fit_context(prefer_skip_nested_validation=True)
+    @unchanged_by_failure
     def fit(self, X: Any, y: Any = None) -> TextEmbedder:
         """Learn the n-grams of the texts, or load the language model.
 
@@ -215,6 +217,7 @@ class TextEmbedder(
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
+    @unchanged_by_failure
     def fit_transform(self, X: Any, y: Any = None) -> NDArray[np.float32]:
         """Fit to the texts and return their vectors.
 

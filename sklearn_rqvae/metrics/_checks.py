@@ -60,7 +60,7 @@ def check_labels(labels: ArrayLike, codes: NDArray[Any]) -> NDArray[np.intp]:
     if no_label:
         raise ValueError(
             "labels should not hold None or NaN; "
-            "drop the samples without a label from codes and labels."
+            "drop the samples without a label from codes and labels, or give them one of their own."
         )
     return np.unique(array, return_inverse=True)[1]
 

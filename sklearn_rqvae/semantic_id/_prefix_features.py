@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from sklearn_rqvae._compat import Interval, fit_context
+from sklearn_rqvae._guards import unchanged_by_failure
 from sklearn_rqvae._validation import as_array, check_codes
 from sklearn_rqvae._versions import Versioned
 from sklearn_rqvae.semantic_id._keys import MAX_CODEBOOK_SIZE
@@ -103,6 +104,7 @@ class PrefixFeatures(Versioned, TransformerMixin, BaseEstimator):
         self.sparse_output = sparse_output
 
     @fit_context(prefer_skip_nested_validation=True)
+    @unchanged_by_failure
     def fit(self, X: ArrayLike, y: Any = None) -> PrefixFeatures:
         """Learn which prefixes there are.
 
