@@ -204,7 +204,14 @@ class PrefixFeatures(Versioned, TransformerMixin, BaseEstimator):
         return tags
 
     def _validate(self, X: Any, *, reset: bool) -> NDArray[np.int64]:
-        X = validate_data(self, as_array(X), dtype="numeric", reset=reset)
+        X = validate_data(self, as_array(X), dtype="numeric", ensure_all_finite=False, reset=reset)
+        without = np.flatnonzero(~np.isfinite(X).all(axis=1)) if X.dtype.kind == "f" else []
+        if len(without):
+            raise ValueError(
+                f"X has NaN or infinity in {len(without)} of {len(X)} samples, the first in row "
+                f"{without[0]}: they have no code, as items have that a join didn't find; drop "
+                "these samples, or mark them in a feature of their own."
+            )
         if X.dtype.kind in "if" and X.min() < 0:
             raise ValueError(
                 f"Negative values in data: X has {X.min()}, but codes are at least 0; drop samples "

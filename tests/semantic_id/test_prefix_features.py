@@ -280,3 +280,13 @@ def test_pickles_of_another_version_say_so():
     state["_versions"] = state["_versions"] | {"sklearn_rqvae": "0.0.1"}
     with pytest.warns(UserWarning, match=r"0\.0\.1"):
         PrefixFeatures().__setstate__(state)
+
+
+def test_samples_that_a_join_left_without_codes_are_named():
+    # The advice of scikit-learn's own message is another model, or an imputer.
+    codes = pd.DataFrame({"code_0": [1, 2], "code_1": [0, 0]}, index=["tea", "cup"])
+    joined = codes.reindex(["cup", "pen", "tea", "ink"])
+    with pytest.raises(
+        ValueError, match=r"X has NaN .* 2 of 4 samples, the first in row 1: .*drop"
+    ):
+        PrefixFeatures().fit(joined)
