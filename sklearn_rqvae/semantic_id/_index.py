@@ -274,7 +274,7 @@ class SemanticIDIndex(Versioned, TokenCatalog, FileCatalog, BaseEstimator):
         columns = _columns(quantizer.transform(rows))
         ids = check_item_ids(item_ids, len(columns[0]))
         codebooks = getattr(quantizer, "codebooks_", None)
-        items = Items(columns, ids, source, count_duplicates(X)).ranked(priority)
+        items = Items(columns, ids, source, count_duplicates(rows)).ranked(priority)
         return index._fit(items, codebooks, model_of(estimator))
 
     @classmethod
@@ -431,7 +431,7 @@ class SemanticIDIndex(Versioned, TokenCatalog, FileCatalog, BaseEstimator):
         columns = _columns(quantizer.transform(rows), self.n_levels_)
         with self._writing:
             ids = self._store.check_new(item_ids, len(columns[0]))
-            items = Items(columns, ids, source, count_duplicates(X))
+            items = Items(columns, ids, source, count_duplicates(rows))
             return self._append(items.ranked(priority), grow)
 
     def remove(self, item_ids: Any, *, release: bool = False) -> SemanticIDIndex:

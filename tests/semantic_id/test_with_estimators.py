@@ -1,6 +1,7 @@
 """The index on top of the package's own estimators: what both promise each other."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -119,3 +120,16 @@ def test_pipelines_and_searches_name_items_as_the_quantizer_at_their_end(texts, 
 def test_what_has_no_candidates_is_named():
     with pytest.raises(TypeError, match="ends with StandardScaler, which has no candidate_codes"):
         candidate_codes(make_pipeline(StandardScaler()).fit([[1.0]]), [[1.0]])
+
+
+def test_repeated_vectors_are_counted_whatever_else_a_table_says_of_the_items():
+    # Columns that no step reads, such as ids, make no two items different.
+    titles = ["red lamp", "red lamp", "tea pot", "tea cup", "Tea cup"]
+    items = pd.DataFrame({"sku": list("abcde"), "title": titles})
+    embedder = TextEmbedder(n_components=2, text_columns=["title"], random_state=0)
+    quantizer = ResidualKMeans(n_layers=2, codebook_size=2, random_state=0)
+    pipeline = make_pipeline(embedder, quantizer).fit(items)
+    index = SemanticIDIndex.from_estimator(pipeline, items[:4], items["sku"][:4])
+    assert index.report_.n_duplicates == 1
+    index.append_from_estimator(pipeline, items[3:].assign(sku="x"), ["e", "f"], grow=True)
+    assert index.report_.n_duplicates == 1  # n-grams don't tell cases apart
