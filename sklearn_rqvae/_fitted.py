@@ -25,6 +25,7 @@ def invertible_tail(estimator: BaseEstimator, X: Any, *others: Any) -> tuple[Any
     follows the embedding after a text embedder. Where rows lack numbers, the tail begins behind the
     step that fills them in: nothing has an error in what isn't there.
     """
+    estimator = getattr(estimator, "best_estimator_", estimator)
     _check_can(estimator, "transform")
     rows, start = [X, *others], 0
     if hasattr(estimator, "steps"):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import ks_2samp
 
+from sklearn_rqvae._fitted import invertible_tail
 from sklearn_rqvae._validation import as_array
 from sklearn_rqvae.semantic_id._collisions._candidates import chunks, take_rows
 from sklearn_rqvae.semantic_id._html import Shown
@@ -295,11 +296,12 @@ def fit_shift(estimator: Any, X: Any, X_new: Any) -> FitShift:
     ----------
     estimator : object
         Fitted; has ``transform``, and ``inverse_transform`` that takes the codes of the first
-        levels too.
+        levels too. A pipeline is judged on its longest tail that has an inverse: what follows a
+        text embedder.
     X : array-like of shape (n_samples, n_features)
-        Vectors of items of the old kind, kept out of the fit.
+        Vectors of items of the old kind, kept out of the fit, or whatever the pipeline takes.
     X_new : array-like of shape (n_new, n_features)
-        Vectors of new items.
+        The same of new items.
 
     Returns
     -------
@@ -307,7 +309,8 @@ def fit_shift(estimator: Any, X: Any, X_new: Any) -> FitShift:
         Ratios above 1, and more than 5 % of the items beyond the 95th percentile, say that the
         catalog drifts away.
     """
-    old, new = _errors_by_depth(estimator, X), _errors_by_depth(estimator, X_new)
+    tail, *rows = invertible_tail(estimator, X, X_new)
+    old, new = (_errors_by_depth(tail, some) for some in rows)
     means = np.stack([old.mean(axis=1), new.mean(axis=1)])
     medians = np.median(old[-1]), np.median(new[-1])
     test = ks_2samp(old[-1], new[-1])

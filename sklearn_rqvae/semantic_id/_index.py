@@ -482,9 +482,11 @@ class SemanticIDIndex(Versioned, TokenCatalog, FileCatalog, BaseEstimator):
         ----------
         estimator : object
             The new model, fitted; has ``transform``, with `stability` also ``inverse_transform``,
-            and what ``collisions="reassign"`` asks for in `from_estimator`.
+            and what ``collisions="reassign"`` asks for in `from_estimator`. Of a pipeline or a
+            search, the quantizer at its end.
         X : array-like of shape (n_items, n_features)
-            Vectors of all items of the catalog, and of those to add.
+            Vectors of all items of the catalog, and of those to add, or whatever the pipeline
+            takes.
         item_ids : array-like of int or str of shape (n_items,), optional
             Their ids; row numbers if not given.
         stability : float, default=0.0

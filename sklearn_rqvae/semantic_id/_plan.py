@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_rqvae._fitted import model_of
+from sklearn_rqvae._fitted import last_step, model_of
 from sklearn_rqvae._validation import as_array, check_codes
 from sklearn_rqvae.semantic_id._collisions._candidates import (
     EstimatorCandidates,
@@ -111,6 +111,7 @@ def plan_refit(
     if not stability >= 0:
         raise ValueError(f"stability={stability!r} should be at least 0.")
     rules, store = index._rules, index._store
+    estimator, X = last_step(estimator, X)
     codes = check_codes(estimator.transform(X), n_levels=len(rules.sizes))
     items = check_item_ids(item_ids, len(codes))
     item_order(items)  # or says which one is there twice

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -115,6 +116,30 @@ def test_pipelines_and_searches_name_items_as_the_quantizer_at_their_end(texts, 
         new = through.append_from_estimator(estimator, rows[:3], [900, 901, 902], grow=True)
         expected = alone.append_from_estimator(quantizer, vectors[:3], [900, 901, 902], grow=True)
         assert np.array_equal(new, expected)
+
+
+@pytest.mark.parametrize("which", range(4))
+@pytest.mark.parametrize("collisions", ["suffix", "reassign"])
+def test_plans_are_made_for_pipelines_and_searches_as_for_the_quantizer(texts, which, collisions):
+    estimator, rows = list(pipelines(texts))[which]
+    rows = rows[:50]
+    pipeline = getattr(estimator, "best_estimator_", estimator)
+    quantizer, vectors = pipeline[-1], pipeline[:-1].transform(rows)
+    old = clone(quantizer).set_params(random_state=1).fit(vectors)
+    index = SemanticIDIndex.from_estimator(old, vectors[:40], collisions=collisions)
+    through = index.plan_refit(estimator, rows, stability=0.5, release=True)
+    alone = index.plan_refit(quantizer, vectors, stability=0.5, release=True)
+    assert through.after.fingerprint == alone.after.fingerprint
+    assert through.after.model_fingerprint == quantizer.fingerprint
+
+
+@pytest.mark.parametrize("which", [2, 3])
+def test_the_shift_of_texts_is_that_of_their_vectors(texts, which):
+    estimator, rows = list(pipelines(texts))[which]
+    pipeline = getattr(estimator, "best_estimator_", estimator)
+    vectors = pipeline[:-1].transform(rows)
+    expected = fit_shift(pipeline[-1], vectors[:200], vectors[200:])
+    assert fit_shift(estimator, rows[:200], rows[200:]) == expected
 
 
 def test_what_has_no_candidates_is_named():
