@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from datetime import datetime
+from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,7 +114,7 @@ def read_matrix(matrix: Any, item_ids: Any) -> InteractionArrays:
     if item_ids is None:
         ids = np.arange(matrix.shape[1])
     else:
-        ids = np.asarray(_as_list(item_ids, "item_ids"))
+        ids = id_array(_as_list(item_ids, "item_ids"))
     if len(ids) != matrix.shape[1] or len(np.unique(ids)) < len(ids):
         raise ValueError(
             f"item_ids has {len(ids)} ids, {len(np.unique(ids))} of them distinct, but "
@@ -136,6 +138,11 @@ def read_table(table: Any, columns: Sequence[str]) -> InteractionArrays:
             f"interactions has no column {missing[0]!r}, only {available!r}; name existing "
             "columns in columns, as user, item, time."
         )
+    repeated = [column for column in columns if available.count(column) > 1]
+    if repeated:
+        raise ValueError(
+            f"interactions has several columns {repeated[0]!r}; rename all but the one to read."
+        )
     users, keys = (
         item_keys(table[column], column, f"interactions[{column!r}]") for column in columns[:2]
     )
@@ -147,7 +154,13 @@ def read_table(table: Any, columns: Sequence[str]) -> InteractionArrays:
             f"The columns {', '.join(map(repr, columns))} of interactions have {len(users)}, "
             f"{len(keys)} and {len(times)} rows; give one row for each interaction."
         )
-    order = np.argsort(times, kind="stable")
+    try:
+        order = np.argsort(times, kind="stable")
+    except TypeError as error:
+        raise ValueError(
+            f"interactions[{columns[2]!r}] mixes values that have no order ({error}); convert them "
+            "all to one type."
+        ) from error
     order = order[np.argsort(user_rows[order], kind="stable")]
     starts = np.concatenate([[0], np.cumsum(np.bincount(user_rows))])
     return InteractionArrays(items[order], starts, item_ids)
@@ -176,6 +189,11 @@ def _parsed(times: list[Any], column: str) -> NDArray[Any]:
     """Return what text says; other objects are left as they are."""
     if not any(isinstance(time, str) for time in times):
         return np.array(times, dtype=object)
+    try:  # nanoseconds have more digits than floats
+        whole = [int(time) if isinstance(time, str) else index(time) for time in times]
+        return np.array(whole, dtype=np.int64)
+    except (TypeError, ValueError, OverflowError):
+        pass
     try:
         return np.array([float(time) for time in times])
     except (TypeError, ValueError):
@@ -225,5 +243,26 @@ def _distinct(keys: list[Any], what: str) -> tuple[NDArray[Any], NDArray[np.intp
         raise ValueError(
             f"interactions mixes {what} ids that are str with others; convert them all to one type."
         )
-    ids, positions = np.unique(np.asarray(keys), return_inverse=True)
+    try:
+        ids, positions = np.unique(id_array(keys), return_inverse=True)
+    except TypeError as error:
+        raise ValueError(
+            f"interactions mixes {what} ids that have no order, such as {keys[0]!r} ({error}); "
+            "convert them all to one type."
+        ) from error
     return ids, positions.astype(np.intp)
+
+
+def id_array(keys: list[Any]) -> NDArray[Any]:
+    """Return ids as an array of numbers or text, or of objects where these would be other ids.
+
+    One type for all would make one id of integers beside fractions, or drop zero characters.
+    """
+    with suppress(ValueError):  # of pairs beside numbers
+        array = np.asarray(keys)
+        if array.ndim == 1 and array.tolist() == keys:
+            return array
+    array = np.empty(len(keys), dtype=object)
+    for row, key in enumerate(keys):
+        array[row] = key
+    return array

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
 from sklearn_rqvae.embedding import Histories
+from sklearn_rqvae.embedding._interaction_forms import item_keys
 from sklearn_rqvae.embedding._view_weights import next_item_hit_rate
 from sklearn_rqvae.metrics._checks import (
     check_codes,
@@ -264,9 +265,9 @@ def next_item_recall(
 def _read(histories: Any, item_ids: Any, n_items: int) -> tuple[Histories, NDArray[np.intp]]:
     """Return the histories, and the row of each interaction's item."""
     read = Histories.read(histories)
-    ids = np.arange(n_items) if item_ids is None else np.asarray(item_ids)
+    ids = list(range(n_items)) if item_ids is None else item_keys(item_ids, "item", "item_ids")
     check_same_length("codes", range(n_items), "item_ids", ids)
-    rows = {item: row for row, item in enumerate(ids.tolist())}
+    rows = {item: row for row, item in enumerate(ids)}
     if len(rows) < n_items:
         raise ValueError(
             f"item_ids has {n_items} ids, {len(rows)} of them distinct; give each row its own."
@@ -281,7 +282,7 @@ def _read(histories: Any, item_ids: Any, n_items: int) -> tuple[Histories, NDArr
             way_out = f"item_ids is None, so items are the numbers of {n_items} rows: give item_ids"
         raise ValueError(
             f"histories hold {len(missing)} items without a row, such as "
-            f"{read.item_ids[missing[0]].item()!r}; {way_out}."
+            f"{read.item_ids[missing[:1]].tolist()[0]!r}; {way_out}."
         )
     return read, row_of[read.items]
 

@@ -25,6 +25,36 @@ def test_lists_keep_their_order():
     assert (histories.n_users, histories.n_items, histories.is_ordered) == (3, 3, True)
 
 
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [2**63 + 1, 2**63, -5],
+        [2**53 + 1, 2**53, 0.5],
+        [2**70 + 1, 2**70, 3],
+        ["a\0", "a", "b"],
+        [("a", 2), ("a", 1), ("b", 1)],
+        [b"a\0", b"a", b""],
+    ],
+    ids=["64 bits", "integers and fractions", "70 bits", "zero characters", "pairs", "bytes"],
+)
+def test_ids_that_differ_stay_apart(ids):
+    # numpy has one type for all entries of an array, in which such ids would be the same or others.
+    histories = Histories.read([ids, ids[:1]])
+    assert as_lists(histories) == [ids, ids[:1]]
+    assert histories.item_ids.tolist() == sorted(ids)
+    table = {"user": [*ids, ids[0]], "item": [1, 2, 3, 4], "time": [1, 2, 3, 0]}
+    assert Histories.read(table).n_users == 3
+    matrix = csr_matrix(np.ones((1, 3)))
+    assert as_lists(Histories.read(matrix, item_ids=ids)) == [ids]
+    assert [sorted(ids)[place] for place in histories.positions(ids)] == ids
+
+
+def test_a_column_that_occurs_twice_is_refused():
+    table = pd.DataFrame([[1, "a", 2, 3]], columns=["user", "item", "time", "time"])
+    with pytest.raises(ValueError, match="several columns 'time'; rename"):
+        Histories.read(table)
+
+
 def arrow_table(columns):
     return pytest.importorskip("pyarrow").table(columns)
 
@@ -54,8 +84,9 @@ def test_table_without_times_is_ordered_by_rows():
         ["2024-02-01", "2024-02-01T08:00:00", "2024-01-31 23:30"],
         pd.to_datetime(["2024-02-01", "2024-02-02", "2024-01-31"]).tz_localize("Asia/Tokyo"),
         pd.array([3, 10, 2], dtype="Int64"),
+        [str(2**60 + n) for n in (1, 2, 0)],
     ],
-    ids=["numbers as text", "ISO dates", "time zone", "nullable"],
+    ids=["numbers as text", "ISO dates", "time zone", "nullable", "nanoseconds as text"],
 )
 def test_times_sort_as_they_follow_in_time(times):
     table = pd.DataFrame({"user": [1, 1, 1], "item": ["b", "c", "a"], "time": times})
@@ -77,6 +108,12 @@ def test_times_sort_as_they_follow_in_time(times):
         ("user", [1, np.nan, np.nan], "no user id in row 1; drop rows without user"),
         ("user", ["u", None, None], "no user id in row 1"),
         ("user", ["u", 1, 2], "mixes user ids that are str with others"),
+        (
+            "user",
+            [pd.Timestamp("2024"), 2, 3],
+            "mixes user ids that have no order, such as .*convert them",
+        ),
+        ("time", [pd.Timestamp("2024"), 2, 3], "'time'. mixes values that have no order"),
     ],
 )
 def test_rows_that_belong_nowhere_are_named(column, values, message):
