@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_rqvae._coders import Coder
 from sklearn_rqvae._compute._threads import in_threads
+from sklearn_rqvae._fitted import codes_of
 from sklearn_rqvae._fitting import FittingMixin
 from sklearn_rqvae._guards import single_precision
 from sklearn_rqvae._learning._names import (
@@ -103,6 +104,7 @@ class SemanticIDMixin(FittingMixin, SavingMixin, ClassNamePrefixFeaturesOutMixin
         """
         check_is_fitted(self)
         sizes = [len(codebook) for codebook in self.codebooks_]
+        _check_order(X, self.get_feature_names_out().tolist())
         codes = as_codes(X)
         if codes.ndim != 2 or not codes.size or codes.dtype.kind not in "iuf":
             codes = check_codes(codes, sizes)  # or says what is wrong
@@ -114,7 +116,9 @@ class SemanticIDMixin(FittingMixin, SavingMixin, ClassNamePrefixFeaturesOutMixin
         n_threads = coder.n_threads()
 
         def decode(rows: slice) -> None:
-            decoded = coder.decode(check_codes(codes[rows], sizes).astype(np.int64, copy=False))
+            # Torch takes neither views that run backwards nor read-only ones.
+            part = np.require(check_codes(codes[rows], sizes), np.int64, ["C", "W"])
+            decoded = coder.decode(part)
             reconstruction[rows] = decoded if origin is None else decoded + origin
 
         parts = list(blocks_of(len(codes), self.n_features_in_, n_threads))
@@ -251,7 +255,7 @@ class SemanticIDMixin(FittingMixin, SavingMixin, ClassNamePrefixFeaturesOutMixin
                 )
             names = names_by_codewords(new, old)
         else:
-            names = names_by_rows(self.transform(X), sizes, other.transform(X))
+            names = names_by_rows(codes_of(self, X), sizes, codes_of(other, X))
         model = copy.copy(self)
         model.__dict__.pop("_holder", None)
         model.__dict__.update(renamed(self.__dict__, names))
@@ -283,6 +287,17 @@ class SemanticIDMixin(FittingMixin, SavingMixin, ClassNamePrefixFeaturesOutMixin
         source = validated_rows(self, as_array(X), reset=False)
         source.origin = self.__dict__.get("origin_")
         return source
+
+
+def _check_order(codes: Any, names: list[str]) -> None:
+    """Refuse a frame of what `transform` returned with its levels in another order."""
+    columns = list(getattr(codes, "columns", ()))
+    ours = all(isinstance(column, str) for column in columns) and set(columns) <= set(names)
+    if ours and columns != names[: len(columns)]:
+        raise ValueError(
+            f"codes have the columns {', '.join(columns)}, but transform calls the levels "
+            f"{', '.join(names)}; give those of the first levels in this order."
+        )
 
 
 def _mean_squared_errors(

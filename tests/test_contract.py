@@ -495,6 +495,32 @@ def test_codes_come_as_the_frame_that_was_asked_for(fitted):
     np.testing.assert_array_equal(back, fitted.inverse_transform(frame.to_numpy()))
 
 
+def test_codes_of_the_levels_in_another_order_are_refused(fitted):
+    frame = copy.deepcopy(fitted).set_output(transform="pandas").transform(X)
+    assert fitted.inverse_transform(frame.iloc[:, :2]).shape == X.shape
+    for columns in ([2, 1, 0], [1, 2]):
+        with pytest.raises(ValueError, match=r"codes have the columns .* in this order"):
+            fitted.inverse_transform(frame.iloc[:, columns])
+
+
+def test_codes_are_views_of_any_kind(fitted):
+    codes = fitted.transform(X)
+    expected = fitted.inverse_transform(codes)
+    backwards = np.ascontiguousarray(codes[::-1, ::-1])[::-1, ::-1]
+    locked = codes.copy()
+    locked.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for view in (backwards, locked, np.asfortranarray(codes), codes.repeat(2, axis=0)[::2]):
+            np.testing.assert_array_equal(fitted.inverse_transform(view), expected)
+
+
+def test_relabeling_does_not_mind_in_what_form_codes_come(fitted):
+    framed = copy.deepcopy(fitted).set_output(transform="pandas")
+    expected = fitted.relabel_like(fitted, X).fingerprint
+    assert framed.relabel_like(framed, X).fingerprint == expected
+
+
 @BOTH
 def test_weights_are_checked_alike_in_fit_and_score(cls):
     zeros, negative = np.zeros(200), np.r_[-1.0, np.ones(199)]

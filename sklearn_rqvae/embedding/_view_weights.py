@@ -136,7 +136,7 @@ def choose_view_weights(
             if len(after):
                 quantizer = clone(after)
                 vectors = quantizer.inverse_transform(quantizer.fit_transform(vectors))
-            rates.append(next_item_hit_rate(vectors, queries, targets, n_neighbors))
+            rates.append(next_item_hit_rate(np.asarray(vectors), queries, targets, n_neighbors))
     best = int(np.argmax(rates))
     return ViewWeights(tried[best], rates[best], tried, np.array(rates))
 

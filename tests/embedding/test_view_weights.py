@@ -127,6 +127,15 @@ def test_given_pipeline_is_left_alone_and_candidates_are_kept():
     assert not hasattr(pipeline[0].transformer_list[1][1], "vectors_")
 
 
+def test_steps_may_return_frames():
+    pipeline, items = make_pipeline_of(Groups()), np.arange(N_ITEMS)
+    expected = choose_view_weights(pipeline, items, make_histories(), candidates=[[1, 1]])
+    framed = make_pipeline_of(Groups())
+    framed[-1].set_output(transform="pandas")
+    found = choose_view_weights(framed, items, make_histories(), candidates=[[1, 1]])
+    assert found.hit_rate == expected.hit_rate
+
+
 def test_wrong_values_are_named():
     histories, items = make_histories(), range(N_ITEMS)
     with pytest.raises(TypeError, match="pipeline is a ViewFusion; give a Pipeline"):
