@@ -16,6 +16,7 @@ __all__ = [
     "as_codes",
     "check_codebook_size",
     "check_codes",
+    "column_names",
 ]
 
 # How types are named that hold no real numbers, by numpy, pandas, polars and Arrow.
@@ -61,8 +62,7 @@ def as_array(X: Any) -> Any:
                 "rows, or fill them first: X.filled(0), SimpleImputer."
             )
         return X.filled()
-    if type(X).__name__ == "LazyFrame":  # of polars, which would look empty
-        raise TypeError("X is a LazyFrame, which holds no values yet; give X.collect().")
+    _check_collected(X)
     found = ", ".join(sorted(filter(_NO_NUMBERS.match, map(_type_name, _dtypes_of(X)))))
     if found:
         complex_numbers = "Complex data not supported: " if "complex" in found else ""
@@ -85,6 +85,34 @@ def _without_column(X: Any) -> Any:
     if isinstance(X, np.ndarray) or (hasattr(X, "to_numpy") and hasattr(X, "dtype")):
         return _stacked(X if isinstance(X, np.ndarray) else X.to_numpy(), X)
     return X
+
+
+def column_names(table: Any) -> list[Any]:
+    """Return the names of a table's columns, of a frame, a mapping or an Arrow table.
+
+    Parameters
+    ----------
+    table : object
+        The table. One of Arrow keeps columns under the name under which others keep their names.
+
+    Returns
+    -------
+    names : list
+        The names.
+
+    Raises
+    ------
+    TypeError
+        If it's a lazy frame.
+    """
+    _check_collected(table)
+    return list(getattr(table, "column_names", getattr(table, "columns", table)))
+
+
+def _check_collected(X: Any) -> None:
+    """Refuse a lazy frame of polars, which would look empty."""
+    if type(X).__name__ == "LazyFrame":
+        raise TypeError("X is a LazyFrame, which holds no values yet; give X.collect().")
 
 
 def _type_name(dtype: Any) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, issparse
 from sklearn.utils import check_array
 
-from sklearn_rqvae._validation import as_array
+from sklearn_rqvae._validation import as_array, column_names
 
 __all__ = ["InteractionArrays", "item_keys", "read_lists", "read_matrix", "read_table"]
 
@@ -57,7 +57,7 @@ def item_keys(X: Any, item_column: str, name: str = "X") -> list[Any]:
         If `X` has several columns and none has the name, or has no rows.
     """
     if hasattr(X, "columns"):
-        available = _column_names(X)
+        available = column_names(X)
         if item_column not in available and len(available) != 1:
             raise ValueError(
                 f"{name} has no column {item_column!r}, only {available!r}; name the column of "
@@ -68,11 +68,6 @@ def item_keys(X: Any, item_column: str, name: str = "X") -> list[Any]:
     if not keys:
         raise ValueError(f"{name} has 0 sample(s) while a minimum of 1 is required.")
     return [None if key is None or key != key else key for key in map(_plain, keys)]
-
-
-def _column_names(table: Any) -> list[Any]:
-    """Return the names of a table's columns; Arrow's tables keep the columns under `columns`."""
-    return list(getattr(table, "column_names", getattr(table, "columns", table)))
 
 
 def _plain(key: Any) -> Any:
@@ -131,7 +126,7 @@ def read_table(table: Any, columns: Sequence[str]) -> InteractionArrays:
             f"columns={tuple(columns)!r} should name the columns of user, item and time, or of "
             "user and item alone where rows are in order."
         )
-    available = _column_names(table)
+    available = column_names(table)
     missing = [column for column in columns if column not in available]
     if missing:
         raise ValueError(

@@ -261,12 +261,18 @@ class TextEmbedder(
         TypeError
             If a value is neither text nor missing.
         ValueError
-            If there is no text or a column is missing.
+            If there is no text, a column is missing, or there are several although fit was given
+            plain texts.
         """
         check_is_fitted(self)
         columns = text_column_names(
             X, self.text_columns if self._columns is None else self._columns
         )
+        if self._columns is None and self.text_columns is None and len(columns or ()) > 1:
+            raise ValueError(
+                f"X has {len(columns or ())} columns, but fit was given plain texts; give the "
+                "column of texts alone, or name it in text_columns."
+            )
         return self._embed(collect_texts(X, columns, self.sep))
 
     @property

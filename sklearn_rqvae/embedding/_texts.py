@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
+from sklearn_rqvae._validation import column_names
+
 __all__ = ["collect_texts", "field_text", "is_missing", "text_column_names", "texts_or_empty"]
 
 
@@ -34,7 +36,7 @@ def text_column_names(X: Any, text_columns: Sequence[Any] | None) -> list[Any] |
         for.
     """
     if hasattr(X, "columns"):
-        available = list(X.columns)
+        available = column_names(X)
         if len(set(available)) < len(available):
             raise ValueError("X repeats a column name; rename the columns so that each is unique.")
     elif isinstance(X, np.ndarray) and X.ndim == 2:
@@ -105,6 +107,8 @@ def _column_texts(values: Any, name: str) -> list[str]:
             f"{name} should be a list, 1-dimensional array or series of str, or a data frame with "
             f"such columns, got {type(values).__name__}."
         )
+    if hasattr(values, "to_pylist"):  # a column of Arrow, whose values are no Python strings
+        values = values.to_pylist()
     if isinstance(values, np.ndarray):
         if values.ndim != 1:
             raise ValueError(f"{name} should be 1-dimensional, got shape {values.shape}.")

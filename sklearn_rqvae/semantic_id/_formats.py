@@ -21,6 +21,7 @@ from sklearn_rqvae._files._replace import check_place, replace_file
 from sklearn_rqvae._files._table import Table, listed
 from sklearn_rqvae._files._tables import open_text, read_table, write_table
 from sklearn_rqvae._guards import warn_caller
+from sklearn_rqvae._validation import column_names
 from sklearn_rqvae._versions import present_versions
 from sklearn_rqvae.semantic_id._contract import (
     described_again,
@@ -85,7 +86,7 @@ def to_frame(ids: NDArray[np.int64], item_ids: NDArray[Any], has_suffix: bool) -
 
 def frame_content(frame: Any, id_column: str | None = None) -> FileContent:
     """Take item ids and IDs from the columns of a data frame."""
-    columns = {str(name): frame[name] for name in frame.columns}
+    columns = {str(name): frame[name] for name in column_names(frame)}
     return _content(columns, "the frame", id_column)
 
 

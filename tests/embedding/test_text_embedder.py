@@ -241,7 +241,11 @@ def test_word_ngrams_default_to_one_and_two_words():
 # -- containers --
 
 
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def arrow_table(columns):
+    return pytest.importorskip("pyarrow").table(columns)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, arrow_table])
 def test_columns_are_found_by_name_in_any_order(frame):
     table = {"title": make_texts(20), "price": list(range(20)), "brand": ["Lux", None] * 10}
     embedder = make_embedder(text_columns=["title", "brand"], sep=". ")
@@ -260,6 +264,18 @@ def test_transform_names_the_column_that_is_missing():
     embedder = make_embedder().fit(table)
     with pytest.raises(ValueError, match="no column 'brand'"):
         embedder.transform(table[["title"]])
+
+
+def test_a_table_of_more_than_the_texts_of_fit_is_refused():
+    # Its other columns, ids say, would be joined to texts that fit never saw.
+    texts = make_texts(20)
+    table = pd.DataFrame({"id": [f"sku {row}" for row in range(20)], "title": texts})
+    embedder = make_embedder().fit(table["title"])
+    for rows in (table, table.to_numpy()):
+        with pytest.raises(ValueError, match="X has 2 columns, but fit was given plain texts"):
+            embedder.transform(rows)
+    named = make_embedder(text_columns=["title"]).fit(table["title"])
+    assert_array_equal(named.transform(table), embedder.transform(texts))
 
 
 def test_a_refit_forgets_the_columns_of_the_first_fit():

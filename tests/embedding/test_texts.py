@@ -7,9 +7,22 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from sklearn_rqvae.embedding import Histories
 from sklearn_rqvae.embedding._texts import collect_texts, field_text, text_column_names
 
 TEXTS = ["red lipstick", "hair dryer", ""]
+
+
+def arrow_array(texts):
+    return pytest.importorskip("pyarrow").array(texts)
+
+
+def arrow_column(texts):
+    return pytest.importorskip("pyarrow").chunked_array([texts[:1], texts[1:]])
+
+
+def arrow_table(columns):
+    return pytest.importorskip("pyarrow").table(columns)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +38,8 @@ TEXTS = ["red lipstick", "hair dryer", ""]
         lambda texts: pd.Series(texts, dtype="string"),
         lambda texts: pd.Series(texts, index=[7, 7, 1]),
         pl.Series,
+        arrow_array,
+        arrow_column,
         iter,
     ],
 )
@@ -51,10 +66,23 @@ def test_missing_values_are_empty_texts(values):
     assert collect_texts(values) == ["a", "", "b"]
 
 
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_nulls_of_arrow_are_empty_texts():
+    assert collect_texts(arrow_array(["a", None, "b"])) == ["a", "", "b"]
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, arrow_table])
 def test_columns_are_joined_in_the_given_order_without_empty_cells(frame):
     table = frame({"title": ["soap", None], "price": [1, 2], "brand": ["Dove", "Lux"]})
+    assert text_column_names(table, ["brand", "title"]) == ["brand", "title"]
     assert collect_texts(table, ["brand", "title"], sep=". ") == ["Dove. soap", "Lux"]
+
+
+@pytest.mark.filterwarnings("ignore:Determining the column names")  # by polars
+def test_a_lazy_frame_has_to_be_collected():
+    lazy = pl.LazyFrame({"title": ["soap"], "user": [1], "item": ["a"], "time": [0]})
+    for read in (lambda: text_column_names(lazy, None), lambda: Histories.read(lazy)):
+        with pytest.raises(TypeError, match=r"is a LazyFrame, .*collect"):
+            read()
 
 
 def test_columns_of_an_array_are_joined_by_position():
