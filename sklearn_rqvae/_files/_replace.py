@@ -46,7 +46,8 @@ def check_place(path: str | os.PathLike[str]) -> Path:
     IsADirectoryError
         If `path` is a folder itself.
     OSError
-        If `path` is a device or a pipe, which no file may take the place of.
+        If `path` is a device, a pipe, or a name of an open file such as ``/dev/stdout``: what a
+        shell appends to would be lost.
     PermissionError
         If files can't be written to the folder.
 
@@ -62,13 +63,13 @@ def check_place(path: str | os.PathLike[str]) -> Path:
     target = _behind_links(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"can't write {path}: the folder doesn't exist; make it first.")
+    if _is_opened(path) or (target.exists() and not target.is_file() and not target.is_dir()):
+        raise OSError(
+            f"can't write {path}: it is a device or a pipe, or was opened by the shell, and what "
+            "is written here takes the place of a file as a whole; name a file."
+        )
     if target.is_dir():
         raise IsADirectoryError(f"can't write {path}: it is a folder; name a file in it.")
-    if target.exists() and not target.is_file():
-        raise OSError(
-            f"can't write {path}: it is a device or a pipe, and what is written here takes the "
-            "place of a file as a whole; name a file."
-        )
     if not os.access(target.parent, os.W_OK):
         raise PermissionError(
             f"can't write {path}: the folder is read-only for you; name a file in another."
@@ -176,6 +177,17 @@ class _Draft(io.BufferedWriter):
         except OSError as error:
             self.failure = error
             raise
+
+
+def _is_opened(path: Path) -> bool:
+    """Whether a path, or a link that it names, stands for a file that a process has open."""
+    for _ in range(40):  # as many links as systems follow
+        if re.fullmatch(r"/proc/[^/]+(/task/\d+)?/fd", os.path.realpath(path.parent)):
+            return True
+        if not path.is_symlink():
+            break
+        path = path.parent / os.readlink(path)
+    return False
 
 
 def _behind_links(path: Path) -> Path:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn import config_context
 from sklearn.base import BaseEstimator
 
+from sklearn_rqvae._files._replace import replace_file
 from sklearn_rqvae._fitted import codebook_sizes, codes_of, invertible_tail
 from sklearn_rqvae._rows._hashing import duplicate_groups
 from sklearn_rqvae._validation import as_array
@@ -137,7 +137,7 @@ class Report:
         Parameters
         ----------
         path : str or path-like, optional
-            File to write the page to, in UTF-8.
+            File to write the page to, in UTF-8; it appears complete or not at all.
 
         Returns
         -------
@@ -146,7 +146,8 @@ class Report:
         """
         page = write_page(self)
         if path is not None:
-            Path(path).write_text(page, encoding="utf-8")
+            with replace_file(path) as file:
+                file.write(page.encode("utf-8"))
         return page
 
     @cached_property

@@ -110,6 +110,21 @@ def test_devices_and_pipes_stay_what_they_are(tmp_path):
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs names of open files")
+def test_what_a_shell_has_opened_is_not_replaced(tmp_path):
+    # /dev/stdout behind ">> log" names the log, which would be lost.
+    log = tmp_path / "log"
+    log.write_bytes(b"old")
+    (tmp_path / "link").symlink_to("/dev/fd/0")
+    with open(log, "ab") as file:
+        for place in (f"/dev/fd/{file.fileno()}", f"/proc/self/fd/{file.fileno()}"):
+            with pytest.raises(OSError, match="it is a device or a pipe"), replace_file(place):
+                pass
+    with pytest.raises(OSError, match="it is a device or a pipe"), replace_file(tmp_path / "link"):
+        pass
+    assert log.read_bytes() == b"old"
+
+
 def test_a_name_of_any_length_has_a_draft(tmp_path):
     for name in ("x" * 255, "ü" * 127, "\udcff"):
         with replace_file(tmp_path / name) as file:

@@ -201,6 +201,16 @@ def test_names_and_texts_are_columns_of_a_table_in_the_order_of_rows(X, quantize
     assert all(sample.name in ("row 0", *TEXTS) for sample in made.samples)
 
 
+def test_a_page_takes_the_place_of_an_old_one_when_it_is_complete(judged, tmp_path):
+    page = tmp_path / "report.html"
+    page.write_text("old")
+    link = tmp_path / "link.html"
+    link.hardlink_to(page)
+    made = judged.to_html(page)
+    assert page.read_text(encoding="utf-8") == made
+    assert link.read_text() == "old"  # not written to, but replaced
+
+
 def test_a_search_is_judged_by_its_best(X):
     search = GridSearchCV(
         ResidualKMeans(n_layers=2, random_state=0), {"codebook_size": [2, 4]}, cv=2
