@@ -78,7 +78,7 @@ def _check_files(args: argparse.Namespace) -> None:
     check_model(args.model)
     if not Path(args.input).is_dir():
         file_kind(args.input, reading=True)
-    check_places([args.model, args.input], {"--out": args.out})
+    check_places([args.model, args.input], {"--out": args.out}, prints=True)
     check_table(args.out)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from sklearn_rqvae._cli._catalog_items import EncodedItems, encoded_items
 from sklearn_rqvae._cli._index_commands import EXPORTS
-from sklearn_rqvae._cli._items import check_places
+from sklearn_rqvae._cli._items import check_places, print_json
 from sklearn_rqvae._files._arrays import load_array, load_arrays
 from sklearn_rqvae._files._ids import check_table
 from sklearn_rqvae._files._replace import replace_file
@@ -191,7 +190,10 @@ def refit(args: argparse.Namespace) -> None:
         write_table(args.moves, moved)
     if out is not None:
         index.save(out)
-    print(json.dumps(plan.to_dict()) if args.json else plan)
+    if args.json:
+        print_json(plan.to_dict())
+    else:
+        print(plan)
 
 
 def remove(args: argparse.Namespace) -> None:
@@ -253,7 +255,7 @@ def _options_named() -> Iterator[None]:
 
 def _print_report(index: SemanticIDIndex, args: argparse.Namespace) -> None:
     if args.json:
-        print(json.dumps({"n_catalog": len(index), **index.report_.to_dict()}))
+        print_json({"n_catalog": len(index), **index.report_.to_dict()})
         return
     print(index.report_)
     print(f"the catalog has {len(index)} items, codes by level: {index.level_sizes_}")
@@ -318,4 +320,7 @@ def _check_suffix(args: argparse.Namespace) -> None:
 def drift(args: argparse.Namespace) -> None:
     """Run the command ``index drift``."""
     report = SemanticIDIndex.load(args.old).drift(SemanticIDIndex.load(args.new))
-    print(json.dumps(report.to_dict()) if args.json else report)
+    if args.json:
+        print_json(report.to_dict())
+    else:
+        print(report)

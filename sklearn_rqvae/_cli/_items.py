@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import sys
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ __all__ = [
     "in_batches",
     "is_array",
     "model_columns",
+    "print_json",
     "read_items",
     "read_model_items",
     "say",
@@ -82,7 +85,7 @@ def model_columns(
     text, vector = args.text or model["text"], args.vector or model["vector"]
     if is_array(args.input):
         text, vector = args.text, args.vector
-    if bool(text) != bool(model["text"]):
+    if bool(text) != bool(model["text"]) or (args.vector and model["text"]):
         kind = "texts" if model["text"] else "vectors"
         raise ValueError(f"the model was fitted on {kind}; give it {kind}.")
     if not text and not vector and not is_array(args.input):
@@ -124,7 +127,9 @@ def texts_of(table: Table, column: str, path: str) -> list[str]:
     return [field_text(value, name, row) for row, value in enumerate(table.column(column))]
 
 
-def check_places(inputs: Sequence[str | None], outputs: dict[str, str | None]) -> None:
+def check_places(
+    inputs: Sequence[str | None], outputs: dict[str, str | None], *, prints: bool = False
+) -> None:
     """Look at where a command would write, before the work that is done for it.
 
     Parameters
@@ -133,18 +138,24 @@ def check_places(inputs: Sequence[str | None], outputs: dict[str, str | None]) -
         Files that the command reads, None for those that aren't given.
     outputs : dict of str to str or None
         Files that it writes, by their options.
+    prints : bool, default=False
+        Whether the command prints what goes to "-".
 
     Raises
     ------
     OSError, ValueError
-        If a file can't be written there, or would take the place of one that is read or of another
-        output.
+        If "-" isn't printed, or a file can't be written there, or would take the place of one that
+        is read or of another output.
     """
     read = [os.path.realpath(path) for path in inputs if path is not None]
     taken = dict.fromkeys(read, "a file that is read")
     for option, path in outputs.items():
-        if path is None or path == "-":
+        if path is None or (path == "-" and prints):
             continue
+        if path == "-":
+            raise ValueError(
+                f"{option} - would be printed, which only encode and decode do; name a file."
+            )
         place = os.path.realpath(path)
         if place in taken:
             raise ValueError(f"{option} {path} would overwrite {taken[place]}; give another name.")
@@ -172,6 +183,19 @@ def in_batches(function: Any, rows: Any, what: str) -> NDArray[Any]:
             bar.update(len(part))
     assert results is not None  # there is a row
     return results
+
+
+def print_json(values: Any) -> None:
+    """Print one JSON object, in which null stands for what doesn't exist: NaN is no JSON."""
+    print(json.dumps(_with_nulls(values)))
+
+
+def _with_nulls(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {name: _with_nulls(value) for name, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_with_nulls(value) for value in values]
+    return None if isinstance(values, float) and not isfinite(values) else values
 
 
 def say(what: str) -> None:

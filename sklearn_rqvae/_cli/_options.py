@@ -9,7 +9,7 @@ __all__ = ["in_options"]
 # Options that are called otherwise than their parameters.
 _OPTIONS = {
     "codebook_mode": "--mode", "id_column": "--id", "model": "--text-model",
-    "random_state": "--seed",
+    "random_state": "--seed", "item_ids": "item ids",
 }  # fmt: skip
 _NAMES = (
     "codebook_sizes?|suffix_size|n_components|n_layers|max_epochs|item_ids|id_column|random_state"

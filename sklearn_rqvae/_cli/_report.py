@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from sklearn_rqvae._cli._items import (
     check_places,
     in_batches,
     is_array,
+    print_json,
     read_model_items,
     say,
     texts_of,
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
 __all__ = ["report"]
+
+# Fewer items have fewer neighbors.
+_N_NEIGHBORS = 10
 
 
 def report(args: argparse.Namespace) -> None:
@@ -53,7 +56,7 @@ def report(args: argparse.Namespace) -> None:
     codes = in_batches(quantizer.transform, items, "encoding")
     quality = quality_of(quantizer, items, codes)
     if args.json:
-        print(json.dumps(quality))
+        print_json(quality)
         return
     print("level  codewords  used  perplexity  unexplained variance so far")
     for level, row in enumerate(quality["levels"]):
@@ -86,13 +89,14 @@ def _full_report(
         labels=labels,
         **behavior,
         compare_rivals=not args.no_compare,
+        n_neighbors=max(min(_N_NEIGHBORS, len(vectors) - 1), 1),
         random_state=args.seed,
     )
     if args.html:
         with replace_file(args.html) as file:
             file.write(judged.to_html().encode("utf-8"))
     if args.json:
-        print(json.dumps(judged.to_dict()))
+        print_json(judged.to_dict())
     elif args.full:
         print(judged)
     else:

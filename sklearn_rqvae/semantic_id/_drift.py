@@ -213,7 +213,7 @@ def compare_catalogs(
         )
     old_ids = check_item_ids(old_items, len(old_codes))
     new_ids = check_item_ids(new_items, len(new_codes))
-    if old_ids.dtype.kind != new_ids.dtype.kind:
+    if len(old_ids) and len(new_ids) and old_ids.dtype.kind != new_ids.dtype.kind:
         raise ValueError("one catalog has integers as item ids, the other strings; convert one.")
     # Object arrays of strings sort in numpy's set routines, variable-width strings not in all
     # versions.

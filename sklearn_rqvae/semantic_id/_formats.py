@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count, takewhile
+from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -104,6 +105,7 @@ def export(
     with ``collisions`` and ``catalog_fingerprint``.
     """
     _check_format(format)
+    path = Path(path)  # "-" is a name like any other here
     if template != TOKEN_TEMPLATE and format != "index.json":
         raise ValueError(
             f"template={template!r} is for format='index.json'; {format!r} has no tokens."

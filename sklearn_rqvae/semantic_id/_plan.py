@@ -157,8 +157,8 @@ def _check_all_there(store: IDStore, items: NDArray[Any], rows: NDArray[np.intp]
     if not there.all():
         first = store.item_ids[~there][:1].tolist()[0]
         raise ValueError(
-            f"X lacks {int((~there).sum())} items of the catalog, such as {first!r}; give vectors "
-            "of all items, or remove these from the catalog first."
+            f"{int((~there).sum())} items of the catalog are missing, such as {first!r}; give "
+            "vectors of all items, or remove these from the catalog first."
         )
 
 

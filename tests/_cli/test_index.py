@@ -305,3 +305,35 @@ def test_limits_are_kept_in_the_catalog(inputs):
     index = SemanticIDIndex.load(catalog)
     assert (index.max_items_per_id, index.max_items_per_first_code) == (2, 2)
     assert np.bincount(index.ids_[:, 0]).tolist() == [2, 1]
+
+
+def test_json_has_null_for_what_does_not_exist(inputs, capsys):
+    # NaN is no JSON, and other programs refuse it.
+    run("build", inputs / "codes.csv", "--out", inputs / "a")
+    (inputs / "others.csv").write_text("id,code_0,code_1\nink,3,1\n")
+    run("build", inputs / "others.csv", "--out", inputs / "b")
+    capsys.readouterr()
+    run("drift", inputs / "a", inputs / "b", "--json")
+    shares = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert (shares["changed"], shares["changed_by_level"]) == (None, [None, None])
+    run("remove", inputs / "b", "--item", "ink")
+    capsys.readouterr()
+    run("drift", inputs / "a", inputs / "b", "--json")
+    assert json.loads(capsys.readouterr().out)["n_removed"] == 3
+
+
+def test_only_what_is_printed_may_be_called_a_hyphen(inputs, monkeypatch, capsys):
+    monkeypatch.chdir(inputs)
+    run("build", "codes.csv", "--out", "a")
+    capsys.readouterr()
+    for command in (
+        ("build", "codes.csv", "--out", "-"),
+        ("export", "a", "--format", "csv", "--out", "-"),
+        ("append", "a", "codes.csv", "--out", "-"),
+    ):
+        with pytest.raises(ValueError, match=r"--out - would be printed, .* name a file"):
+            run(*command)
+    assert capsys.readouterr().out == ""
+    SemanticIDIndex.load("a").export("-", "csv")  # in Python it is a name like any other
+    assert (inputs / "-").exists()
+    assert capsys.readouterr().out == ""

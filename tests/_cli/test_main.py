@@ -216,6 +216,13 @@ def test_warnings_are_one_line_and_name_options(tmp_path, texts, capsys):
     assert line.startswith("sklearn-rqvae: warning: --n-components=256 is more than 40 distinct")
 
 
+def test_a_report_on_very_few_items_looks_at_the_neighbors_that_there_are(tmp_path, array, vectors):
+    model, few = tmp_path / "m.joblib", tmp_path / "few.npy"
+    run("fit", array, "--out", model, *SMALL)
+    np.save(few, vectors[:3])
+    run("report", model, few, "--full", "--no-compare")
+
+
 def test_report_on_texts(tmp_path, texts, capsys):
     model = tmp_path / "m.joblib"
     run("fit", texts, "--text", "title", "--out", model, *SMALL)
@@ -583,6 +590,8 @@ def test_a_model_of_vectors_takes_no_texts(tmp_path, array, texts, capsys):
     assert "columns of tables" in fails(capsys, "encode", model, array, "--vector", "v")
     run("fit", texts, "--text", "title", "--out", model, *SMALL)
     assert "fitted on texts" in fails(capsys, "encode", model, array)
+    said = fails(capsys, "encode", model, texts, "--id", "sku", "--vector", "title")
+    assert "fitted on texts" in said
 
 
 @pytest.mark.parametrize("kind", ["RQVAETransformer", "ResidualKMeans"])
@@ -719,6 +728,8 @@ def test_bytes_are_the_text_that_they_hold(tmp_path, capsys):
         (["--ids", "m"], "--ids m would overwrite the file of --out"),
         (["--ids", "o.json"], "the format of o.json is unknown"),
         (["--out", "/dev/null"], "it is a device or a pipe"),
+        (["--out", "-"], "--out - would be printed, .* name a file"),
+        (["--ids", "-"], "--ids - would be printed, .* name a file"),
     ],
 )
 def test_what_can_be_checked_is_checked_before_the_work(

@@ -13,7 +13,7 @@ from sklearn_rqvae._cli._options import in_options
         ("model='a/b' can't be loaded", "--text-model a/b can't be loaded"),
         ("a smaller n_components.", "a smaller --n-components."),
         ("n_components=256 is more than", "--n-components=256 is more than"),
-        ("item_ids should be unique: id_column='sku'", "--item-ids should be unique: --id sku"),
+        ("item_ids should be unique: id_column='sku'", "item ids should be unique: --id sku"),
         ("data/n_layers.csv has no column 'n_layers'; it has 'codebook_size'", None),
         ("item_ids.csv: line 2, item_ids/a.csv, my_item_ids", None),
         ("--max-epochs needs --mode", None),

@@ -109,7 +109,7 @@ def test_a_plan_for_another_state_is_refused():
 @pytest.mark.parametrize(
     ("items", "names", "model", "message"),
     [
-        (X[1:400], NAMES[1:400], NEAR, "X lacks 1 items of the catalog, such as 'item 000'"),
+        (X[1:400], NAMES[1:400], NEAR, "1 items of the catalog are missing, such as 'item 000'"),
         (X[:400], NAMES[[0, *range(399)]], NEAR, "item 000"),
         (X, np.arange(500), NEAR, "integers"),
         (X, NAMES, ResidualKMeans(2, 16, random_state=0).fit(X), "16 codes at level 0"),
