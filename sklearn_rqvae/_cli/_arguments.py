@@ -147,6 +147,11 @@ def runs(place: str, *reads: str) -> Callable[[argparse.Namespace], None]:
         for path in (getattr(args, name) for name in reads):
             if path is not None and not os.path.exists(path):
                 raise FileNotFoundError(f"can't read {path}: there is no such file{_near(path)}")
+            if path is not None and not os.path.isfile(path) and not os.path.isdir(path):
+                raise OSError(
+                    f"can't read {path}: it is a pipe or a device, and files are read more than "
+                    "once; write what comes out of it to a file first."
+                )
         module, _, function = place.partition(":")
         getattr(import_module(f"sklearn_rqvae._cli.{module}"), function)(args)
 
@@ -155,6 +160,8 @@ def runs(place: str, *reads: str) -> Callable[[argparse.Namespace], None]:
 
 def _near(path: str) -> str:
     """Name the file that was probably meant."""
+    if path == "-":
+        return ", and the standard input isn't read; write it to a file first."
     folder, name = os.path.split(path)
     if not os.path.isdir(folder or "."):
         return f", nor a folder {folder}."

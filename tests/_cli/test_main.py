@@ -4,6 +4,7 @@ import csv
 import datetime
 import gzip
 import json
+import os
 import re
 import subprocess
 import sys
@@ -841,6 +842,15 @@ def test_a_missing_file_is_told_before_anything_is_imported(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sklearn_rqvae._cli._arguments.import_module", None)
     assert message in fails(capsys, *command.split())
+
+
+def test_pipes_are_not_read(tmp_path, capsys):
+    # Some commands read a file twice, and would wait for ever.
+    os.mkfifo(tmp_path / "items.csv")
+    said = fails(capsys, "fit", tmp_path / "items.csv", "--text", "t", "--out", tmp_path / "m")
+    assert "it is a pipe or a device, " in said
+    said = fails(capsys, "fit", "-", "--text", "t", "--out", tmp_path / "m")
+    assert "the standard input isn't read; write it to a file" in said
 
 
 @pytest.mark.parametrize(
