@@ -29,6 +29,8 @@ _SUBPACKAGES = (
     "callbacks",
     "datasets",
     "embedding",
+    "exceptions",
+    "io",
     "metrics",
     "nn",
     "plotting",

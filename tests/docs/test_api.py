@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import sklearn_rqvae
+
 API = Path(__file__).resolve().parents[2] / "docs" / "api.rst"
 # Their names are listed under the package's own.
 SUBPACKAGES = [
@@ -65,3 +67,9 @@ def test_the_side_bar_has_all_names_under_the_headings_of_the_page():
     )
     in_groups = {name for names in groups.values() for _, name in names}
     assert in_groups == set().union(*listed_names().values()) - {"TRUSTED_TYPES"}
+
+
+def test_every_subpackage_is_an_attribute_of_the_package():
+    # After "import sklearn_rqvae" alone, whatever else has been imported.
+    assert set(sklearn_rqvae._SUBPACKAGES) == set(SUBPACKAGES)
+    assert set(SUBPACKAGES) <= set(dir(sklearn_rqvae))
