@@ -34,6 +34,7 @@ TRUSTED_TYPES = [
     "sklearn_rqvae.embedding._fill.NeighborFill",
     "sklearn_rqvae.embedding._fill.RidgeFill",
     "sklearn_rqvae.embedding._fusion.ViewFusion",
+    "sklearn_rqvae.embedding._histories.Histories",
     "sklearn_rqvae.embedding._interactions.InteractionEmbedder",
     "sklearn_rqvae.embedding._ngrams.NgramEncoder",
     "sklearn_rqvae.embedding._sentence_model.SentenceModel",

@@ -12,7 +12,7 @@ from sklearn_rqvae import (
     SemanticIDIndex,
     TextEmbedder,
 )
-from sklearn_rqvae.embedding import InteractionEmbedder, ViewFusion
+from sklearn_rqvae.embedding import Histories, InteractionEmbedder, ViewFusion
 from sklearn_rqvae.nn import QuantizeForwardMode
 
 sio = pytest.importorskip("skops.io")
@@ -36,6 +36,9 @@ FITTED = {
     "behavior": lambda: InteractionEmbedder(n_components=2, random_state=0).fit(
         TEXTS, interactions=[TEXTS[:3], TEXTS[3:], TEXTS[::2]]
     ),
+    "interactions": lambda: InteractionEmbedder(
+        n_components=2, interactions=Histories.read([TEXTS[:3], TEXTS[3:], TEXTS[::2]])
+    ).fit(TEXTS),
     "catalog": lambda: SemanticIDIndex().fit(CODES, ["a", "ü", "c"]),
     "numbers": lambda: SemanticIDIndex("none").fit(CODES, [2**40, 1, 7]),
     "codebooks": lambda: SemanticIDIndex().fit(CODES, codebooks=[np.zeros((3, 2))] * 2),
@@ -61,7 +64,7 @@ def test_what_is_fitted_comes_back(name):
                 fitted.append([[2, 1]], ["new"] if name == "catalog" else [9], grow=True),
             )
     else:
-        rows = TEXTS if name in ("texts", "behavior") else X.copy()
+        rows = TEXTS if name in ("texts", "behavior", "interactions") else X.copy()
         if name in ("neighbors", "ridge"):
             rows[::2, :2] = np.nan  # to be filled in
         np.testing.assert_array_equal(again.transform(rows), fitted.transform(rows))
