@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -204,7 +206,10 @@ class PrefixFeatures(Versioned, TransformerMixin, BaseEstimator):
         return tags
 
     def _validate(self, X: Any, *, reset: bool) -> NDArray[np.int64]:
-        X = validate_data(self, as_array(X), dtype="numeric", ensure_all_finite=False, reset=reset)
+        with _texts_named():
+            X = validate_data(
+                self, as_array(X), dtype="numeric", ensure_all_finite=False, reset=reset
+            )
         without = np.flatnonzero(~np.isfinite(X).all(axis=1)) if X.dtype.kind == "f" else []
         if len(without):
             raise ValueError(
@@ -231,6 +236,21 @@ class PrefixFeatures(Versioned, TransformerMixin, BaseEstimator):
             if level in self.levels_:
                 yield np.where(places >= 0, places + start, -1)
                 start += len(self.prefixes_[level])
+
+
+@contextmanager
+def _texts_named() -> Iterator[None]:
+    """Say what to do about texts, where scikit-learn says that they are no numbers."""
+    try:
+        yield
+    except ValueError as error:
+        found = re.search("could not convert string to float: (.*)", str(error))
+        if found is None:
+            raise
+        raise ValueError(
+            f"X holds text, such as {found[1]}, but codes are integers; turn names, of users say, "
+            "into numbers by OrdinalEncoder."
+        ) from error
 
 
 def _check_levels(levels: Any, n_levels: int) -> list[int]:

@@ -290,3 +290,9 @@ def test_samples_that_a_join_left_without_codes_are_named():
         ValueError, match=r"X has NaN .* 2 of 4 samples, the first in row 1: .*drop"
     ):
         PrefixFeatures().fit(joined)
+
+
+def test_texts_among_the_codes_are_named_with_the_way_out():
+    codes = pd.DataFrame({"user": ["u1", "u2"], "code_0": [1, 2]})
+    with pytest.raises(ValueError, match=r"X holds text, .*'u1'.*OrdinalEncoder"):
+        PrefixFeatures().fit(codes)
