@@ -293,7 +293,7 @@ def _principal_plane(X: np.ndarray) -> tuple[np.ndarray, tuple[str, str], float]
         raise ValueError(
             f"X has shape {X.shape}, too small for two principal components; give coordinates."
         )
-    pca = PCA(n_components=2, random_state=0)
+    pca = PCA(n_components=2, random_state=0).set_output(transform="default")
     places = pca.fit_transform(X)
     first, second = 100 * pca.explained_variance_ratio_
     names = (

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from sklearn_rqvae._fitted import codes_of, invertible_tail
+from sklearn_rqvae.embedding._texts import texts_or_empty
 from sklearn_rqvae.metrics._checks import (
     check_codes,
     check_count,
@@ -178,6 +180,7 @@ class CodebookMapDisplay:
         check_same_length("X", X, "codes", codes)
         if texts is not None:
             check_same_length("codes", codes, "texts", texts)
+            texts = texts_or_empty(texts)
         check_count("n_branches", n_branches, 1, len(COLORS), "more colors can't be told apart")
         values, code, counts = np.unique(codes[:, 0], return_inverse=True, return_counts=True)
         means = code_means(X, code, len(values))
@@ -276,6 +279,7 @@ class CodebookMapDisplay:
             self.texts_.append(text)
 
 
+@config_context(transform_output="default")
 def _plane(means: np.ndarray) -> np.ndarray:
     """Place means on a plane: by t-SNE, and by principal components if there are only a few."""
     if len(means) == 1:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.decomposition import PCA
 
 from sklearn_rqvae.plotting import CodeMapDisplay
@@ -70,3 +71,10 @@ def test_a_plane_that_hides_most_of_the_variance_says_so(blobs):
 def test_what_cannot_be_drawn_is_refused(X, kwargs, message):
     with pytest.raises(ValueError, match=message):
         CodeMapDisplay.from_codes(X, [[0], [1], [1]], **kwargs)
+
+
+def test_places_are_drawn_whatever_scikit_learn_returns(blobs):
+    expected = CodeMapDisplay.from_codes(*blobs, max_samples=40)
+    with config_context(transform_output="pandas"):
+        display = CodeMapDisplay.from_codes(*blobs, max_samples=40)
+    np.testing.assert_array_equal(display.coordinates, expected.coordinates)

@@ -1,7 +1,9 @@
 """CodebookMapDisplay."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn import config_context
 
 from sklearn_rqvae.plotting import CodebookMapDisplay
 from sklearn_rqvae.plotting._branches import branches_of, code_means
@@ -75,3 +77,16 @@ def test_a_few_codes_of_narrow_vectors_have_a_place(n_codes):
 def test_what_cannot_be_drawn_is_refused(kwargs, message):
     with pytest.raises(ValueError, match=message):
         CodebookMapDisplay.from_codes(**({"X": np.eye(3), "codes": [[0], [1], [1]]} | kwargs))
+
+
+def test_a_map_takes_columns_of_a_table_whatever_scikit_learn_returns():
+    # Missing texts have no words, and frames are none of what is drawn.
+    rng = np.random.default_rng(0)
+    codes = np.arange(48).reshape(-1, 1) % 12
+    X = rng.normal(size=(48, 6))
+    texts = pd.Series([None, *(f"word{chr(97 + code)}" for code in codes[1:, 0])]).iloc[::-1]
+    with config_context(transform_output="pandas"):
+        display = CodebookMapDisplay.from_codes(X, codes[::-1], texts=texts)
+    assert display.words == [f"word{chr(97 + code)}" for code in range(12)]
+    expected = CodebookMapDisplay.from_codes(X, codes[::-1])
+    np.testing.assert_array_equal(display.coordinates, expected.coordinates)
