@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,6 +11,8 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer, TfidfVectorizer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.extmath import randomized_svd
+
+from sklearn_rqvae._guards import warn_caller
 
 __all__ = ["NgramEncoder"]
 
@@ -93,12 +94,10 @@ class NgramEncoder:
             raise ValueError(self._no_ngrams_message(len(texts)))
         n_directions = min(counts.shape)
         if n_directions < self.n_components:
-            warnings.warn(
+            warn_caller(
                 f"n_components={self.n_components} is more than {counts.shape[0]} distinct texts "
                 f"with {counts.shape[1]} different n-grams span; the vectors have {n_directions} "
-                "components. Give more texts or a smaller n_components.",
-                UserWarning,
-                stacklevel=4,
+                "components. Give more texts or a smaller n_components."
             )
         for n_kept in _bar([min(self.n_components, n_directions)], "finding directions", verbose):
             _, _, components = randomized_svd(

@@ -232,6 +232,14 @@ def test_catalogs_of_one_to_three_items_work(texts):
         assert np.linalg.norm(vector) == pytest.approx(1.0 if text else 0.0)
 
 
+@pytest.mark.parametrize("method", ["fit", "fit_transform"])
+@pytest.mark.parametrize("wrap", [lambda embedder: embedder, make_pipeline])
+def test_too_many_components_are_told_at_the_callers_line(method, wrap):
+    with pytest.warns(UserWarning, match="n_components=50 is more than 2 distinct texts") as told:
+        getattr(wrap(TextEmbedder(n_components=50)), method)(["red lamp", "blue lamp"])
+    assert told[0].filename == __file__
+
+
 def test_word_ngrams_default_to_one_and_two_words():
     words = make_embedder(analyzer="word").fit(make_texts(30)).encoder_
     assert words.ngram_range == (1, 2)
