@@ -333,8 +333,9 @@ def _names_and_texts(
             )
     if texts is None and getattr(X, "ndim", 1) == 1 and any(isinstance(x, str) for x in X):
         texts = X
-    if texts is None and names is None:
+    shown = names if texts is None else texts
+    if shown is None:
         return [f"row {row}" for row in range(n_items)], None
-    found_texts = texts_or_empty(names if texts is None else texts)
+    found_texts = texts_or_empty(shown)
     found_names = found_texts if names is None else texts_or_empty(names)
     return [name or f"row {row}" for row, name in enumerate(found_names)], found_texts

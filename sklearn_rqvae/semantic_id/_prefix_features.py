@@ -210,7 +210,7 @@ class PrefixFeatures(Versioned, TransformerMixin, BaseEstimator):
             X = validate_data(
                 self, as_array(X), dtype="numeric", ensure_all_finite=False, reset=reset
             )
-        without = np.flatnonzero(~np.isfinite(X).all(axis=1)) if X.dtype.kind == "f" else []
+        without = np.flatnonzero(~np.isfinite(X).all(axis=1))
         if len(without):
             raise ValueError(
                 f"X has NaN or infinity in {len(without)} of {len(X)} samples, the first in row "
