@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +13,10 @@ import numpy as np
 
 from sklearn_rqvae._cli._catalog_items import EncodedItems, encoded_items
 from sklearn_rqvae._cli._index_commands import EXPORTS
-from sklearn_rqvae._cli._items import check_places, print_json
+from sklearn_rqvae._cli._items import check_places, print_json, say
 from sklearn_rqvae._files._arrays import load_array, load_arrays
 from sklearn_rqvae._files._ids import check_table
-from sklearn_rqvae._files._replace import replace_file
+from sklearn_rqvae._files._replace import in_turn, replace_file
 from sklearn_rqvae._files._tables import open_text, write_table
 from sklearn_rqvae._fitted import model_of
 from sklearn_rqvae.semantic_id import SemanticIDIndex
@@ -132,6 +133,23 @@ def build(args: argparse.Namespace) -> None:
     _print_report(index, args)
 
 
+def _in_turn(command: Callable[[argparse.Namespace], None]) -> Callable[..., None]:
+    """Let commands that change a catalog in its place wait for each other."""
+
+    @wraps(command)
+    def run(args: argparse.Namespace) -> None:
+        out = args.out or args.catalog
+        elsewhere = Path(out).resolve() != Path(args.catalog).resolve()
+        if elsewhere or getattr(args, "dry_run", False):
+            command(args)
+            return
+        with in_turn(args.catalog, partial(say, f"waiting for who changes {args.catalog}")):
+            command(args)
+
+    return run
+
+
+@_in_turn
 def append(args: argparse.Namespace) -> None:
     """Run the command ``index append``."""
     check_places(_inputs(args), {"--out": args.out or args.catalog})
@@ -167,6 +185,7 @@ def append(args: argparse.Namespace) -> None:
     _print_report(index, args)
 
 
+@_in_turn
 def refit(args: argparse.Namespace) -> None:
     """Run the command ``index refit``."""
     out = None if args.dry_run else args.out or args.catalog
@@ -196,6 +215,7 @@ def refit(args: argparse.Namespace) -> None:
         print(plan)
 
 
+@_in_turn
 def remove(args: argparse.Namespace) -> None:
     """Run the command ``index remove``."""
     check_places([], {"--out": args.out or args.catalog})

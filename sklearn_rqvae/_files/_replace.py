@@ -8,7 +8,7 @@ import io
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +18,7 @@ try:
 except ImportError:  # no Unix: there an open file can't be removed, which says the same
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["check_place", "lock_file", "replace_file"]
+__all__ = ["check_place", "in_turn", "lock_file", "replace_file"]
 
 # A file's name has room for this many bytes, less the point and the random end of its draft.
 _LONGEST_STEM = 255 - 18
@@ -262,6 +262,38 @@ def _remove_if_stale(name: str) -> None:
     with open(name, "rb") as file:
         if lock_file(file.fileno(), wait=False):
             os.unlink(name)
+
+
+@contextmanager
+def in_turn(
+    path: str | os.PathLike[str], waits: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Wait until no other process is inside such a block with this file, and keep others waiting.
+
+    For a file that is read, changed and written as a whole: of two at once, one would be undone.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file that exists, and that `replace_file` replaces inside the block.
+    waits : callable, optional
+        Called where there is another, before the wait.
+    """
+    while True:
+        file = open(path, "rb")  # noqa: SIM115
+        locked = lock_file(file.fileno(), wait=False)
+        if locked is False:
+            waits()
+            locked = lock_file(file.fileno(), wait=True)
+        if not locked or os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+            break
+        file.close()  # replaced while we waited
+    if not locked:
+        file.close()  # no locks here; and an open file can't be replaced everywhere
+    try:
+        yield
+    finally:
+        file.close()
 
 
 def lock_file(descriptor: int, wait: bool) -> bool | None:

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -337,3 +339,25 @@ def test_only_what_is_printed_may_be_called_a_hyphen(inputs, monkeypatch, capsys
     SemanticIDIndex.load("a").export("-", "csv")  # in Python it is a name like any other
     assert (inputs / "-").exists()
     assert capsys.readouterr().out == ""
+
+
+def test_commands_that_change_one_catalog_wait_for_each_other(inputs, monkeypatch):
+    # Each reads the catalog, and writes it as a whole: at once, the last one would undo the others.
+    catalog = inputs / "catalog"
+    run("build", inputs / "codes.csv", "--out", catalog, "--suffix-size", "16")
+    load = SemanticIDIndex.load
+
+    def load_slowly(*args, **kwargs):
+        index = load(*args, **kwargs)
+        time.sleep(0.05)
+        return index
+
+    monkeypatch.setattr(SemanticIDIndex, "load", load_slowly)
+    commands = [("remove", catalog, "--item", "tea")]
+    for number in range(3):
+        (inputs / f"new{number}.csv").write_text(f"id,code_0,code_1\nnew{number},3,1\n")
+        commands.append(("append", catalog, inputs / f"new{number}.csv"))
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(run, *command) for command in commands]:
+            done.result()
+    assert sorted(load(catalog).item_ids_) == ["cup", "new0", "new1", "new2", "pen"]
