@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from html import escape
 from math import prod
@@ -178,6 +178,10 @@ class Catalog:
         """Tell whether an item is in the index."""
         self._check_fitted()
         return self._store.key_of(item_id) is not None
+
+    def __iter__(self) -> Iterator[int | str]:
+        """Go through the item ids, in the order in which they were added."""
+        return iter(self.item_ids_.tolist())
 
     def __getitem__(self, item_id: Any) -> tuple[int, ...]:
         """Return the semantic ID of an item."""

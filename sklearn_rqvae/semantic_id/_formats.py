@@ -87,8 +87,27 @@ def to_frame(ids: NDArray[np.int64], item_ids: NDArray[Any], has_suffix: bool) -
 
 def frame_content(frame: Any, id_column: str | None = None) -> FileContent:
     """Take item ids and IDs from the columns of a data frame."""
+    frame = _with_its_index(frame, id_column)
     columns = {str(name): frame[name] for name in column_names(frame)}
     return _content(columns, "the frame", id_column)
+
+
+def _with_its_index(frame: Any, id_column: str | None) -> Any:
+    """Return a frame of pandas with the item ids of its index, if they aren't in a column."""
+    wanted = ITEM_COLUMNS if id_column is None else (id_column,)
+    if not hasattr(frame, "index") or not hasattr(frame, "reset_index"):
+        return frame
+    if any(name in frame.columns for name in wanted):
+        return frame
+    if any(name in frame.index.names for name in wanted):
+        return frame.reset_index()
+    if id_column is None and frame.index.tolist() != list(range(len(frame))):
+        raise ValueError(
+            "the frame has no column item_id, but an index of its own, which may hold the items' "
+            'ids; give frame.reset_index(names="item_id"), or frame.reset_index(drop=True) to '
+            "number the rows."
+        )
+    return frame
 
 
 def export(
@@ -341,6 +360,8 @@ def _whole_lists(values: Sequence[Any], name: str, path: object) -> NDArray[np.i
 
 def _whole(values: Any, name: str, path: object) -> NDArray[Any]:
     """Return a column of codes; text files hold them as text."""
+    if hasattr(values, "to_list") and np.asarray(values).dtype.kind in "OUT":
+        values = values.to_list()  # a column of a data frame
     if len(values) and isinstance(values[0] if isinstance(values, list) else None, str):
         for row, value in enumerate(values):
             if not (isinstance(value, str) and _CODE.fullmatch(value)):
@@ -410,6 +431,13 @@ def _code_columns(names: Sequence[str], path: object) -> list[str]:
     for stem in ("code", "semantic_id", "sid", "sid_level"):
         numbered = map(f"{stem}_{{}}".format, count())
         codes = list(takewhile(names.__contains__, numbered))
+        behind = [name for name in names if re.fullmatch(rf"{stem}_[0-9]+", name)]
+        if codes and len(behind) > len(codes):
+            last = max(set(behind) - set(codes))
+            raise ValueError(
+                f"{path} has a column {last!r}, but no '{stem}_{len(codes)}'; give the codes of "
+                "all levels, or rename what holds none."
+            )
         if codes:
             return [*codes, "suffix"] if "suffix" in names else codes
     raise ValueError(

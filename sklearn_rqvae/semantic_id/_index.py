@@ -612,8 +612,8 @@ class SemanticIDIndex(Versioned, TokenCatalog, FileCatalog, BaseEstimator):
         Parameters
         ----------
         frame : DataFrame
-            Of pandas or polars, with columns ``item_id``, ``code_0``, …, and ``suffix`` if there is
-            one.
+            Of pandas, polars or Arrow, with columns ``item_id``, ``code_0``, …, and ``suffix`` if
+            there is one. In pandas the item ids may be the index, by that name.
         collisions : {"suffix", "reassign", "raise", "none"}, optional
             As in `read`.
         codebook_sizes : int or sequence of int, optional
@@ -627,6 +627,12 @@ class SemanticIDIndex(Versioned, TokenCatalog, FileCatalog, BaseEstimator):
         -------
         index : SemanticIDIndex
             The index.
+
+        Raises
+        ------
+        ValueError
+            If the frame has no item ids, but other columns or an index that may hold them, or lacks
+            a level.
         """
         content = _formats.frame_content(frame, id_column)
         return cls._from_content(content, collisions, codebook_sizes, suffix_size, None)

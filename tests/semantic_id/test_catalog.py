@@ -145,3 +145,11 @@ def test_bytes_per_item():
     assert SemanticIDIndex().fit(codes, rng.permutation(5000)).nbytes == 20 * 5000
     assert SemanticIDIndex().fit(codes).nbytes == 16 * 5000
     assert SemanticIDIndex().fit(codes, rng.permutation(5000) + 2**40).nbytes == 24 * 5000
+
+
+def test_a_catalog_is_gone_through_by_item():
+    # As a sequence it would be asked for the items 0, 1, ..., whatever its items are called.
+    index = SemanticIDIndex().fit([[3, 1], [0, 2]], ["tea", "pen"])
+    assert list(index) == ["tea", "pen"]
+    assert dict(zip(index, index.ids_.tolist(), strict=True))["pen"] == list(index["pen"])
+    assert list(SemanticIDIndex().fit([[0], [1]], [1, 0])) == [1, 0]

@@ -9,6 +9,7 @@ import zipfile
 from io import StringIO
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -558,3 +559,30 @@ def test_exports_in_parts_are_one_catalog(tmp_path):
             index.export(tmp_path / kind / f"{part}.{kind}", file_format)
         whole = SemanticIDIndex.read(tmp_path / kind, file_format)
         assert whole.item_ids_.tolist() == ["0a", "0b", "1a", "1b", "2a", "2b"]
+
+
+def test_item_ids_may_be_the_index_of_a_frame():
+    # As row numbers, these items would be called by other items' names.
+    index = SemanticIDIndex().fit([[0, 1], [0, 2], [3, 1]], ["tea", "cup", "pen"])
+    frame = index.to_frame()
+    same(index, SemanticIDIndex.from_frame(frame.set_index("item_id")))
+    named = frame.rename(columns={"item_id": "sku"}).set_index("sku")
+    same(index, SemanticIDIndex.from_frame(named, id_column="sku"))
+    for unclear in (named, frame.drop(columns="item_id").iloc[1:]):
+        with pytest.raises(ValueError, match=r"no column item_id, but an index.*reset_index"):
+            SemanticIDIndex.from_frame(unclear)
+    same(index, SemanticIDIndex.from_frame(frame.set_index(pd.Index([7, 8, 9]))))
+
+
+def test_codes_of_a_frame_may_be_texts():
+    frame = SemanticIDIndex().fit([[0, 10], [0, 2]], ["tea", "cup"]).to_frame().astype(str)
+    assert SemanticIDIndex.from_frame(frame).ids_.tolist() == [[0, 10, 0], [0, 2, 0]]
+    with pytest.raises(ValueError, match="without whole codes in 'code_1': 'x'"):
+        SemanticIDIndex.from_frame(frame.assign(code_1=["1", "x"]))
+
+
+def test_a_level_that_is_missing_is_named():
+    # Codes behind the gap would be dropped without a word.
+    frame = pd.DataFrame({"item_id": ["a", "b"], "code_0": [0, 1], "code_2": [5, 6]})
+    with pytest.raises(ValueError, match="has a column 'code_2', but no 'code_1'"):
+        SemanticIDIndex.from_frame(frame)
