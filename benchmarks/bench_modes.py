@@ -101,11 +101,14 @@ def measure(cell: Cell, X: np.ndarray) -> dict[str, Any]:
 def by_mode(
     results: Results, catalog: str, architecture: str, rows: int | None
 ) -> dict[str, list[Cell]]:
-    """Return the measurements of each mode, in order."""
+    """Return the measurements of each mode, in order: of the seeds that all of them have."""
     key = (catalog, architecture, rows)
     cells = [c for c in results.cells if (c["catalog"], c["architecture"], c["rows"]) == key]
     modes = {mode: [cell for cell in cells if cell["mode"] == mode] for mode in MODES}
-    return {mode: of_mode for mode, of_mode in modes.items() if of_mode}
+    modes = {mode: of_mode for mode, of_mode in modes.items() if of_mode}
+    seeds = [{cell["seed"] for cell in of_mode} for of_mode in modes.values()]
+    common = set.intersection(*seeds) if seeds else set()
+    return {mode: [c for c in cells if c["seed"] in common] for mode, cells in modes.items()}
 
 
 def groups_of(results: Results, rows: int | None) -> dict[tuple[str, str], dict[str, list[Cell]]]:
