@@ -118,7 +118,7 @@ def fit_hours(sizes: Sequence[int], n_dims: int, n_rows: float) -> dict[str, flo
     largest = max(sizes)
     used = min(n_rows, max(2**16, 256 * largest))
     early = used
-    if largest >= _additive._MANY:
+    if largest >= LARGE:
         early = min(used, _additive._EARLY_ROWS_PER_CODEWORD * largest)
     of_kmeans = min(used, (32 if largest >= LARGE else 256) * largest)
     x, codebooks = draw(512, n_dims), draw_codebooks(sizes, n_dims)

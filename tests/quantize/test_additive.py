@@ -56,7 +56,7 @@ def test_refining_is_never_worse_than_its_start(seed, n_beams):
     assert all(torch.equal(one, other) for one, other in zip(kept, random, strict=True))
 
 
-def test_early_rounds_of_many_codewords_see_a_part_of_the_rows(monkeypatch):
+def test_early_rounds_of_large_levels_see_a_part_of_the_rows(monkeypatch):
     x, searched = curved_rows(n=4000), []
     given = x.clone()
     whole = error(x, fit_codebooks(x, [16] * 3, generator=generator()))
@@ -65,7 +65,7 @@ def test_early_rounds_of_many_codewords_see_a_part_of_the_rows(monkeypatch):
         searched.append(len(rows))
         return beam_search(rows, *args)
 
-    monkeypatch.setattr(_additive, "_MANY", 16)
+    monkeypatch.setattr(_additive, "LARGE", 16)
     monkeypatch.setattr(_additive, "beam_search", search)
     codebooks = fit_codebooks(x, [16] * 3, generator=generator())
     assert searched == [1024] * 11 + [4000] * 5  # two levels' starts; a search ahead of both parts
