@@ -40,6 +40,7 @@ from sklearn_rqvae.quantize._kmeans import principal_axes
 SEARCHED_BEAMS, N_ROUNDS = 16, 12
 # Starts that early rounds are compared over: two differ by half a percent.
 N_STARTS = 5
+EARLY = _additive._EARLY_ROWS_PER_CODEWORD
 
 
 def show(name: str, left: tuple[float, float], seconds: float) -> None:
@@ -84,13 +85,13 @@ def compare_codebooks(
 def compare_early(
     training: np.ndarray, held_out: np.ndarray, sizes: list[int], n_beams: int, seed: int
 ) -> None:
-    """Compare codebooks whose early rounds see all rows, or a part of them."""
+    """Compare codebooks, all made as large ones are, whose early rounds see all rows, or a part."""
     x, new = in_principal_coordinates(training, held_out)
-    for name, large in (("all rows in all rounds", 2**62), ("a part in early rounds", 1)):
+    for name, n_each in (("all rows in all rounds", len(x)), ("a part in early rounds", EARLY)):
         begin, left = time.process_time(), []
         for start in range(seed, seed + N_STARTS):
             draws = torch.Generator().manual_seed(start)
-            with mock.patch.object(_additive, "LARGE", large):
+            with mock.patch.multiple(_additive, LARGE=1, _EARLY_ROWS_PER_CODEWORD=n_each):
                 codebooks = _additive.fit_codebooks(
                     x, sizes, n_beams=n_beams, shrinkage=SHRINKAGE_WITHOUT_PAIRS, generator=draws
                 )

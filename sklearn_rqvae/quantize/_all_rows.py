@@ -220,8 +220,8 @@ def add_up(
         rows = slice(start, start + len(x))
         start += len(x)
         design = one_hot(codes[rows].long(), codebooks, keys)[0].astype(np.float64)
-        weighted = x.double().mul_(weight[rows, None])
-        weighted = weighted.mul_(_GRID).round_().div_(_GRID).numpy()
+        on_grid = x.double().mul_(weight[rows, None]).mul_(_GRID).round_().div_(_GRID)
+        weighted = on_grid.numpy()
         sums = np.zeros((design.shape[1], x.shape[1])) if sums is None else sums
         used = np.unique(design.indices)
         marks = design[:, used].T

@@ -73,9 +73,20 @@ def test_early_rounds_of_large_levels_see_a_part_of_the_rows(monkeypatch):
     assert searched[16:] == [4000] * 4
     assert error(x, codebooks) < 1.02 * whole
     assert torch.equal(x, given)
-    rare = torch.full((4000,), 1e-4).index_fill(0, torch.arange(100), 1.0)  # weights go with rows
-    of_few = fit_codebooks(x, [16] * 3, sample_weight=rare, generator=generator())
-    assert error(x[:100], of_few) < 0.8 * error(x[:100], codebooks)
+
+
+def test_weights_stay_with_the_rows_of_early_rounds(monkeypatch):
+    x, seen = curved_rows(n=4000), []
+
+    def refine(rows, codebooks, weight, *args):
+        seen.append(torch.equal(weight, 0.1 + rows[:, 0].abs()))
+        return refine_codebooks(rows, codebooks, weight, *args)
+
+    monkeypatch.setattr(_additive, "LARGE", 16)
+    monkeypatch.setattr(_additive, "refine_codebooks", refine)
+    weight = 0.1 + x[:, 0].abs()
+    fit_codebooks(x, [16] * 3, sample_weight=weight, generator=generator())
+    assert seen == [True, True]
 
 
 def test_each_level_lowers_the_error():
