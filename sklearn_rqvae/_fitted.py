@@ -40,8 +40,9 @@ def invertible_tail(estimator: BaseEstimator, X: Any, *others: Any) -> tuple[Any
 
 def _can_be_judged(tail: Any, rows: list[Any]) -> bool:
     """Whether a pipeline has an inverse, and rows all of their numbers unless no step is left."""
-    whole = len(tail) == 1 or not any(map(_lacks_numbers, rows))
-    return hasattr(tail, "inverse_transform") and whole
+    if not hasattr(tail, "inverse_transform"):
+        return False
+    return len(tail) == 1 or not any(map(_lacks_numbers, rows))
 
 
 def _lacks_numbers(rows: Any) -> bool:

@@ -1,7 +1,9 @@
 """What evaluations take from pipelines and searches."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -32,6 +34,13 @@ def test_where_views_are_missing_the_tail_begins_behind_the_step_that_fills_them
     np.testing.assert_array_equal(rows, pipeline[0].transform(views))
     whole = views[~np.isnan(views).any(axis=1)]
     assert len(invertible_tail(pipeline, whole)[0].steps) == 2
+
+
+def test_columns_that_no_step_reads_are_not_looked_at(views):
+    table = pd.DataFrame({"x": views[:, 0], "added": pd.to_datetime(["2024-01-01"] * 80)})
+    columns = ColumnTransformer([("x", "passthrough", ["x"])])
+    pipeline = make_pipeline(columns, quantizer()).fit(table)
+    assert report(pipeline, table, compare_rivals=False).overall.n_features == 1
 
 
 def test_rows_of_two_kinds_are_taken_to_the_same_tail(views):

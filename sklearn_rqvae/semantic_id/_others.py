@@ -108,7 +108,7 @@ def _write_recbole(
         if not item or any(character in item for character in '\t\n\r"'):
             raise ValueError(
                 f"format='recbole' can't hold the item id {item!r}: it has no quotes, and ends a "
-                "field with a tab; use ids without tabs, line breaks and quotes."
+                "field with a tab; use ids that have text, but no tabs, line breaks and quotes."
             )
         lines.append(f"{item}\t{' '.join(tokens)}")
     with replace_file(path) as file:
