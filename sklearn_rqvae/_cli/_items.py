@@ -111,7 +111,14 @@ def read_model_items(
 ) -> tuple[Any, Sequence[Any]]:
     """Read the columns named in the arguments, or else those that the model was fitted on."""
     text, vector = model_columns(args, model)
-    return read_items(args, text, vector, args.id or model["id"], needs_ids=needs_ids)
+    items, ids = read_items(args, text, vector, args.id or model["id"], needs_ids=needs_ids)
+    length = model["pipeline"].n_features_in_
+    if not text and items.shape[1] != length:
+        raise ValueError(
+            f"{args.input} holds vectors of length {items.shape[1]}, but the model was fitted to "
+            f"length {length}; give vectors of the same kind."
+        )
+    return items, ids
 
 
 def is_array(path: str) -> bool:

@@ -586,6 +586,9 @@ def test_a_model_of_vectors_takes_no_texts(tmp_path, array, texts, capsys):
     run("fit", array, "--out", model, *SMALL)
     assert "fitted on vectors" in fails(capsys, "encode", model, texts, "--text", "title")
     assert "--vector" in fails(capsys, "encode", model, texts)
+    np.save(tmp_path / "other.npy", np.ones((3, 4)))
+    said = fails(capsys, "encode", model, tmp_path / "other.npy")
+    assert "other.npy holds vectors of length 4, but the model was fitted to length 6" in said
     # An array has no columns that could be named.
     assert "fitted on vectors" in fails(capsys, "encode", model, array, "--text", "title")
     assert "columns of tables" in fails(capsys, "encode", model, array, "--vector", "v")
