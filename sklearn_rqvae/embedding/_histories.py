@@ -9,7 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from sklearn_rqvae.embedding._interaction_forms import read_lists, read_matrix, read_table
+from sklearn_rqvae.embedding._interaction_forms import (
+    item_keys,
+    read_lists,
+    read_matrix,
+    read_table,
+)
 
 __all__ = ["COLUMNS", "Histories"]
 
@@ -202,6 +207,36 @@ class Histories:
         keep[self.starts[1:][lengths > 1] - 1] = False
         starts = np.concatenate([[0], np.cumsum(lengths - (lengths > 1))])
         return Histories(self.items[keep], starts, self.item_ids)
+
+    def only(self, item_ids: Any) -> Histories:
+        """Return the histories without interactions of other items.
+
+        Logs know items that a catalog hasn't, and measures of a catalog's codes refuse these.
+
+        Parameters
+        ----------
+        item_ids : array-like of shape (n_items,)
+            Ids of the items to keep; some of them may be touched by nobody.
+
+        Returns
+        -------
+        histories : Histories
+            As many histories, some of them perhaps empty.
+
+        Raises
+        ------
+        ValueError
+            If no interaction is left.
+        """
+        keys = item_keys(item_ids, COLUMNS[1], "item_ids")
+        keep = np.isin(self.items, self.positions(keys))
+        if not keep.any():
+            raise ValueError(
+                f"no interaction is of the {len(keys)} items given, such as {keys[0]!r}; items "
+                f"here are like {self.item_ids[:1].tolist()[0]!r}: give ids of the same type."
+            )
+        starts = np.concatenate([[0], np.cumsum(keep)])[self.starts]
+        return Histories(self.items[keep], starts, self.item_ids, self.is_ordered)
 
     def positions(self, keys: list[Any]) -> NDArray[np.intp]:
         """Return where ids stand in `item_ids`.

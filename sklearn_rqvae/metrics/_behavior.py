@@ -277,7 +277,7 @@ def _read(histories: Any, item_ids: Any, n_items: int) -> tuple[Histories, NDArr
     row_of[touched] = [rows.get(item, -1) for item in read.item_ids[touched].tolist()]
     missing = touched[row_of[touched] < 0]
     if len(missing):
-        way_out = "give their rows, or leave them out"
+        way_out = "give their rows, or leave them out by Histories.only(item_ids)"
         if item_ids is None:
             way_out = f"item_ids is None, so items are the numbers of {n_items} rows: give item_ids"
         raise ValueError(

@@ -152,6 +152,16 @@ def test_last_items_are_split_off():
     assert as_lists(histories) == [[1, 2, 3], [4], [3, 1]]
 
 
+def test_items_of_a_catalog_are_picked_out():
+    histories = Histories.read([["a", "x", "b"], ["x"], ["b", "a", "x"]])
+    own = histories.only(pd.Series(["b", "a", "new"], index=[9, 8, 7]))
+    assert as_lists(own) == [["a", "b"], [], ["b", "a"]]
+    assert own.last().tolist() == ["b", "a"]
+    assert as_lists(histories)[1] == ["x"]
+    with pytest.raises(ValueError, match=r"no interaction is of the 1 items .* 1; .*'a'"):
+        histories.only([1])
+
+
 def test_copies_are_the_object_and_pickles_are_equal():
     histories = Histories.read([[1, 2], [2, 3]])
     assert copy.deepcopy(histories) is histories
