@@ -161,7 +161,14 @@ def texts_or_empty(values: Iterable[Any]) -> list[str]:
     -------
     texts : list of str
         The texts.
+
+    Raises
+    ------
+    ValueError
+        If they are a table.
     """
+    if hasattr(values, "columns"):
+        raise ValueError("names and texts are one column, not a table; give one of its columns.")
     return ["" if is_missing(value) else str(value) for value in values]
 
 

@@ -261,6 +261,7 @@ def test_one_level_and_ids_without_company_are_no_error():
     [
         ({"names": ["a"]}, "names has 1 entries but X has 400 rows"),
         ({"texts": ["a"]}, "texts has 1 entries"),
+        ({"names": pd.DataFrame({"a": range(400)})}, "one column, not a table; .* its columns"),
         ({"labels": [1, 2]}, "labels"),
         ({"n_neighbors": 400}, "n_neighbors=400"),
         ({"max_rows": 10}, "max_rows=10"),
