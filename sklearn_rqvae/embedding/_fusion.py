@@ -14,7 +14,7 @@ from sklearn_rqvae._compat import StrOptions, fit_context
 from sklearn_rqvae._guards import unchanged_by_failure
 from sklearn_rqvae._versions import Versioned
 from sklearn_rqvae.embedding._fill import NeighborFill, RidgeFill
-from sklearn_rqvae.embedding._views import check_weights, find_columns, present_views
+from sklearn_rqvae.embedding._views import check_digits, check_weights, find_columns, present_views
 
 __all__ = ["ViewFusion"]
 
@@ -124,7 +124,8 @@ class ViewFusion(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         ------
         ValueError
             If `views` or `weights` doesn't fit `X`, a view is missing in part, an item has no view,
-            or views are missing but no item has all of them.
+            views are missing but no item has all of them, or a view lies so far from zero that
+            float32 can't tell its rows apart.
         """
         columns_of = X  # names are lost below
         X = self._validate(X, reset=True)
@@ -133,6 +134,7 @@ class ViewFusion(Versioned, ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
         views = self._split(X)
         present = present_views(views)
         self._check_learnable(present)
+        check_digits(columns_of, self.view_columns_)
         self.means_, scales = [], []
         for view, rows in zip(views, present.T, strict=True):
             mean = view[rows].mean(axis=0, dtype=np.float64)

@@ -11,7 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from sklearn_rqvae._compat import column_positions
 
-__all__ = ["check_weights", "find_columns", "present_views"]
+__all__ = ["check_digits", "check_weights", "find_columns", "present_views"]
+
+# Share of its reach that a view may lose to rounding.
+_MAX_LOSS = 1e-3
 
 
 def find_columns(views: Sequence[Any], X: Any, n_features: int) -> list[NDArray[np.intp]]:
@@ -52,6 +55,23 @@ def check_weights(weights: ArrayLike | None, n_views: int) -> NDArray[np.float64
             "leave out a view."
         )
     return checked
+
+
+def check_digits(X: Any, columns: list[NDArray[np.intp]]) -> None:
+    """Refuse views so far from zero that float32 can't tell their rows apart."""
+    wide = np.asarray(X)
+    if wide.dtype.kind not in "iuf" or wide.dtype.itemsize < 8:
+        return
+    for number, positions in enumerate(columns):
+        view = wide[:, positions].astype(np.float64)
+        low, high = np.nanmin(view, axis=0), np.nanmax(view, axis=0)
+        reach, farthest = float((high - low).max()) / 2, float(np.maximum(-low, high).max())
+        if farthest * np.finfo(np.float32).eps > _MAX_LOSS * reach > 0:
+            raise ValueError(
+                f"views[{number}] has values of up to {farthest:.1e} that lie within {reach:.1e} "
+                "of their middle, and float32 numbers so far from zero can't tell them apart; "
+                "put a StandardScaler before the fusion, or subtract a constant near their mean."
+            )
 
 
 def present_views(views: list[NDArray[np.float32]]) -> NDArray[np.bool_]:

@@ -207,6 +207,17 @@ def test_clone_pickle_and_search():
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
+def test_views_that_single_precision_takes_for_one_row_are_refused():
+    # They would come out as a constant, and their weight would be lost.
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    far = X + [0, 1e8, 1e8]
+    for rows in (far, pd.DataFrame(far), (far * 10).astype(np.int64)):
+        with pytest.raises(ValueError, match=r"views\[1\] has values of up to .* StandardScaler"):
+            ViewFusion([1, 2]).fit(rows)
+    ViewFusion([1, 2]).fit(X + 100)
+    ViewFusion([1, 2]).fit(far.astype(np.float32))  # nothing is lost that was there
+
+
 def test_constant_view_is_zero():
     X = np.c_[np.arange(4.0), np.full(4, 3.0)]
     assert_allclose(ViewFusion([1, 1]).fit_transform(X)[:, 1], 0)
