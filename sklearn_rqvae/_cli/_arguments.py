@@ -162,6 +162,8 @@ def _near(path: str) -> str:
     """Name the file that was probably meant."""
     if path == "-":
         return ", and the standard input isn't read; write it to a file first."
+    if os.path.islink(path):
+        return f", but a link to {os.readlink(path)}."
     folder, name = os.path.split(path)
     if not os.path.isdir(folder or "."):
         return f", nor a folder {folder}."

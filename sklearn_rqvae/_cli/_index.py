@@ -314,6 +314,8 @@ def export(args: argparse.Namespace) -> None:
     """Run the command ``index export``."""
     check_places([args.catalog], {"--out": args.out})
     _check_suffix(args)
+    if args.offset and args.format != "token_ids":
+        raise ValueError(f"--offset belongs to --format token_ids; {args.format} has no tokens.")
     index = SemanticIDIndex.load(args.catalog)
     if args.format == "token_ids":
         vocabulary = index.vocabulary(args.offset)

@@ -361,3 +361,10 @@ def test_commands_that_change_one_catalog_wait_for_each_other(inputs, monkeypatc
         for done in [threads.submit(run, *command) for command in commands]:
             done.result()
     assert sorted(load(catalog).item_ids_) == ["cup", "new0", "new1", "new2", "pen"]
+
+
+def test_an_offset_that_would_do_nothing_is_refused(inputs):
+    run("build", inputs / "codes.csv", "--out", inputs / "a")
+    with pytest.raises(ValueError, match="--offset belongs to --format token_ids"):
+        run("export", inputs / "a", "--format", "csv", "--out", inputs / "o.csv", "--offset", "5")
+    assert not (inputs / "o.csv").exists()

@@ -847,11 +847,14 @@ def test_a_missing_file_is_told_before_anything_is_imported(
     assert message in fails(capsys, *command.split())
 
 
-def test_pipes_are_not_read(tmp_path, capsys):
+def test_pipes_and_links_to_nowhere_are_not_read(tmp_path, capsys):
     # Some commands read a file twice, and would wait for ever.
     os.mkfifo(tmp_path / "items.csv")
     said = fails(capsys, "fit", tmp_path / "items.csv", "--text", "t", "--out", tmp_path / "m")
     assert "it is a pipe or a device, " in said
+    (tmp_path / "link.csv").symlink_to("gone.csv")
+    said = fails(capsys, "fit", tmp_path / "link.csv", "--text", "t", "--out", tmp_path / "m")
+    assert said.endswith("there is no such file, but a link to gone.csv.\n")
     said = fails(capsys, "fit", "-", "--text", "t", "--out", tmp_path / "m")
     assert "the standard input isn't read; write it to a file" in said
 
