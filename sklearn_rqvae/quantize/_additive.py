@@ -102,7 +102,7 @@ def _rows_of_early_rounds(
     """Draw the rows of k-means and of all rounds but the last: of large levels', a part will do.
 
     With a fourth of 65,536 package texts for 3 x 256 codewords, 64 for each, codebooks take three
-    fifths of the time. .3 % more is left of these rows, and as much of new ones (five seeds).
+    fifths of the time, and .3 % more is left of these rows and of new ones (five starts).
     """
     largest = max(codebook_sizes)
     n_enough = _EARLY_ROWS_PER_CODEWORD * largest
