@@ -61,6 +61,7 @@ KEYS = ("catalog", "bits", "seed", "architecture", "mode", "rows")
 MODES = {
     "STE": "straight-through",
     "STE_WIDE": "straight-through, a layer of 1024",
+    "STE_WIDER": "straight-through, a layer of 2048",
     "ROTATION_TRICK": "rotation trick",
     "GUMBEL_SOFTMAX": "Gumbel-softmax",
     "SINKHORN": "Sinkhorn",
@@ -68,7 +69,8 @@ MODES = {
     "none": "closed form alone",
 }
 # Two MLPs have no closed form, and widths of their own.
-LINEAR_ONLY = ("none", "STE_WIDE")
+LINEAR_ONLY = ("none", "STE_WIDE", "STE_WIDER")
+WIDTHS = {"STE_WIDE": 1024, "STE_WIDER": 2048}
 ARCHITECTURES = {"plain": "two MLPs", "linear": "linear path"}
 
 
@@ -76,7 +78,7 @@ def codebook_mode(mode: str, n_layers: int) -> Any:
     """Return the estimator's parameter for a mode of this benchmark."""
     if mode == "none":
         return None
-    if mode == "STE_WIDE":
+    if mode in WIDTHS:
         return "STE"
     if mode == "SINKHORN_LAST":
         return ["STE"] * (n_layers - 1) + ["SINKHORN"]
@@ -90,8 +92,8 @@ def measure(cell: Cell, X: np.ndarray) -> dict[str, Any]:
         "linear_path": cell["architecture"] == "linear",
         "codebook_mode": codebook_mode(cell["mode"], len(sizes)),
     }
-    if cell["mode"] == "STE_WIDE":
-        params["hidden_dims"] = (1024,)
+    if cell["mode"] in WIDTHS:
+        params["hidden_dims"] = (WIDTHS[cell["mode"]],)
     if cell["catalog"] == WORDS and cell["mode"] != "none":
         params |= OF_WORDS
     quantizer = Transformer(sizes, cell["seed"], cell["n_threads"], params=params)
