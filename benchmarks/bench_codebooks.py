@@ -161,7 +161,7 @@ def _solve_seconds(sizes: Sequence[int], n_dims: int, n_rows: float) -> float:
 
 
 def fit_whole(size: int, n_dims: int, n_rows: int) -> str:
-    """Fit the estimator's default to all rows; say what it took and what it leaves."""
+    """Fit the estimator to all rows, as by default else; say what it took and what it leaves."""
     x = draw(n_rows + N_NEW, n_dims).numpy()
     params = {"codebook_size": size, "n_layers": N_LEVELS, "subsample": None}
     model = RQVAETransformer(**params, random_state=0)
@@ -221,6 +221,8 @@ def main() -> None:
     parser.add_argument("--whole", action="store_true", help="fit to --n-rows rows, whole")
     parser.add_argument("--short", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.whole and args.n_rows is None:
+        parser.error("--whole needs --n-rows, the rows to fit to")
     torch.set_num_threads(1)
     if args.short:
         print(fit_short(args.sizes[0], args.n_dims, args.short))

@@ -8,8 +8,8 @@ whose early rounds see all rows, or 64 for each codeword.
 
     OMP_NUM_THREADS=1 python benchmarks/bench_rounds.py --catalog cf --bits 8x256
     OMP_NUM_THREADS=1 python benchmarks/bench_rounds.py --catalog cf --bits 4x256 --pairs
-    OMP_NUM_THREADS=1 python benchmarks/bench_rounds.py --vectors texts.npy --rows 291271 \\
-        --bits 3x1024 --early
+    OMP_NUM_THREADS=1 python benchmarks/bench_rounds.py --vectors texts.npy --rows 72818 \\
+        --bits 3x256 --early --beams 5
 """
 
 from __future__ import annotations

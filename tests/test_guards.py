@@ -88,17 +88,24 @@ def test_a_fit_that_fails_changes_nothing(estimator, monkeypatch):
 
 TITLES = pd.DataFrame({"title": ["red lamp", "tea pot", "tea cup"], "empty": [""] * 3})
 HISTORIES = [["a", "b"], ["b", "c"]]
-# Transformers, what they are fitted to, and what makes a second fit to other rows fail.
+# Transformers, what they are fitted to, what makes a second fit to other rows fail, and the error.
 PREPARING = {
-    "texts": (TextEmbedder(n_components=2), TITLES, {"text_columns": ["empty"]}, TITLES),
+    "texts": (
+        TextEmbedder(n_components=2),
+        TITLES,
+        {"text_columns": ["empty"]},
+        TITLES,
+        "None of the 1 distinct texts has an n-gram",
+    ),
     "behavior": (
         InteractionEmbedder(n_components=2, interactions=HISTORIES),
         ["a", "b"],
         {},
         ["other"],
+        "None of the 1 items in X",
     ),
-    "views": (ViewFusion([20, 4]), X, {}, X[:, :5]),
-    "prefixes": (PrefixFeatures(), [[0, 1, 2]], {"levels": [2]}, [[0, 1]]),
+    "views": (ViewFusion([20, 4]), X, {}, X[:, :5], "sum to the 5 columns"),
+    "prefixes": (PrefixFeatures(), [[0, 1, 2]], {"levels": [2]}, [[0, 1]], "has the entry 2"),
 }
 
 
@@ -106,14 +113,14 @@ PREPARING = {
 @pytest.mark.parametrize("method", ["fit", "fit_transform"])
 def test_what_prepares_rows_is_unchanged_by_a_fit_that_fails(name, method):
     # Half of two fits would be misread: the columns of the second by what the first has learned.
-    estimator, rows, params, others = PREPARING[name]
+    estimator, rows, params, others, message = PREPARING[name]
     unfitted = clone(estimator).set_params(**params)
-    with pytest.raises(ValueError):  # noqa: PT011  what it says is tested elsewhere
+    with pytest.raises(ValueError, match=message):
         getattr(unfitted, method)(others)
     assert not [attribute for attribute in vars(unfitted) if attribute.endswith("_")]
     fitted = clone(estimator).fit(rows).set_params(**params)
     before = dict(vars(fitted))
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError, match=message):
         getattr(fitted, method)(others)
     assert all(vars(fitted)[attribute] is value for attribute, value in before.items())
     assert vars(fitted).keys() == before.keys()

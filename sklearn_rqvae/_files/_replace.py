@@ -280,20 +280,18 @@ def in_turn(
         Called where there is another, before the wait.
     """
     while True:
-        file = open(path, "rb")  # noqa: SIM115
-        locked = lock_file(file.fileno(), wait=False)
-        if locked is False:
-            waits()
-            locked = lock_file(file.fileno(), wait=True)
-        if not locked or os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-            break
-        file.close()  # replaced while we waited
-    if not locked:
-        file.close()  # no locks here; and an open file can't be replaced everywhere
-    try:
-        yield
-    finally:
-        file.close()
+        with open(path, "rb") as file:
+            locked = lock_file(file.fileno(), wait=False)
+            if locked is False:
+                waits()
+                locked = lock_file(file.fileno(), wait=True)
+            if not locked:
+                break
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                yield
+                return
+            # Replaced while we waited: the next one in turn holds the new file.
+    yield  # without locks; the file is closed, since an open one can't be replaced everywhere
 
 
 def lock_file(descriptor: int, wait: bool) -> bool | None:

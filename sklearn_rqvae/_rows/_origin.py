@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sklearn_rqvae._rows._source import RowSource
 
-__all__ = ["check_digits", "origin_of"]
+__all__ = ["check_digits", "far_from_zero", "origin_of"]
 
 # Rows whose middle is farther from zero than so many times their reach lose more than four of the
 # 24 bits of a float32 to the distance.
@@ -91,13 +91,36 @@ def check_digits(
     low, high = _range_of(source.wide_blocks(sample_weight))
     if others is not None and len(others):
         low, high = np.minimum(low, others.min(axis=0)), np.maximum(high, others.max(axis=0))
-    reach, farthest = float((high - low).max()) / 2, float(np.maximum(-low, high).max())
-    if farthest * np.finfo(np.float32).eps > _MAX_LOSS * reach > 0:
+    far = far_from_zero(low, high)
+    if far is not None:
+        farthest, reach = far
         raise ValueError(
             f"X has values of up to {farthest:.1e}, but its rows lie within {reach:.1e} of their "
             "middle, and float32 numbers so far from zero can't tell them apart. Subtract a "
             "constant near their mean from all rows first."
         )
+
+
+def far_from_zero(
+    low: NDArray[np.float64], high: NDArray[np.float64]
+) -> tuple[float, float] | None:
+    """Say whether rows lie so far from zero that float32 can't tell them apart.
+
+    Parameters
+    ----------
+    low, high : ndarray of shape (n_features,)
+        The smallest and the largest value of each feature.
+
+    Returns
+    -------
+    far : tuple of float or None
+        The largest absolute value, and the reach on each side of the middle; None if rounding takes
+        no more than a thousandth of that reach.
+    """
+    reach, farthest = float((high - low).max()) / 2, float(np.maximum(-low, high).max())
+    return (
+        (farthest, reach) if farthest * np.finfo(np.float32).eps > _MAX_LOSS * reach > 0 else None
+    )
 
 
 def _range_of(

@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sklearn_rqvae._compat import column_positions
+from sklearn_rqvae._rows._origin import far_from_zero
 
 __all__ = ["check_digits", "check_weights", "find_columns", "present_views"]
-
-# Share of its reach that a view may lose to rounding.
-_MAX_LOSS = 1e-3
 
 
 def find_columns(views: Sequence[Any], X: Any, n_features: int) -> list[NDArray[np.intp]]:
@@ -64,9 +62,9 @@ def check_digits(X: Any, columns: list[NDArray[np.intp]]) -> None:
         return
     for number, positions in enumerate(columns):
         view = wide[:, positions].astype(np.float64)
-        low, high = np.nanmin(view, axis=0), np.nanmax(view, axis=0)
-        reach, farthest = float((high - low).max()) / 2, float(np.maximum(-low, high).max())
-        if farthest * np.finfo(np.float32).eps > _MAX_LOSS * reach > 0:
+        far = far_from_zero(np.nanmin(view, axis=0), np.nanmax(view, axis=0))
+        if far is not None:
+            farthest, reach = far
             raise ValueError(
                 f"views[{number}] has values of up to {farthest:.1e} that lie within {reach:.1e} "
                 "of their middle, and float32 numbers so far from zero can't tell them apart; "
