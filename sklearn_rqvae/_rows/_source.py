@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from sklearn_rqvae._rows._no_vectors import no_vectors_as_error
 from sklearn_rqvae._validation import as_array
 
-__all__ = ["RowSource", "blocks_of", "validated_rows", "validated_weight"]
+__all__ = ["RowSource", "blocks_of", "is_wide", "validated_rows", "validated_weight"]
 
 # Numbers in a block: small beside any matrix that is worth cutting up, large beside what cutting
 # costs.
@@ -61,7 +61,7 @@ class RowSource:
     @property
     def is_wide(self) -> bool:
         """Whether the numbers may have more digits than float32 holds."""
-        return self.array.dtype.itemsize >= 8
+        return is_wide(self.array.dtype)
 
     def __len__(self) -> int:
         return len(self.array)
@@ -232,6 +232,11 @@ def validated_weight(
             "sample_weight is zero for all rows; give at least one of them a positive weight."
         )
     return weight
+
+
+def is_wide(dtype: np.dtype) -> bool:
+    """Whether numbers of a type may have more digits than float32 holds: integers of 32 bits do."""
+    return dtype.itemsize >= (8 if dtype.kind == "f" else 4)
 
 
 def blocks_of(n_samples: int, n_features: int, n_threads: int = 1) -> Iterator[slice]:

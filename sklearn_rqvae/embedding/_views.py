@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sklearn_rqvae._compat import column_positions
 from sklearn_rqvae._rows._origin import far_from_zero
+from sklearn_rqvae._rows._source import is_wide
 
 __all__ = ["check_digits", "check_weights", "find_columns", "present_views"]
 
@@ -58,7 +59,7 @@ def check_weights(weights: ArrayLike | None, n_views: int) -> NDArray[np.float64
 def check_digits(X: Any, columns: list[NDArray[np.intp]]) -> None:
     """Refuse views so far from zero that float32 can't tell their rows apart."""
     wide = np.asarray(X)
-    if wide.dtype.kind not in "iuf" or wide.dtype.itemsize < 8:
+    if wide.dtype.kind not in "iuf" or not is_wide(wide.dtype):
         return
     for number, positions in enumerate(columns):
         view = wide[:, positions].astype(np.float64)

@@ -59,3 +59,15 @@ def test_plain_rows_are_not_checked_twice(monkeypatch):
 def test_who_promises_finite_numbers_isn_t_asked_again():
     with config_context(assume_finite=True):
         assert MODEL.transform(BAD).shape == (40, 2)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint32, np.int64])
+def test_large_integers_keep_their_digits_in_large_matrices(dtype, monkeypatch):
+    # A small matrix becomes float64 as a whole; float32 holds no difference of less than 64 here.
+    rows = (10**9 + np.random.default_rng(0).integers(0, 50, size=(600, 3))).astype(dtype)
+    small = ResidualKMeans(n_layers=2, codebook_size=4, random_state=0).fit(rows)
+    monkeypatch.setattr(_source, "_BLOCK_FLOATS", 1)
+    large = ResidualKMeans(n_layers=2, codebook_size=4, random_state=0).fit(rows)
+    assert large.fingerprint == small.fingerprint
+    with pytest.raises(ValueError, match="Subtract a constant"):
+        ResidualKMeans(n_layers=2, codebook_size=4).partial_fit(rows)

@@ -211,7 +211,7 @@ def test_views_that_single_precision_takes_for_one_row_are_refused():
     # They would come out as a constant, and their weight would be lost.
     X = np.random.default_rng(0).normal(size=(40, 3))
     far = X + [0, 1e8, 1e8]
-    for rows in (far, pd.DataFrame(far), (far * 10).astype(np.int64)):
+    for rows in (far, pd.DataFrame(far), (far * 10).astype(np.int64), (far * 10).astype(np.int32)):
         with pytest.raises(ValueError, match=r"views\[1\] has values of up to .* StandardScaler"):
             ViewFusion([1, 2]).fit(rows)
     ViewFusion([1, 2]).fit(X + 100)
