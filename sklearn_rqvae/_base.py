@@ -237,9 +237,16 @@ class SemanticIDMixin(FittingMixin, SavingMixin, ClassNamePrefixFeaturesOutMixin
             If the models differ in the number of levels, or, without `X`, have codewords that can't
             be compared.
         TypeError
-            If `module` decodes codes by what they are called.
+            If `other` is no estimator with codebooks, or `module` decodes codes by what they are
+            called.
         """
         check_is_fitted(self)
+        check_is_fitted(other)
+        if not hasattr(other, "codebooks_"):
+            raise TypeError(
+                f"other={type(other).__name__} has no codebooks_; give a fitted estimator of "
+                "semantic IDs, of a pipeline its last step and rows as that step gets them."
+            )
         sizes = [len(codebook) for codebook in self.codebooks_]
         if len(other.codebooks_) != len(sizes):
             raise ValueError(

@@ -78,6 +78,9 @@ def names_by_codewords(
     """
     names = []
     for new, other in zip(codewords, old, strict=True):
+        # Far from zero the expanded square would be rounding alone.
+        middle = other.mean(axis=0)
+        new, other = new - middle, other - middle
         squares = (new**2).sum(1)[:, None] + (other**2).sum(1)
         names.append(matching_names(squares - 2 * new @ other.T))
     return names
@@ -114,15 +117,16 @@ def matching_names(cost: NDArray[Any]) -> NDArray[np.intp]:
 def input_codewords(estimator: BaseEstimator) -> list[NDArray[np.float64]] | None:
     """Return the codewords in the space of the rows, or None if the decoder isn't linear."""
     codebooks = [np.asarray(book, dtype=np.float64) for book in estimator.codebooks_]
+    origin = getattr(estimator, "origin_", None)  # the mean, with all of its digits
     if not hasattr(estimator, "state_"):
-        return [codebooks[0] + estimator.mean_, *codebooks[1:]]
+        return [codebooks[0] + (estimator.mean_ if origin is None else origin), *codebooks[1:]]
     plan, state = estimator.architecture_, estimator.state_
     is_linear = plan["linear_path"] and plan["hidden_dims"] is None and estimator.module is None
     if not is_linear:
         return None
     axes = state["encoder.components"].astype(np.float64)
     decoded = [book @ axes * state["scale"] for book in codebooks]
-    return [decoded[0] + state["mean"], *decoded[1:]]
+    return [decoded[0] + (state["mean"] if origin is None else origin), *decoded[1:]]
 
 
 def renamed(learned: dict[str, Any], names: Sequence[NDArray[np.intp]]) -> dict[str, Any]:

@@ -4,6 +4,9 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer
 from sklearn_rqvae._learning._names import matching_names, names_by_rows, renamed
@@ -95,6 +98,24 @@ def test_models_that_cannot_be_matched_are_refused():
     with pytest.raises(ValueError, match=r"relabel_like\(other, X\)"):
         trained.relabel_like(old)
     assert trained.relabel_like(old, X).transform(X).shape == (400, 2)
+    for items in ((), (X,)):
+        with pytest.raises(NotFittedError, match="ResidualKMeans"):
+            old.relabel_like(ResidualKMeans(), *items)
+        with pytest.raises(TypeError, match=r"Pipeline has no codebooks_.*its last step"):
+            old.relabel_like(make_pipeline(old), *items)
+
+
+@pytest.mark.parametrize("name", ["closed form", "k-means"])
+def test_codewords_far_from_zero_are_matched_as_well(name):
+    # Means differ by less than float32 tells apart here, codewords by less than their squares do.
+    model = MODELS[name]
+    far = X.astype(np.float64) + 1e9
+    names = {}
+    for place, rows in (("near", X), ("far", far)):
+        old = clone(model).fit(rows)
+        new = clone(model).set_params(random_state=1).fit(rows[:350])
+        names[place] = new.relabel_like(old).transform(rows)
+    assert (names["near"] == names["far"]).mean() > 0.99
 
 
 class ByName(RqVae):
