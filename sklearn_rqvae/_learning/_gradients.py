@@ -157,7 +157,7 @@ class GradientTraining:
         path, for a loss of the user's own, and going on from weights that have met all rows.
         """
         settings = self.settings
-        given = [one[1] if isinstance(one, tuple) else one for one in settings.callbacks]
+        given = [one[1] if isinstance(one, tuple | list) else one for one in settings.callbacks]
         return (
             bool(self.model["linear_path"])
             and settings.max_epochs > 0
@@ -367,6 +367,8 @@ def train(
         If the user interrupts the training.
     """
     if not settings.max_epochs or settings.repeated == []:
+        if settings.n_warm_up_epochs is not None:  # nothing has set the codebooks
+            module.initialize_codebooks(training.x, training.weight)
         return [], 0
     if parallel is not None:
         parallel.share(state_tensors(module))
@@ -415,9 +417,17 @@ def training_net(
                 *([] if settings.repeated is None else [(END, EndAfter(len(settings.repeated)))]),
             ],
             **_printing(settings.verbose),
-            **settings.net_params,
+            **_copied_callbacks(settings.net_params),
         },
     )
+
+
+def _copied_callbacks(net_params: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters of the net, with copies of callbacks, which training changes."""
+    return {
+        name: copy.deepcopy(value) if isinstance(value, Callback) else value
+        for name, value in net_params.items()
+    }
 
 
 def fast_precision(device: torch.device) -> torch.dtype | None:

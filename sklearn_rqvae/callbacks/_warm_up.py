@@ -34,7 +34,7 @@ class WarmUp(Callback):
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Switch the quantizer off at the start, and on when the warm-up is over."""
         epoch = len(net.history) - 1
-        if epoch == 0 or epoch == self.n_epochs:
+        if epoch <= self.n_epochs:  # also of a history that was loaded in the warm-up
             net.quantizing = epoch >= self.n_epochs
         if epoch == self.n_epochs:
             self._initialize_codebooks(net)

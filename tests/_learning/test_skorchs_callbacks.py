@@ -7,6 +7,8 @@ from skorch.callbacks import Checkpoint, EarlyStopping, LoadInitState, TrainEndC
 from skorch.exceptions import SkorchException
 
 from sklearn_rqvae import RQVAETransformer
+from sklearn_rqvae._learning._choice import choose_learner
+from sklearn_rqvae._learning._habits import EndAfter
 from sklearn_rqvae.nn import RqVae
 
 # A curve, which an MLP describes better than the axes that it starts from.
@@ -18,7 +20,8 @@ EVERY_EPOCH = {"callbacks__best__every": 1}
 def fitted(*callbacks, **params):
     small = {"codebook_size": 8, "codebook_mode": "STE", "max_epochs": 4, "hidden_dims": [8]}
     small |= {"embed_dim": 2, "module": RqVae}  # one training, without a trial before
-    return RQVAETransformer(**small, random_state=0, callbacks=list(callbacks), **params).fit(X)
+    small |= params
+    return RQVAETransformer(**small, random_state=0, callbacks=list(callbacks)).fit(X)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,23 @@ def test_training_goes_on_from_a_checkpoint(tmp_path):
     first, second = run(), run()
     assert (first.n_iter_, second.n_iter_) == (4, 8)
     assert second.history_[4]["train_loss"] < 1.5 * first.history_[-1]["train_loss"]
+
+
+@pytest.mark.parametrize("form", [tuple, list])
+def test_there_is_no_trial_before_a_checkpoint_is_loaded(tmp_path, form):
+    loads = form(("from", LoadInitState(Checkpoint(dirname=tmp_path))))
+    estimator = RQVAETransformer(codebook_mode="STE", callbacks=[loads])
+    assert not choose_learner(estimator).has_trial
+
+
+def test_a_warm_up_goes_on_from_a_checkpoint(tmp_path):
+    # Codebooks are random until it ends: nothing is to be trained through them.
+    checkpoint = Checkpoint(dirname=tmp_path, monitor=None)
+    textbook = {"module": None, "linear_path": False, "max_epochs": 9}  # three of them without
+    first = fitted(("to", checkpoint), ("stop", EndAfter(1)), **textbook)
+    second = fitted(("from", LoadInitState(checkpoint)), **textbook)
+    assert ["utilization" in epoch for epoch in first.history_] == [False]
+    assert ["utilization" in epoch for epoch in second.history_[:4]] == [False] * 3 + [True]
 
 
 def test_the_end_of_training_is_saved(tmp_path):
