@@ -44,8 +44,9 @@ TRUSTED_TYPES = [
 ]
 """Names to pass to :func:`skops.io.load` as ``trusted``: fitted estimators hold no others."""
 
-# Prefixes of parameters that reach the skorch net, as in GridSearchCV(..., {"optimizer__betas":
-# [...]}).
+# Names and prefixes of parameters that reach the skorch net, as in GridSearchCV(...,
+# {"optimizer__betas": [...]}); so do those that `net_params` has.
+_OF_NET = ("compile", "optimizer")
 _NET_PREFIXES = ("callbacks__", "compile__", "iterator_train__", "optimizer__")
 
 
@@ -372,7 +373,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         return params
 
     def set_params(self, **params: Any) -> Any:
-        """Set parameters; names like ``optimizer__betas`` go to `net_params`.
+        """Set parameters; names like ``optimizer__betas``, or in `net_params`, go to `net_params`.
 
         Parameters
         ----------
@@ -384,10 +385,12 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         self : RQVAETransformer
             The estimator.
         """
+        own = self._get_param_names()
+        of_net = {*_OF_NET, *(self.net_params or ()), *(params.get("net_params") or ())}
         for_net = {
             name: params.pop(name)
             for name in list(params)
-            if name == "compile" or name.startswith(_NET_PREFIXES)
+            if name not in own and (name in of_net or name.startswith(_NET_PREFIXES))
         }
         super().set_params(**params)
         if for_net:

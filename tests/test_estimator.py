@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 
 from sklearn_rqvae import RQVAETransformer
 from sklearn_rqvae.exceptions import CodebookCollapseWarning
@@ -314,6 +314,52 @@ def test_net_params_are_settable_searchable_and_clone_safe():
     assert clone(estimator).net_params == {"optimizer__betas": (0.5, 0.9)}
     search = GridSearchCV(estimator, {"optimizer__eps": [1e-8, 1e-4]}, cv=2).fit(X)
     assert set(search.best_params_) == {"optimizer__eps"}
+
+
+def test_every_entry_of_net_params_can_be_set_under_its_name():
+    # An attribute of the name would be set in silence, and never read.
+    sgd, adam = torch.optim.SGD, torch.optim.Adam
+    estimator = RQVAETransformer(net_params={"optimizer": sgd, "predict_nonlinearity": None})
+    again = RQVAETransformer().set_params(**estimator.get_params())
+    assert again.net_params == estimator.net_params
+    again.set_params(optimizer=adam, predict_nonlinearity="auto", batch_size=8)
+    assert again.net_params == {"optimizer": adam, "predict_nonlinearity": "auto"}
+    assert again.batch_size == 8
+    assert RQVAETransformer().set_params(optimizer=sgd).net_params == {"optimizer": sgd}
+    with pytest.raises(ValueError, match="Invalid parameter 'optimiser'"):
+        again.set_params(optimiser=sgd)
+
+
+def test_callbacks_in_net_params_are_not_changed():
+    schedule = LRScheduler(policy="StepLR", step_size=1)
+    before = joblib.hash(schedule)
+    net_params = {"callbacks__lr_schedule": schedule}
+    RQVAETransformer(**SMALL, codebook_mode="STE", net_params=net_params).fit(X)
+    assert joblib.hash(schedule) == before
+
+
+def test_no_epochs_leave_codebooks_of_latents():
+    # Random ones would be returned as if they were learned.
+    estimator = RQVAETransformer(**{**PLAIN, "max_epochs": 0}).fit(X)
+    latent = estimator.net_.encode(torch.from_numpy(X)).numpy()
+    codes = estimator.transform(X)
+    quantized = sum(book[c] for book, c in zip(estimator.codebooks_, codes.T, strict=True))
+    assert np.square(latent - quantized).sum() < 0.1 * np.square(latent - latent.mean(0)).sum()
+
+
+def test_going_on_says_that_the_closed_form_has_no_hidden_layers():
+    estimator = RQVAETransformer(**SMALL, warm_start=True).fit(X)
+    for learn in (estimator.fit, estimator.partial_fit):
+        with pytest.raises(ValueError, match="closed form has no hidden layers"):
+            estimator.set_params(codebook_mode="STE") and learn(X)
+    trained = RQVAETransformer(**SMALL, codebook_mode="STE").fit(X)
+    with pytest.raises(ValueError, match="closed form has no hidden layers"):
+        trained.set_params(codebook_mode=None, warm_start=True).fit(X)
+
+
+def test_a_module_of_ones_own_leaves_the_random_state_of_devices(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", None)
+    RQVAETransformer(**{**PLAIN, "max_epochs": 1}, module=CustomRqVae).fit(X).transform(X)
 
 
 def test_collapse_of_the_closed_form_has_other_ways_out():

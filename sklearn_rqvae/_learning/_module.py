@@ -45,9 +45,10 @@ def build_module(
         )
     if module is None:
         return RqVae(**architecture, generator=generator).float()
-    # Layers of a subclass's own draw from the global generator.
+    # Layers of a subclass's own draw from the global generator; those of devices aren't asked.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31 - 1, (), generator=generator)))
+        seed = int(torch.randint(2**31 - 1, (), generator=generator))
+        torch.default_generator.manual_seed(seed)
         return module(**architecture, generator=generator).float()
 
 
@@ -125,6 +126,13 @@ def check_goes_on(last: dict[str, Any], architecture: dict[str, Any]) -> None:
         for name, value in architecture.items()
         if name not in _CHANGES_NO_SHAPE and value != last.get(name, value)
     ]
+    if "hidden_dims" in changed and None in (last["hidden_dims"], architecture["hidden_dims"]):
+        raise ValueError(
+            "going on from the last fit needs a model of the same shape, but a fit in closed form "
+            "has no hidden layers, and gradient training has some. Set back what chooses between "
+            "them, codebook_mode, linear_path, n_cat_features or module; or start from the data "
+            "by fit with warm_start=False: training starts from the closed form."
+        )
     if changed:
         raise ValueError(
             "going on from the last fit needs a model of the same shape, but what it is built of "
