@@ -99,7 +99,9 @@ class ModuleHolder:
         return search
 
     def net(self, estimator: BaseEstimator) -> RqVae:
-        """Return the module for rows counted from zero, on the estimator's device.
+        """Return a module for rows counted from zero, on the estimator's device.
+
+        It is not that of the search: whoever gets it may train it, or give it another precision.
 
         Parameters
         ----------
@@ -109,11 +111,9 @@ class ModuleHolder:
         Returns
         -------
         net : RqVae
-            The module of the search; one of its own where the estimator has an origin.
+            The module, the same one until the estimator is fitted again.
         """
         search = self.search(estimator)
-        if not hasattr(estimator, "origin_"):
-            return search.module
         if self._net is None:
             net = restored_module(estimator.module, estimator.architecture_, estimator.state_)
             self._net = net.eval().requires_grad_(False).to(search.module.mean.device)

@@ -349,7 +349,10 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
 
     @property
     def net_(self) -> RqVae:
-        """The fitted torch module in evaluation mode, rebuilt from the arrays on first use."""
+        """The fitted torch module in evaluation mode, rebuilt from the arrays on first use.
+
+        It is yours: whatever you do to it, codes of the estimator stay what they are.
+        """
         with single_precision():
             check_is_fitted(self)
             return self._module_holder().net(self)

@@ -285,6 +285,20 @@ def test_a_diverged_training_says_so(params):
         RQVAETransformer(**settings, net_params={"callbacks__clip": None}).fit(X)
 
 
+@ARCHITECTURES
+def test_what_is_done_to_the_net_leaves_the_codes(params):
+    estimator = RQVAETransformer(**{**params, "codebook_mode": "STE"}).fit(X)
+    codes, score = estimator.transform(X), estimator.score(X)
+    net = estimator.net_.train().double()
+    with torch.no_grad():
+        net.mean += 5
+        net.quantizer.levels[0].weight.zero_()
+    assert estimator.net_ is net
+    np.testing.assert_array_equal(estimator.transform(X), codes)
+    assert estimator.score(X) == score
+    assert estimator.fit(X).net_ is not net
+
+
 def test_own_module_and_its_loss_are_used():
     settings = {**PLAIN, "max_epochs": 20}
     estimator = RQVAETransformer(**settings, module=CustomRqVae).fit(X)
