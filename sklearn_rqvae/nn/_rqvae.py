@@ -594,5 +594,11 @@ class RqVae(FromDataMixin):
 def _share_components(model: RqVae, _: Any) -> None:
     """Give the decoder the linear map that the encoder has loaded; a loaded scaling stays."""
     model._scaled = model._scaled or model.quantizer.n_starts > 0
-    if model.encoder.components is not None:
-        model._set_components(model.encoder.components)
+    components = model.encoder.components
+    if components is None:
+        return
+    own = model.decoder.components if isinstance(model.decoder, Decoder) else None
+    if own is not None and (own.device, own.dtype) != (components.device, components.dtype):
+        # A state that was assigned, as to a module on the meta device, brings its own.
+        model.decoder.components = torch.empty_like(components)
+    model._set_components(components)

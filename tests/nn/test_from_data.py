@@ -103,6 +103,22 @@ def test_an_untrained_checkpoint_remembers_that_its_codewords_are_random(tmp_pat
     assert not any(map(torch.equal, before, loaded.codebooks))
 
 
+@pytest.mark.parametrize(
+    ("device", "dtype"), [("meta", torch.float32), ("meta", torch.float64), ("cpu", torch.float64)]
+)
+def test_a_state_that_is_assigned_reaches_the_decoder(device, dtype):
+    # Its linear map isn't saved: it is the encoder's.
+    sizes = {"embed_dim": 3, "hidden_dims": [8], "codebook_size": 4, "linear_path": True}
+    x = torch.randn(20, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
+    model = RqVae(6, **sizes).to(dtype)
+    model(x)
+    with torch.device(device):
+        empty = RqVae(6, **sizes)
+    empty.load_state_dict(model.state_dict(), assign=True)
+    expected = model.eval()(x).reconstruction
+    torch.testing.assert_close(empty.eval()(x).reconstruction, expected)
+
+
 def test_states_of_trained_modules_have_no_entry_more():
     model, x = model_of(), rows_of_clusters(16)
     assert "quantizer.random" in model.state_dict()
