@@ -57,6 +57,11 @@ class FromDataMixin(nn.Module):
         return self.input_dim - self.n_cat_features
 
     def _check_columns(self, x: Tensor) -> None:
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"x is a {type(x).__name__}, but should be a tensor: torch.as_tensor(x) of an "
+                "array, batch[0] of a batch of a TensorDataset."
+            )
         if x.ndim != 2 or x.shape[1] != self.input_dim:
             raise ValueError(
                 f"x has shape {tuple(x.shape)}, but should have shape "

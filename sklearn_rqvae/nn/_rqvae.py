@@ -303,6 +303,8 @@ class RqVae(FromDataMixin):
 
         Raises
         ------
+        TypeError
+            If `x` is no tensor.
         ValueError
             If `x` or `codes` have another shape, or training starts from rows with NaN or infinity.
         """

@@ -177,6 +177,8 @@ def balanced_codes(
     tensor([0, 0, 1, 1])
     """
     n_samples, codebook_size = len(residual), len(codebook)
+    if not n_samples:
+        return torch.zeros(0, dtype=torch.int64, device=residual.device)
     row_mass = None if sample_weight is None else sample_weight / sample_weight.sum()
     bound = None if n_samples >= 2 * codebook_size else max(1 / codebook_size, 2 / n_samples)
     cost = transport_cost(residual, codebook)

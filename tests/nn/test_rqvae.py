@@ -722,3 +722,21 @@ def test_dead_codes_are_reset_by_rows():
 def test_the_parts_stand_alone():
     decoder = Decoder(4, [5], 8, generator=seeded(0))
     assert decoder(torch.zeros(3, 4), torch.zeros(3, 2, dtype=torch.int64)).shape == (3, 8)
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("x", [rows_of().numpy(), [rows_of()], (rows_of(),)])
+def test_what_is_no_tensor_is_refused_with_the_way_to_one(x, train):
+    model = model_of().train(train)
+    for method in (model, model.get_semantic_ids, model.encode, model.start):
+        with pytest.raises(TypeError, match=r"x is a (ndarray|list|tuple).*batch\[0\]"):
+            method(x)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_batch_without_rows_is_no_error(mode):
+    # A process that shares a small batch may get none.
+    model = model_of(codebook_mode=mode)
+    model(rows_of())
+    assert model(rows_of()[:0]).codes.shape == (0, 3)
+    assert float(model(rows_of()[:0], torch.ones(0)).loss) == 0
