@@ -51,6 +51,9 @@ def _errors(module: RqVae, rows: Rows, n_beams: int) -> list[Tensor]:
     if n_beams > 1:
         encode = partial(Search(module).encode, n_beams=n_beams)
     chunks = zip(rows.x.split(_CHUNK_ROWS), rows.weight.split(_CHUNK_ROWS), strict=True)
-    errors = [(x - module.decode(encode(x))).square_().sum(1) * weight for x, weight in chunks]
+    errors = []
+    for x, weight in chunks:
+        difference = module.comparable(x) - module.comparable(module.decode(encode(x)))
+        errors.append(difference.square_().sum(1) * weight)
     module.train(was_training)
     return errors

@@ -202,7 +202,7 @@ def _best(run: Training) -> Callback:
         name, sample, every, patience = "valid_distortion", run.validation, 1, settings.patience
         if run.module.linear_path:
             n_beams = settings.n_beams  # pairs of codes are of use to a wide search only
-    unit = distortion_unit(sample)
+    unit = distortion_unit(sample._replace(x=run.module.comparable(sample.x)))
 
     def distortion(module: RqVae) -> dict[str, float]:
         # Without pairs, greedy codes rank epochs like those of a wider search, in less time.

@@ -41,9 +41,10 @@ class Search:
         # A rotation keeps distances: errors can be computed among the latents.
         self.rotates = module.is_rotation
         # In units that are the same for all features, so can those of reconstructions.
+        self.has_categories = module.n_cat_features > 0
         self.keeps_distances = (
             self.rotates
-            and module.n_cat_features == 0
+            and not self.has_categories
             and bool((module.scale == module.scale[0]).all())
         )
         self.n_scored = len(self.tables.codewords)
@@ -117,13 +118,15 @@ class Search:
         codes : Tensor of shape (n_samples, n_found, n_layers), dtype=int64
             Candidates, by rising error; of equal ones the one that the search found first.
         errors : Tensor of shape (n_samples, n_found)
-            Squared errors of their reconstructions, in input units, summed over the features.
+            Squared errors of their reconstructions, in input units, summed over the features; those
+            of categories as if their unit were the scale of the numerical columns.
         """
         standardized = self.module.standardize(x) if self.rotates else x
         scores = self._scores(standardized)
         codes, _ = search_scores(scores, self.tables, n_candidates, first_codes)
         if not self.keeps_distances:
-            return by_error(x, codes, self._decode)
+            codes, errors = by_error(self.module.comparable(x), codes, self._decode)
+            return codes, errors * self.module.scale[0].square() if self.has_categories else errors
         latent = in_blocks(self.module.encoder, standardized)
         codes, errors = by_error(latent, codes, self._decode_latent)
         axes = self.module.encoder.components
@@ -139,6 +142,7 @@ class Search:
             codes, totals = search_scores(self._scores(x), self.tables, n_candidates)
             if codes.shape[1] == 1:
                 return codes, totals
+            x = self.module.comparable(x)
             return codes, reconstruction_errors(x, codes, self._decode)
         pairs = self.pairs if n_candidates > 1 else None
         rows = self.module.standardize(x)
@@ -156,7 +160,7 @@ class Search:
         return codes, errors
 
     def _decode(self, codes: Tensor) -> Tensor:
-        return in_blocks(self.module.decode, codes)
+        return self.module.comparable(in_blocks(self.module.decode, codes))
 
     def _decode_latent(self, codes: Tensor) -> Tensor:
         """Return the latents that codes stand for, vectors of pairs included."""
