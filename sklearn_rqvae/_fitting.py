@@ -54,7 +54,9 @@ class FittingMixin(ABC):
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Learn from rows, as `fit` says."""
         learner = self._learner()
-        source, weight = self._validate_fit_data(X, sample_weight)
+        # Who goes on from the last fit needs its features, in their order.
+        goes_on = getattr(self, "warm_start", False) and hasattr(self, "codebooks_")
+        source, weight = self._validate_fit_data(X, sample_weight, reset=not goes_on)
         warn_of_ignored(self, learner)
         self.__dict__.pop("reservoir_", None)
         tasks = FitTasks(self, learner.n_epochs, X=X, y=y, sample_weight=weight)

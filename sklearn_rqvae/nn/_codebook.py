@@ -116,7 +116,9 @@ class Codebook(nn.Module):
     def replace(self, codes: Tensor, codewords: Tensor) -> None:
         """Give `codes` new codewords, a row each; under `sim_vq`, through the map's inverse."""
         if self.projection is not None:
-            codewords = torch.linalg.lstsq(self.projection.T, codewords.T).solution.T
+            wide = torch.promote_types(codewords.dtype, torch.float32)  # there is none in half
+            projection, codewords = self.projection.to(wide), codewords.to(wide)
+            codewords = torch.linalg.lstsq(projection.T, codewords.T).solution.T
         self.weight[codes] = codewords.to(self.weight.dtype)
 
     def initialize(self, codewords: Tensor) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.base import clone
 
 from sklearn_rqvae import ResidualKMeans, RQVAETransformer
 
@@ -111,7 +113,7 @@ def test_a_model_of_another_shape_is_refused_and_stays(cls, changed):
     with pytest.raises(ValueError, match=r"has changed: .*warm_start=False"):
         model.set_params(warm_start=True, **changed).fit(X)
     assert model.fingerprint == before
-    with pytest.raises(ValueError, match="has changed"):
+    with pytest.raises(ValueError, match=r"X has 5 features, but .* is expecting 8"):
         model.set_params(**SMALL).fit(X[:, :5])
 
 
@@ -148,3 +150,28 @@ def test_a_model_that_was_pickled_before_there_was_stability_goes_on():
     assert model.stability == 0.3
     X = items(d=model.n_features_in_)
     assert np.isfinite(model.set_params(warm_start=True).fit(X).score(X))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ResidualKMeans(**SMALL),
+        RQVAETransformer(**SMALL),
+        RQVAETransformer(**SMALL, linear_path=False, hidden_dims=(8,), max_epochs=2),
+    ],
+)
+def test_a_warm_start_wants_the_features_of_the_last_fit(model):
+    # Columns in another order would be taken for those that stood in their places.
+    frame = pd.DataFrame(items(n=300), columns=list("abcdefgh"))
+    model = clone(model).set_params(warm_start=True).fit(frame)
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.fit(frame[list("hgfedcba")])
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.fit(frame.drop(columns="h"))
+    with (
+        pytest.raises(ValueError, match=r"X has 7 features, but .* is expecting 8"),
+        pytest.warns(UserWarning, match="valid feature names"),
+    ):
+        model.fit(items(n=300)[:, :7])
+    assert model.fit(frame).feature_names_in_.tolist() == list("abcdefgh")
+    assert model.set_params(warm_start=False).fit(frame.drop(columns="h")).n_features_in_ == 7

@@ -67,6 +67,14 @@ def test_replaced_codewords_are_the_given_ones_and_others_stay(sim_vq):
     assert torch.equal(codebook.codewords[others], before[others])
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_codewords_of_a_map_are_replaced_in_every_precision(dtype):
+    codebook = Codebook(8, 4, sim_vq=True, generator=seeded(0)).to(dtype)
+    given = torch.randn(2, 4, generator=seeded(1)).to(dtype)
+    codebook.replace(torch.tensor([5, 2]), given)
+    torch.testing.assert_close(codebook.codewords[[5, 2]], given)
+
+
 def test_usage_counts_rows_in_units_of_the_mean_weight():
     codebook = Codebook(4, 2)
     codebook.count(torch.tensor([1, 1, 3]))
