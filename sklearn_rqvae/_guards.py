@@ -21,6 +21,7 @@ __all__ = [
     "Interrupted",
     "all_or_nothing",
     "interruptible",
+    "seeded_draws",
     "single_precision",
     "unchanged_by_failure",
     "warn_caller",
@@ -130,12 +131,42 @@ def _threads_that_exist() -> Iterator[None]:
         torch.set_num_threads(n_threads)
 
 
+@contextmanager
+def seeded_draws(seed: int) -> Iterator[None]:
+    """Have the block draw from torch's global generator, seeded, and give it back as it was.
+
+    Threads take turns: each would seed, and draw from, what another has seeded. The generators of
+    devices aren't touched.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+    """
+    import torch
+
+    with _DRAWS.lock, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+class _Turns:
+    """Whose turn it is to draw from torch's global generator; a block may hold others."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+
+_DRAWS = _Turns()
+
+
 # Holds one entry in a process that was forked after torch was imported.
 _FORKED: list[bool] = []
 
 
 def _note_fork() -> None:
-    _DTYPE.__init__()  # type: ignore[misc]  # another thread may have held the lock
+    for held in (_DTYPE, _DRAWS):  # another thread may have held the lock
+        held.__init__()  # type: ignore[misc]
     if "torch" in sys.modules:
         _FORKED.append(True)
 

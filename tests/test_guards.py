@@ -2,6 +2,8 @@
 
 import contextlib
 import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ import torch
 from sklearn.base import clone
 
 from sklearn_rqvae import PrefixFeatures, ResidualKMeans, RQVAETransformer, TextEmbedder
-from sklearn_rqvae._guards import single_precision
+from sklearn_rqvae._guards import seeded_draws, single_precision
 from sklearn_rqvae.embedding import InteractionEmbedder, ViewFusion
 
 SETTINGS = {"codebook_size": 16, "n_layers": 3, "random_state": 0}
@@ -131,3 +133,16 @@ def test_an_unfitted_estimator_stays_unfitted():
     with pytest.raises(ValueError, match="codebook_size"):
         estimator.fit(X)
     assert not hasattr(estimator, "n_features_in_")
+
+
+def test_threads_that_draw_from_the_global_generator_take_turns():
+    def draw(seed):
+        with seeded_draws(seed):
+            first = float(torch.rand(()))
+            time.sleep(0.01)  # another thread would seed now
+            return first, float(torch.rand(()))
+
+    before, alone = torch.random.get_rng_state(), [draw(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(draw, range(4))) == alone
+    assert torch.equal(torch.random.get_rng_state(), before)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
+from sklearn_rqvae._guards import seeded_draws
 from sklearn_rqvae.nn import RqVae
 
 __all__ = ["build_module", "check_goes_on", "module_attributes", "restored_module"]
@@ -45,10 +46,8 @@ def build_module(
         )
     if module is None:
         return RqVae(**architecture, generator=generator).float()
-    # Layers of a subclass's own draw from the global generator; those of devices aren't asked.
-    with torch.random.fork_rng(devices=[]):
-        seed = int(torch.randint(2**31 - 1, (), generator=generator))
-        torch.default_generator.manual_seed(seed)
+    # Layers of a subclass's own draw from the global generator.
+    with seeded_draws(int(torch.randint(2**31 - 1, (), generator=generator))):
         return module(**architecture, generator=generator).float()
 
 
