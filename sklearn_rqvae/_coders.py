@@ -68,7 +68,7 @@ class ModuleHolder:
 
     def __init__(self) -> None:
         self._search: Search | None = None
-        self._state: Any = None
+        self._source: tuple[Any, ...] = ()
         self._net: RqVae | None = None
 
     def search(self, estimator: BaseEstimator) -> Search:
@@ -85,16 +85,13 @@ class ModuleHolder:
             With the module in evaluation mode.
         """
         device = exact_device(resolve_device(estimator.device))
+        source = estimator.state_, estimator.module, device
         search = self._search
-        if (
-            search is None
-            or self._state is not estimator.state_
-            or search.module.mean.device.type != device.type
-        ):
+        if search is None or self._source[0] is not source[0] or self._source[1:] != source[1:]:
             state = counted_from_origin(estimator)
             module = restored_module(estimator.module, estimator.architecture_, state)
             search = Search(module.eval().requires_grad_(False).to(device))
-            self._search, self._state = search, estimator.state_
+            self._search, self._source = search, source
             self._net = None
         return search
 

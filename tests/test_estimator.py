@@ -43,6 +43,13 @@ class CustomRqVae(RqVae):
         return super().compute_loss(x, outputs) + 0.01 * outputs.latent.square().mean()
 
 
+class ShiftedRqVae(RqVae):
+    """Encodes otherwise than its base."""
+
+    def _encode_standardized(self, standardized):
+        return super()._encode_standardized(standardized + 1)
+
+
 # --- codes and reconstruction ------------------------------------------------------------------
 
 
@@ -297,6 +304,16 @@ def test_what_is_done_to_the_net_leaves_the_codes(params):
     np.testing.assert_array_equal(estimator.transform(X), codes)
     assert estimator.score(X) == score
     assert estimator.fit(X).net_ is not net
+
+
+def test_codes_do_not_depend_on_what_was_called_before():
+    # What was built for other parameters is not used for these.
+    estimator = RQVAETransformer(**PLAIN, module=ShiftedRqVae).fit(X)
+    estimator.transform(X)
+    estimator.set_params(module=None)
+    codes = pickle.loads(pickle.dumps(estimator)).transform(X)
+    np.testing.assert_array_equal(estimator.transform(X), codes)
+    assert type(estimator.net_) is RqVae
 
 
 def test_own_module_and_its_loss_are_used():
