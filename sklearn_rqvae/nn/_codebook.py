@@ -123,6 +123,11 @@ class Codebook(nn.Module):
 
     def initialize(self, codewords: Tensor) -> None:
         """Start over from given codewords, of shape (codebook_size, embed_dim)."""
+        if codewords.shape != self.weight.shape:  # torch would repeat a single one
+            raise ValueError(
+                f"codewords have shape {tuple(codewords.shape)}, but should have shape "
+                f"(codebook_size, embed_dim)={tuple(self.weight.shape)}."
+            )
         with torch.no_grad():
             self.weight.copy_(codewords)
             if self.projection is not None:

@@ -56,16 +56,35 @@ class FromDataMixin(nn.Module):
     def _n_numeric(self) -> int:
         return self.input_dim - self.n_cat_features
 
-    def _check_columns(self, x: Tensor) -> None:
-        if not isinstance(x, Tensor):
-            raise TypeError(
-                f"x is a {type(x).__name__}, but should be a tensor: torch.as_tensor(x) of an "
-                "array, batch[0] of a batch of a TensorDataset."
-            )
+    def _check_columns(self, x: Tensor, sample_weight: Tensor | None = None) -> None:
+        for name, given in (("x", x), ("sample_weight", sample_weight)):
+            if given is not None and not isinstance(given, Tensor):
+                raise TypeError(
+                    f"{name} is a {type(given).__name__}, but should be a tensor: torch.as_tensor("
+                    f"{name}) of an array, batch[0] of a batch of a TensorDataset."
+                )
         if x.ndim != 2 or x.shape[1] != self.input_dim:
             raise ValueError(
                 f"x has shape {tuple(x.shape)}, but should have shape "
                 f"(n_samples, input_dim={self.input_dim})."
+            )
+        if sample_weight is not None and sample_weight.shape != x.shape[:1]:
+            raise ValueError(
+                f"sample_weight has shape {tuple(sample_weight.shape)}, but should have shape "
+                f"(n_samples,)={tuple(x.shape[:1])}."
+            )
+
+    def _check_start(self, x: Tensor, sample_weight: Tensor | None) -> None:
+        """Refuse rows from which nothing can start, before anything has been set."""
+        self._check_columns(x, sample_weight)
+        if not len(x) or (sample_weight is not None and not bool((sample_weight > 0).any())):
+            raise ValueError(
+                "x has no row with a positive weight to start from; give at least one."
+            )
+        if not bool(x.isfinite().all()):
+            raise ValueError(
+                "x holds NaN or infinity, from which codebooks can't start; remove or fill these "
+                "rows."
             )
 
     def standardize(self, x: Tensor) -> Tensor:
@@ -111,11 +130,19 @@ class FromDataMixin(nn.Module):
             Subtracted; the entries of categorical columns are ignored.
         scale : float or Tensor of shape (input_dim,)
             Divides, positive. One number keeps the geometry of the rows.
+
+        Raises
+        ------
+        ValueError
+            If `mean` isn't finite, or `scale` not positive and finite.
         """
-        if not bool(torch.as_tensor(scale > 0).all()):
-            raise ValueError(f"scale={scale!r} should be positive.")
-        self.mean.copy_(torch.as_tensor(mean))
-        self.scale.copy_(torch.as_tensor(scale))
+        mean, scale = torch.as_tensor(mean), torch.as_tensor(scale)
+        if not bool(((scale > 0) & scale.isfinite()).all()):
+            raise ValueError(f"scale={scale!r} should be positive and finite.")
+        if not bool(mean.isfinite().all()):
+            raise ValueError(f"mean={mean!r} should be finite.")
+        self.mean.copy_(mean)
+        self.scale.copy_(scale)
         self.mean[self._n_numeric :] = 0
         self.scale[self._n_numeric :] = 1
         self._scaled = True
@@ -135,15 +162,26 @@ class FromDataMixin(nn.Module):
         components : Tensor of shape (embed_dim, input_dim)
             :math:`A`, with orthonormal (or zero) rows; the entries of categorical columns are
             ignored.
+
+        Raises
+        ------
+        ValueError
+            If there is no linear path, or `components` have another shape.
         """
         if self.encoder.components is None:
             raise ValueError(
                 "linear_path=False has no linear map to set; construct with linear_path=True."
             )
+        components, expected = torch.as_tensor(components), self.encoder.components.shape
+        if components.shape != expected:  # torch would repeat a single row
+            raise ValueError(
+                f"components have shape {tuple(components.shape)}, but should have shape "
+                f"(embed_dim, input_dim)={tuple(expected)}."
+            )
         self.mean.copy_(torch.as_tensor(mean))
         self.mean[self._n_numeric :] = 0
         self._scaled = True
-        self._set_components(torch.as_tensor(components))
+        self._set_components(components)
 
     @torch.no_grad()
     def set_interactions(self, keys: Tensor, vectors: Tensor) -> None:
@@ -213,7 +251,7 @@ class FromDataMixin(nn.Module):
         generator : torch.Generator, optional
             Draws the starts; the module's own generator if not given.
         """
-        self._check_columns(x)
+        self._check_start(x, sample_weight)
         latent = [self.encoder(self.standardize(rows)) for rows in x.split(CHUNK_SIZE)]
         self.quantizer.initialize(torch.cat(latent), sample_weight, generator)
 
@@ -238,7 +276,7 @@ class FromDataMixin(nn.Module):
         generator : torch.Generator, optional
             Draws the starts; the module's own generator if not given.
         """
-        self._check_columns(x)
+        self._check_start(x, sample_weight)
         if not self._scaled:
             rows = x.to(self.mean.dtype)
             weight = rows.new_ones(len(x)) if sample_weight is None else sample_weight.to(rows)

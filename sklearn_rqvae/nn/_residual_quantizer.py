@@ -183,7 +183,17 @@ class ResidualQuantizer(nn.Module):
         ----------
         codebooks : sequence of Tensor of shape (codebook_size, embed_dim)
             Codewords, one tensor for each level.
+
+        Raises
+        ------
+        ValueError
+            If there are more or fewer levels, or codewords have another shape.
         """
+        if len(codebooks) != len(self.levels):
+            raise ValueError(
+                f"there are {len(codebooks)} codebooks, but should be one for each of "
+                f"{len(self.levels)} levels."
+            )
         for level, codebook in zip(self._levels, codebooks, strict=True):
             level.initialize(codebook)
 
@@ -319,6 +329,11 @@ class ResidualQuantizer(nn.Module):
             Weights of the rows.
         generator : torch.Generator, optional
             Draws the starts; the module's own generator if not given.
+
+        Raises
+        ------
+        ValueError
+            If no row has a positive weight, or a latent isn't finite.
         """
         generator = generator or self.generator or torch.default_generator
         # k-means sums many rows, and numpy, which it starts with, has no bfloat16.
@@ -326,6 +341,13 @@ class ResidualQuantizer(nn.Module):
         if sample_weight is not None:
             latent, sample_weight = latent[sample_weight > 0], sample_weight[sample_weight > 0]
             sample_weight = sample_weight.to(latent.dtype)
+        if not len(latent):
+            raise ValueError("there is no row with a positive weight to set codebooks from.")
+        if not bool(latent.isfinite().all()):
+            raise ValueError(
+                "latents are NaN or infinite, and codebooks can't be set from them; remove such "
+                "rows, or lower the learning rate."
+            )
         if self._levels[0].normalize:
             length = weighted_mean(latent.norm(dim=1), sample_weight)
             # Without any latent of a length, any length will do.

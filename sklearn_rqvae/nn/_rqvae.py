@@ -306,9 +306,10 @@ class RqVae(FromDataMixin):
         TypeError
             If `x` is no tensor.
         ValueError
-            If `x` or `codes` have another shape, or training starts from rows with NaN or infinity.
+            If `x`, `sample_weight` or `codes` have another shape, or training starts from rows with
+            NaN or infinity.
         """
-        self._check_columns(x)
+        self._check_columns(x, sample_weight)
         if self.training and codes is None and self._first_rows is not None and not mapped():
             self._start_from(x, sample_weight)
         return self._run(x, sample_weight, lambda z, weight: self.quantizer(z, codes, weight))
@@ -373,7 +374,7 @@ class RqVae(FromDataMixin):
         quantize: Callable[[Tensor, Tensor | None], Quantization],
     ) -> RqVaeOutput:
         """Encode, quantize, decode and compare a batch."""
-        self._check_columns(x)
+        self._check_columns(x, sample_weight)
         standardized = self.standardize(x)
         if sample_weight is not None:
             sample_weight = sample_weight.to(standardized.dtype)

@@ -7,7 +7,7 @@ from math import ceil
 import torch
 from torch import Tensor
 
-__all__ = ["FirstRows"]
+__all__ = ["FirstRows", "check_finite"]
 
 # Rows for each codeword of the largest codebook: as many as k-means++ looks among.
 _ROWS_PER_CODEWORD = 16
@@ -47,11 +47,7 @@ class FirstRows:
         starts : bool
             Whether this is one of the steps at which to start.
         """
-        if not bool(x.isfinite().all()):
-            raise ValueError(
-                "x holds NaN or infinity, from which codebooks can't start; remove or fill these "
-                "rows."
-            )
+        check_finite(x)
         weight = torch.ones(len(x), device=x.device) if sample_weight is None else sample_weight
         self._parts.append((x.detach().clone(), weight.detach().to(torch.float32, copy=True)))
         n_steps = len(self._parts)
@@ -68,3 +64,11 @@ class FirstRows:
         """All rows so far, and their weights."""
         x, weight = zip(*self._parts, strict=True)
         return torch.cat(x), torch.cat(weight)
+
+
+def check_finite(x: Tensor) -> None:
+    """Refuse rows with NaN or infinity."""
+    if not bool(x.isfinite().all()):
+        raise ValueError(
+            "x holds NaN or infinity, from which codebooks can't start; remove or fill these rows."
+        )

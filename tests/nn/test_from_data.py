@@ -152,3 +152,47 @@ def test_bad_scales_are_refused(scale):
 def test_a_model_without_linear_path_has_none_to_set():
     with pytest.raises(ValueError, match="construct with linear_path=True"):
         model_of().set_linear_path(torch.zeros(16), torch.ones(8, 16))
+
+
+SIZES = {"embed_dim": 3, "hidden_dims": [8], "codebook_size": 4, "n_layers": 2}
+
+
+def test_what_is_set_is_not_repeated_to_fit():
+    # Torch copies one codeword, or one axis, to all: a module of equal ones says nothing.
+    model = RqVae(6, **SIZES, linear_path=True)
+    for codeword in (torch.zeros(1, 3), torch.zeros(3), torch.zeros(())):
+        with pytest.raises(ValueError, match=r"should have shape \(codebook_size, embed_dim\)"):
+            model.quantizer.set_codebooks([codeword] * 2)
+    with pytest.raises(ValueError, match=r"there are 3 codebooks, .* each of 2 levels"):
+        model.quantizer.set_codebooks([torch.zeros(4, 3)] * 3)
+    with pytest.raises(ValueError, match=r"should have shape \(embed_dim, input_dim\)=\(3, 6\)"):
+        model.set_linear_path(torch.zeros(6), torch.eye(6)[:1])
+
+
+@pytest.mark.parametrize(
+    ("mean", "scale"), [(0.0, 0.0), (0.0, float("nan")), (0.0, float("inf")), (float("nan"), 1.0)]
+)
+def test_a_scaling_that_is_none_is_refused(mean, scale):
+    model = RqVae(6, **SIZES)
+    with pytest.raises(ValueError, match=r"should be (positive and )?finite"):
+        model.set_scaling(torch.full((6,), mean), scale)
+    assert model.mean.eq(0).all()
+    assert model.scale.eq(1).all()
+
+
+def test_rows_that_nothing_can_start_from_are_named():
+    model, x = RqVae(6, **SIZES), torch.ones(5, 6)
+    for start in (model.start, model.initialize_codebooks):
+        for some, weight in ((x[:0], None), (x, torch.zeros(5))):
+            with pytest.raises(ValueError, match="no row with a positive weight"):
+                start(some, weight)
+        with pytest.raises(ValueError, match="x holds NaN or infinity"):
+            start(x * float("nan"))
+        assert model.mean.eq(0).all()
+        assert not model.quantizer.n_starts
+    for method in (model, model.autoencode, model.start, model.initialize_codebooks):
+        for weight in (torch.ones(1), torch.ones(5, 1), torch.ones(6)):
+            with pytest.raises(ValueError, match=r"sample_weight has shape .*\(n_samples,\)"):
+                method(x, weight)
+        with pytest.raises(TypeError, match="sample_weight is a list"):
+            method(x, [1.0] * 5)
