@@ -80,8 +80,9 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         Number of codewords, at all levels or at each. An ID has
         :math:`\sum_l \log_2 \mathrm{codebook\_size}_l` bits.
     embed_dim : int or None, default=None
-        Length of a latent. None is the number of features, and 32 without linear path. What lies
-        outside the latents is lost.
+        Length of a latent. None is the number of features, and 32 without linear path; with it
+        there are no more principal axes than features, whatever is asked for. What lies outside
+        the latents is lost.
     hidden_dims : sequence of int or None, default=None
         Widths of the encoder's hidden layers in gradient training; the decoder mirrors them. None
         is (512,) with a linear path, and (512, 256, 128) without.

@@ -29,7 +29,7 @@ def no_vectors_as_error(X: Any, estimator: BaseEstimator) -> Iterator[None]:
     Raises
     ------
     TypeError
-        If `X` is sparse.
+        If `X` is sparse, or a data frame of sparse columns.
     ValueError
         If the block finds a text that is no number.
     """
@@ -40,6 +40,11 @@ def no_vectors_as_error(X: Any, estimator: BaseEstimator) -> Iterator[None]:
             "of some hundred numbers; reduce it first: make_pipeline(TruncatedSVD(256), "
             f"Normalizer(), {name}()). For texts, TextEmbedder does all that TfidfVectorizer and "
             "TruncatedSVD do."
+        )
+    if _is_sparse_frame(X):
+        raise TypeError(
+            f"X is a data frame of sparse columns, but {name} learns from dense vectors; give "
+            "X.sparse.to_dense(), or reduce many columns first: TruncatedSVD(256)."
         )
     try:
         yield
@@ -53,6 +58,11 @@ def no_vectors_as_error(X: Any, estimator: BaseEstimator) -> Iterator[None]:
             f"X holds texts, such as {_text_of(error)}{place}, but {name} learns from vectors; "
             f"make vectors of them first: make_pipeline(TextEmbedder({columns}), {name}())."
         ) from error
+
+
+def _is_sparse_frame(X: Any) -> bool:
+    """Whether a data frame of pandas has sparse columns only; mixed ones become dense."""
+    return hasattr(X, "sparse") and len(getattr(X, "columns", ())) > 0
 
 
 def _text_of(error: ValueError) -> str:

@@ -94,3 +94,15 @@ def test_masked_weights_are_refused(estimator):
         estimator.fit(np.eye(8), sample_weight=weight)
     with pytest.raises(ValueError, match="2 masked entries"):
         estimator.fit(np.eye(8)).score(np.eye(8), sample_weight=weight)
+
+
+@pytest.mark.parametrize("fill", [0.0, np.nan])
+def test_a_frame_of_sparse_columns_is_refused_with_the_way_to_dense_ones(fill, estimator):
+    dense = pd.DataFrame(np.eye(8))
+    sparse = dense.astype(pd.SparseDtype("float64", fill))
+    fitted = clone(estimator).fit(dense)
+    for method in (estimator.partial_fit, estimator.fit, fitted.transform, fitted.score):
+        with pytest.raises(TypeError, match=r"X\.sparse\.to_dense\(\)"):
+            method(sparse)
+    codes = fitted.transform(dense)
+    np.testing.assert_array_equal(fitted.transform(sparse.sparse.to_dense()), codes)
