@@ -826,7 +826,7 @@ class SemanticIDIndex(Versioned, TokenCatalog, FileCatalog, BaseEstimator):
     ) -> None:
         """Take over a catalog, all at once: whatever fails before leaves the index as it was."""
         with self._writing:
-            if self._journal is not None and change is not None:
+            if self._journal is not None and change is not None and self._journal.is_begun:
                 self._journal.write(change())
             elif self._journal is not None:
                 content = Content(rules, named, self._sizes_given(rules))

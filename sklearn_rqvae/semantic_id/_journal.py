@@ -12,12 +12,12 @@ import numpy as np
 from sklearn_rqvae._files._archive import damage_as_checkpoint_error, open_archive
 from sklearn_rqvae._files._records import RecordFile, read_records
 from sklearn_rqvae._files._replace import check_place
-from sklearn_rqvae._validation import as_array
 from sklearn_rqvae.exceptions import CheckpointError
 from sklearn_rqvae.semantic_id._collisions._resolve import Items, Named, Rules, fitting_store
 from sklearn_rqvae.semantic_id._level_sizes import check_range
 from sklearn_rqvae.semantic_id._report import CollisionReport
 from sklearn_rqvae.semantic_id._saved import Content, read_catalog, write_catalog
+from sklearn_rqvae.semantic_id._store import asked_ids
 
 __all__ = ["Journal", "appended", "load_catalog", "removed", "save_catalog"]
 
@@ -45,6 +45,8 @@ class Journal:
         The file.
     base : str or None
         Stamp of the file that its changes belong to.
+    is_begun : bool
+        Whether a change can be added; False where `begin` failed, after the file was replaced.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class Journal:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(os.path.realpath(path))
+        self.is_begun = True
         place = _beside(path)
         self._file = RecordFile(place)
         try:
@@ -71,8 +74,10 @@ class Journal:
 
     def begin(self) -> None:
         """Forget all changes: the file holds them."""
-        self.base = _stamps(self.path)[0]
-        self._file.rewrite([_record({"base": self.base})])
+        self.is_begun = False
+        base = _stamps(self.path)[0]
+        self._file.rewrite([_record({"base": base})])
+        self.base, self.is_begun = base, True
 
     def write(self, change: dict[str, Any]) -> None:
         """Add a change; it's on disk when this returns."""
@@ -209,7 +214,7 @@ def appended(rules: Rules, named: Named, items: Items) -> dict[str, Any]:
 
 def removed(item_ids: Any, retire: bool) -> dict[str, Any]:
     """Return what there is to know of items that were taken out, as plain values."""
-    return {"remove": np.asarray(as_array(item_ids)).tolist(), "retire": retire}
+    return {"remove": asked_ids(item_ids).tolist(), "retire": retire}
 
 
 def _replayed(content: Content, records: list[bytes]) -> Content:

@@ -16,7 +16,7 @@ from sklearn_rqvae.semantic_id._ordering import insert_values, is_among, rank, r
 from sklearn_rqvae.semantic_id._packed import PackedIDs
 from sklearn_rqvae.semantic_id._packing import Packing
 
-__all__ = ["IDStore"]
+__all__ = ["IDStore", "asked_ids"]
 
 _KINDS = {"i": "integers", "T": "strings"}
 
@@ -317,7 +317,7 @@ class IDStore:
     def keys_of(self, item_ids: Any) -> NDArray[Any]:
         """Return the keys of items, or raise KeyError for the first that isn't there."""
         base, recent, *_ = parts = self._parts
-        ids = _checked(item_ids)
+        ids = asked_ids(item_ids)
         old, new = _find(parts, ids)
         _check_found(ids, old, new)
         keys = np.empty(len(ids), dtype=base.keys.dtype)
@@ -332,7 +332,7 @@ class IDStore:
 
     def rows_of(self, item_ids: Any) -> NDArray[np.intp]:
         """Return the rows of items, or raise KeyError for the first that isn't there."""
-        ids = _checked(item_ids)
+        ids = asked_ids(item_ids)
         rows = self.packed.find(ids)
         _check_found(ids, rows, rows)
         return rows
@@ -407,7 +407,7 @@ class IDStore:
     def without_items(self, item_ids: Any, *, retire: bool) -> IDStore:
         """Return a store without some items, their IDs retired or free."""
         base, recent, dead, places, *_ = parts = self._parts
-        ids = _checked(item_ids)
+        ids = asked_ids(item_ids)
         if len(ids) > _LEAST_CHANGES:
             return self.without_rows(np.unique(self.rows_of(ids)), retire=retire)
         old, new = _find(parts, ids)
@@ -470,7 +470,7 @@ def _packed(parts: Parts) -> Parts:
     return _whole(packed)
 
 
-def _checked(item_ids: Any) -> NDArray[Any]:
+def asked_ids(item_ids: Any) -> NDArray[Any]:
     """Return the ids of items that are asked for."""
     values = as_array(item_ids)
     if isinstance(values, str) or not hasattr(values, "__len__"):

@@ -131,6 +131,42 @@ def test_a_change_that_fails_is_in_neither(tmp_path, monkeypatch):
     assert same(SemanticIDIndex.load(path), index)
 
 
+@pytest.mark.parametrize("by_fit", [False, True])
+def test_a_journal_that_could_not_be_begun_anew_loses_no_later_change(
+    tmp_path, monkeypatch, by_fit
+):
+    # The disk is full after the file and before its journal: later changes go with the file.
+    path = tmp_path / "catalog.sid"
+    index = start(path)
+    index.remove(["tea"])
+    real, journal = os.fsync, index._journal._file._file.fileno()
+
+    def full(descriptor):
+        if descriptor == journal:
+            raise OSError(28, "full")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="full"):
+        index.fit([[1, 1]], ["new"]) if by_fit else index.save(path)
+    monkeypatch.undo()
+    assert list(SemanticIDIndex.load(path)) == (["new"] if by_fit else ["cup", "pen"])
+    for item in ("mug", "pot"):
+        index.append([[3, 1]], [item], grow=True)
+        assert list(index)[:2] == ["cup", "pen"]
+        assert same(SemanticIDIndex.load(path), index)
+
+
+@pytest.mark.parametrize("items", [["a\0"], np.array(["a\0"], dtype=object), ("a\0",)])
+def test_a_journal_keeps_zero_characters_at_the_end_of_ids(tmp_path, items):
+    path = tmp_path / "catalog.sid"
+    index = SemanticIDIndex("raise").fit([[0, 1], [1, 1], [2, 1]], ["a", "a\0", "b"])
+    index.save(path, journal=True)
+    index.remove(items)
+    assert list(index) == ["a", "b"]
+    assert same(SemanticIDIndex.load(path), index)
+
+
 def test_copies_and_pickles_write_no_journal(tmp_path):
     path = tmp_path / "catalog.sid"
     index = start(path)
