@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 
+from sklearn_rqvae.semantic_id._collisions._places import taken_places
 from sklearn_rqvae.semantic_id._collisions._resolve import Named, Rules, level_sizes
 from sklearn_rqvae.semantic_id._contract import described
 from sklearn_rqvae.semantic_id._drift import DriftReport, compare_catalogs
@@ -41,9 +42,9 @@ class PrefixCapacity(NamedTuple):
     n_retired : int
         IDs of removed items, kept from being used again.
     size : int or None
-        IDs that the prefix can hold; None if suffixes are not limited.
+        Items that the prefix can hold; None if suffixes are not limited.
     n_free : int or None
-        IDs still free; None if suffixes are not limited.
+        Items for which there is room still; None if suffixes are not limited.
     """
 
     n_items: int
@@ -356,7 +357,7 @@ class Catalog:
         Returns
         -------
         capacity : PrefixCapacity
-            Items, retired IDs, and the number of IDs in all and still free.
+            Items, retired IDs, and the number of items in all and still free.
         """
         now = self.snapshot()
         prefix = now._check_prefix(prefix)
@@ -368,8 +369,10 @@ class Catalog:
         )
         if unlimited:
             return PrefixCapacity(stop - start, n_retired, None, None)
-        size = prod(now.level_sizes_[len(prefix) :]) * (rules.max_items_per_id or 1)
-        return PrefixCapacity(stop - start, n_retired, size, size - (stop - start) - n_retired)
+        n_places = rules.max_items_per_id or 1
+        size = prod(now.level_sizes_[len(prefix) :]) * n_places
+        n_free = size - taken_places(store, prefix, n_places)
+        return PrefixCapacity(stop - start, n_retired, size, n_free)
 
     def prefix_neighbors(
         self, item_id: Any, n_neighbors: int = 10

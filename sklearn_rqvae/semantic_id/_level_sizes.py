@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sklearn_rqvae.semantic_id._keys import MAX_CODEBOOK_SIZE, KeyLayout
 __all__ = [
     "GrowthNeeded",
     "check_codebooks",
+    "check_codewords",
     "check_growth",
     "check_range",
     "decide_sizes",
@@ -56,7 +58,31 @@ def check_codebooks(
             f"codebooks have the shapes {[array.shape for array in arrays]}, but codes have "
             f"{n_levels} columns; give one array (codebook_size, embed_dim) per level."
         )
+    if len({array.shape[1] for array in arrays}) > 1:
+        raise ValueError(
+            f"codebooks have the shapes {[array.shape for array in arrays]}; give codewords of one "
+            "length at all levels, or no codebooks."
+        )
+    for level, array in enumerate(arrays):
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise ValueError(
+                f"the codebook of level {level} is of {array.dtype}, or has NaN or infinity; give "
+                "finite numbers, as in codebooks_ of a fitted estimator."
+            )
     return arrays
+
+
+def check_codewords(
+    columns: Sequence[NDArray[Any]], codebooks: Sequence[NDArray[Any]] | None
+) -> None:
+    """Refuse codes without a codeword, where codewords are known."""
+    for level, (column, codebook) in enumerate(zip(columns, codebooks or (), strict=False)):
+        largest = int(column.max(initial=0))
+        if largest >= len(codebook):
+            raise ValueError(
+                f"codes at level {level} have {largest}, but its codebook has {len(codebook)} "
+                "codewords; pass codes and codebooks of the same model."
+            )
 
 
 def decide_sizes(
@@ -83,24 +109,41 @@ def decide_sizes(
     Raises
     ------
     ValueError
-        If `given` isn't as long as there are levels, has a number out of range, or a code is
-        larger than what its level has.
+        If `given` isn't as long as there are levels, has a number out of range or below that of
+        the codewords, or a code is larger than what its level has.
     """
     n_levels = len(columns)
     if given is not None:
-        sizes = [int(given)] * n_levels if isinstance(given, (int, np.integer)) else list(given)
-        if len(sizes) != n_levels or any(not 1 <= size <= MAX_CODEBOOK_SIZE for size in sizes):
+        sizes: list[Any] = [given] * n_levels if np.ndim(given) == 0 else list(given)  # type: ignore[arg-type]
+        if len(sizes) != n_levels or not all(map(_is_size, sizes)):
             raise ValueError(
-                f"codebook_sizes={given!r} should be one number in [1, 2**32] or one for each of "
+                f"codebook_sizes={given!r} should be one integer in [1, 2**32] or one for each of "
                 f"the {n_levels} levels."
             )
+        _check_covers(sizes, codebooks or ())
     elif codebooks is not None:
         sizes = [len(codebook) for codebook in codebooks]
     else:
         sizes = grown_sizes([1] * n_levels, columns)
     sizes = [int(size) for size in sizes]
     check_range(columns, sizes)
+    check_codewords(columns, codebooks)
     return sizes
+
+
+def _is_size(size: Any) -> bool:
+    is_integer = isinstance(size, Integral) and not isinstance(size, bool)
+    return is_integer and 1 <= size <= MAX_CODEBOOK_SIZE
+
+
+def _check_covers(sizes: Sequence[int], codebooks: Sequence[NDArray[Any]]) -> None:
+    """Refuse sizes that leave codewords without a code: items move to IDs of any codeword."""
+    for level, (size, codebook) in enumerate(zip(sizes, codebooks, strict=False)):
+        if size < len(codebook):
+            raise ValueError(
+                f"codebook_sizes has {size} for level {level}, whose codebook has {len(codebook)} "
+                "codewords; give as many or more, or leave codebook_sizes out."
+            )
 
 
 def grown_sizes(sizes: Sequence[int], columns: Sequence[NDArray[Any]]) -> list[int]:

@@ -642,3 +642,40 @@ def test_what_fails_leaves_the_index_as_it_was():
         assert index.level_sizes_ == (4, 4)
         assert len(index.codebooks_) == 2
     assert index.append([[3, 3]], [7]).tolist() == [[3, 3]]
+
+
+def own_codes_alone(codes):
+    return np.asarray(codes)[:, None, :], np.zeros((len(codes), 1))
+
+
+@pytest.mark.parametrize(
+    ("options", "codes", "codebooks", "match"),
+    [
+        ({"codebook_sizes": 3}, [[0, 0]] * 4, [np.eye(8)] * 2, "3 for level 0, whose codebook"),
+        ({"codebook_sizes": 16}, [[0, 9], [1, 1]], [np.eye(8)] * 2, "level 1 have 9, but its code"),
+        ({}, [[0, 0], [1, 1]], [np.eye(2), np.eye(2) * np.nan], "the codebook of level 1"),
+        ({}, [[0, 0], [1, 1]], [np.eye(2), np.eye(2).astype(object)], "the codebook of level 1"),
+        ({}, [[0, 0], [1, 1]], [np.eye(2), np.ones((2, 3))], "of one length at all levels"),
+        ({"codebook_sizes": [4.7, 4]}, [[0, 0], [1, 1]], None, "codebook_sizes.*one integer"),
+        ({"codebook_sizes": 4.0}, [[0, 0], [1, 1]], None, "codebook_sizes=4.0 should be one int"),
+        ({"codebook_sizes": "44"}, [[0, 0], [1, 1]], None, "codebook_sizes='44' should be one int"),
+        ({"codebook_sizes": True}, [[0, 0], [0, 0]], None, "codebook_sizes=True should be one int"),
+    ],
+)
+@pytest.mark.parametrize("collisions", ["suffix", "reassign"])
+def test_sizes_and_codebooks_that_do_not_fit_are_errors(
+    options, codes, codebooks, match, collisions
+):
+    # Items moved to codes beyond the levels, and catalogs were saved that couldn't be loaded.
+    index = SemanticIDIndex(collisions, **options)
+    with pytest.raises(ValueError, match=match):
+        index.fit(codes, codebooks=codebooks, candidates=own_codes_alone(codes))
+
+
+def test_appended_codes_have_a_codeword_where_codewords_are_known(tmp_path):
+    index = SemanticIDIndex(codebook_sizes=16).fit([[0, 1], [1, 1]], codebooks=[np.eye(8)] * 2)
+    with pytest.raises(ValueError, match="level 0 have 12, but its codebook has 8 codewords"):
+        index.append([[12, 1]], [7], grow=True)
+    assert len(index) == 2
+    index.save(tmp_path / "catalog")
+    assert SemanticIDIndex.load(tmp_path / "catalog").level_sizes_ == index.level_sizes_

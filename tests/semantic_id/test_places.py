@@ -1,5 +1,7 @@
 """IDs that so many items may share: none has more, and only what doesn't fit moves."""
 
+import contextlib
+import itertools
 import pickle
 from collections import Counter
 
@@ -173,3 +175,42 @@ def test_what_makes_no_sense_is_named(options, match):
 def test_priority_wants_a_number_for_each_item(priority):
     with pytest.raises(ValueError, match=r"one number for each|finite"):
         SemanticIDIndex().fit([[0], [1]], priority=priority)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=30)
+@given(st.integers(1, 3), st.integers(1, 6), st.randoms(use_true_random=False))
+@example(3, 3, None)
+def test_capacity_counts_the_places_that_can_be_taken(n_places, n_removed, random):
+    # A retired ID has no place, whoever is left on it.
+    codes = [(0, 0)] * n_places + [(1, 1)] + [(0, 1)] * (n_places - 1)
+    index = SemanticIDIndex("raise", codebook_sizes=2, max_items_per_id=n_places).fit(codes)
+    gone = list(range(len(codes))) if random is None else random.sample(range(50), 50)
+    index.remove([item for item in gone if item < len(codes)][:n_removed])
+    prefixes = [(), *itertools.product((0, 1)), *itertools.product((0, 1), repeat=2)]
+    told = {prefix: index.capacity(prefix).n_free for prefix in prefixes}
+    found = Counter()
+    for own in itertools.product((0, 1), repeat=2):
+        for number in range(n_places):
+            with contextlib.suppress(ValueError):
+                index.append([own], [1000 * number + 10 * own[0] + own[1] + 100])
+                found.update([(), own[:1], own])
+    assert told == {prefix: found[prefix] for prefix in prefixes}
+    assert all(index.capacity(prefix).n_free == 0 for prefix in prefixes)
+
+
+def test_a_retired_id_with_an_item_left_on_it_takes_its_places_once():
+    # Three places are left under the code 0, and one under 1.
+    grid = np.array(list(itertools.product((0, 1), repeat=2)))
+
+    def any_of_them(n_items):
+        return np.tile(grid, (n_items, 1, 1)), np.ones((n_items, 4))
+
+    index = SemanticIDIndex(
+        "reassign", codebook_sizes=2, max_items_per_id=2, max_items_per_first_code=4
+    ).fit([[0, 0], [0, 0], [1, 1]], candidates=any_of_them(3))
+    index.remove([0])
+    index.append([[0, 0]] * 5, range(10, 15), candidates=any_of_them(5))
+    assert sorted(map(tuple, index.ids_.tolist())) == [
+        (0, 0), (0, 1), (0, 1), (1, 0), (1, 0), (1, 1), (1, 1)
+    ]  # fmt: skip
+    assert index.capacity().n_free == 0

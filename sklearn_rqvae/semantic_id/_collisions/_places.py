@@ -15,7 +15,7 @@ from sklearn_rqvae.semantic_id._keys import KeyLayout
 from sklearn_rqvae.semantic_id._ordering import position_in_group
 from sklearn_rqvae.semantic_id._store import IDStore
 
-__all__ = ["overflow", "reassign_places"]
+__all__ = ["overflow", "reassign_places", "taken_places"]
 
 # Candidates to ask for at least, where each has room for several items.
 _FEW = 8
@@ -63,13 +63,18 @@ class TakenPlaces(TakenIDs):
         return TakenPlaces(keys, self._items, self._layout)
 
     def _count(self, prefix: tuple[int, ...]) -> int:
-        start, stop = self._items.range(prefix)
-        if not self._items.count_retired(prefix):
-            return stop - start
-        ids = np.unique(self._items.keys_with(prefix))
-        ids = ids[self._items.is_retired(ids)]
-        on_retired = int(self._items.count(ids, ids).sum())
-        return stop - start - on_retired + len(ids) * self._layout.sizes[-1]
+        return taken_places(self._items, prefix, self._layout.sizes[-1])
+
+
+def taken_places(store: IDStore, prefix: Sequence[int], n_places: int) -> int:
+    """Count the places under a prefix that no further item can have; all of a retired ID."""
+    start, stop = store.range(prefix)
+    if not store.count_retired(prefix):
+        return stop - start
+    ids = np.unique(store.keys_with(prefix))
+    ids = ids[store.is_retired(ids)]
+    on_retired = int(store.count(ids, ids).sum())
+    return stop - start - on_retired + len(ids) * n_places
 
 
 class PlaceCandidates:

@@ -20,13 +20,21 @@ from sklearn_rqvae.semantic_id._collisions._first_codes import (
     SameFirstCode,
     spread_first_codes,
 )
-from sklearn_rqvae.semantic_id._collisions._places import overflow, reassign_places
+from sklearn_rqvae.semantic_id._collisions._places import (
+    overflow,
+    reassign_places,
+    taken_places,
+)
 from sklearn_rqvae.semantic_id._collisions._reassign import reassign
 from sklearn_rqvae.semantic_id._collisions._suffix import suffixes
 from sklearn_rqvae.semantic_id._collisions._taken import TakenIDs
 from sklearn_rqvae.semantic_id._item_ids import item_order
 from sklearn_rqvae.semantic_id._keys import MAX_CODEBOOK_SIZE, KeyLayout
-from sklearn_rqvae.semantic_id._level_sizes import check_range, layout_with_suffix
+from sklearn_rqvae.semantic_id._level_sizes import (
+    check_codewords,
+    check_range,
+    layout_with_suffix,
+)
 from sklearn_rqvae.semantic_id._ordering import (
     canonical_order,
     in_group,
@@ -251,6 +259,7 @@ def name_more(rules: Rules, named: Named, items: Items) -> Named:
         As in `name_first`, or if a code is out of range.
     """
     check_range(items.columns, rules.sizes)
+    check_codewords(items.columns, rules.codebooks)
     store, n_suffixes = fitting_store(rules, named, named.n_suffixes), named.n_suffixes
     keys = KeyLayout(rules.sizes).pack(items.columns)
     order = items.order_of(keys)
@@ -434,8 +443,8 @@ def _room(rules: Rules, store: IDStore | None, first: NDArray[np.int64]) -> NDAr
     room = []
     for code in first.tolist():
         start, stop = store.range((code,))
-        n_retired = store.count_retired((code,)) * n_places
-        room.append(max(min(most, below - n_retired) - (stop - start), 0))
+        free = below - taken_places(store, (code,), n_places)
+        room.append(max(min(most - (stop - start), free), 0))
     return np.array(room, dtype=np.int64)
 
 
