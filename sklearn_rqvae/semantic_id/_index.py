@@ -424,12 +424,14 @@ class SemanticIDIndex(Versioned, TokenCatalog, FileCatalog, BaseEstimator):
             models say nothing of likeness.
         """
         self._check_fitted()
-        self._check_model(model_of(estimator))
+        model = model_of(estimator)
+        self._check_model(model)
         quantizer, rows = last_step(estimator, X)
         reassigns = self._rules.collisions == "reassign"
         source = EstimatorCandidates(quantizer, rows) if reassigns else None
         columns = _columns(quantizer.transform(rows), self.n_levels_)
         with self._writing:
+            self._check_model(model)  # another thread may have taken over a new one
             ids = self._store.check_new(item_ids, len(columns[0]))
             items = Items(columns, ids, source, count_duplicates(rows))
             return self._append(items.ranked(priority), grow)
@@ -508,7 +510,7 @@ class SemanticIDIndex(Versioned, TokenCatalog, FileCatalog, BaseEstimator):
             the catalog, or the IDs don't suffice.
         """
         self._check_fitted()
-        return plan_refit(self, estimator, X, item_ids, stability, release)
+        return plan_refit(self.snapshot(), estimator, X, item_ids, stability, release)
 
     def apply(self, plan: RefitPlan, *, grow: bool = False) -> SemanticIDIndex:
         """Carry out a plan of `plan_refit`, all at once.
@@ -531,14 +533,15 @@ class SemanticIDIndex(Versioned, TokenCatalog, FileCatalog, BaseEstimator):
             If the catalog isn't what it was when the plan was made, or a level would grow.
         """
         self._check_fitted()
-        if plan.before != self.fingerprint:
-            raise ValueError(
-                "the catalog has changed since the plan was made, or it is another one; make a "
-                "new plan by plan_refit."
-            )
-        if not grow:
-            check_growth(self.level_sizes_, plan.after.level_sizes_)
-        self._set(plan.after._rules, plan.after._named)
+        with self._writing:
+            if plan.before != self.fingerprint:
+                raise ValueError(
+                    "the catalog has changed since the plan was made, or it is another one; make "
+                    "a new plan by plan_refit."
+                )
+            if not grow:
+                check_growth(self.level_sizes_, plan.after.level_sizes_)
+            self._set(plan.after._rules, plan.after._named)
         return self
 
     # In and out

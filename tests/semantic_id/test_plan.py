@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sklearn_rqvae import ResidualKMeans, SemanticIDIndex
+from sklearn_rqvae.exceptions import VocabularyError
 
 X = np.random.default_rng(0).normal(size=(500, 6)).astype(np.float32)
 NAMES = np.array([f"item {i:03}" for i in range(500)])
@@ -154,3 +155,36 @@ def test_a_plan_says_what_it_does_in_words_numbers_and_a_frame():
     assert plan.to_frame().values.tolist() == [["cup", (1, 1, 0), (1, 2, 0)]]
     report = index.drift(plan)
     assert (report.n_common, report.n_added, round(report.changed, 3)) == (3, 1, 0.333)
+
+
+class Meanwhile(Codes):
+    """A model during whose work another thread changes the catalog."""
+
+    def __init__(self, change, codes):
+        super().__init__(codes)
+        self.change = change
+
+    def transform(self, X):
+        self.change()
+        return self.codes
+
+
+def test_a_plan_is_for_the_catalog_as_it_was_when_it_began():
+    # It left out what was appended meanwhile, and said that it knew it.
+    index = SemanticIDIndex("raise").fit([[0, 0], [1, 1]], ["a", "b"])
+    model = Meanwhile(lambda: index.append([[2, 2]], ["c"], grow=True), [[0, 1], [1, 1]])
+    plan = index.plan_refit(model, np.zeros((2, 1)), ["a", "b"])
+    assert plan.n_moved == 1
+    with pytest.raises(ValueError, match="the catalog has changed since the plan was made"):
+        index.apply(plan, grow=True)
+    assert list(index) == ["a", "b", "c"]
+
+
+def test_codes_of_a_model_that_was_replaced_meanwhile_are_refused():
+    index = catalog()
+    plan = index.plan_refit(OTHER, X[:400], NAMES[:400])
+    slow = copy.deepcopy(OLD)
+    slow.transform = lambda rows: (index.apply(plan, grow=True), OLD.transform(rows))[1]
+    with pytest.raises(VocabularyError, match="the same code means something else"):
+        index.append_from_estimator(slow, X[400:], NAMES[400:], grow=True)
+    assert len(index) == 400
