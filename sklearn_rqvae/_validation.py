@@ -123,6 +123,8 @@ def _type_name(dtype: Any) -> str:
 
 def _dtypes_of(X: Any) -> set[Any]:
     """Return the types of an array's values, or of a data frame's columns."""
+    if type(X).__module__.startswith("pyarrow") and hasattr(X, "type"):  # a column
+        return {X.type}
     dtypes = getattr(X, "dtypes", None)
     if dtypes is None and hasattr(X, "schema"):  # Arrow's tables
         dtypes = getattr(X.schema, "types", None)
@@ -216,8 +218,8 @@ def check_codebook_size(codebook_size: int | Sequence[int], n_layers: int) -> li
     ValueError
         If a size isn't a positive integer or the number of sizes isn't `n_layers`.
     """
-    if isinstance(codebook_size, Integral):
-        sizes = [codebook_size] * n_layers
+    if np.ndim(codebook_size) == 0:
+        sizes: list[Any] = [codebook_size] * n_layers
     else:
         sizes = list(codebook_size)  # type: ignore[arg-type]
     if len(sizes) != n_layers:

@@ -25,6 +25,12 @@ def test_codebook_sizes_are_one_or_one_per_level():
         check_codebook_size([True, 2], 2)
 
 
+@pytest.mark.parametrize("size", [4.0, "44", None, True])
+def test_what_is_no_integer_is_no_codebook_size(size):
+    with pytest.raises(ValueError, match="needs a positive integer number of codewords"):
+        check_codebook_size(size, 2)
+
+
 def test_a_boolean_is_no_codebook_size():
     with pytest.raises(ValueError, match="has the entry True; every level needs a positive"):
         check_codebook_size(True, 2)

@@ -12,10 +12,10 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import ks_2samp
 
 from sklearn_rqvae._fitted import invertible_tail
-from sklearn_rqvae._validation import as_array
+from sklearn_rqvae._validation import as_array, as_codes, check_codes
 from sklearn_rqvae.semantic_id._collisions._candidates import chunks, take_rows
 from sklearn_rqvae.semantic_id._html import Shown
-from sklearn_rqvae.semantic_id._item_ids import check_item_ids, hand_out
+from sklearn_rqvae.semantic_id._item_ids import check_item_ids, hand_out, item_order
 
 __all__ = ["DriftReport", "FitShift", "compare_catalogs", "fit_shift", "match_codebooks"]
 
@@ -202,9 +202,10 @@ def compare_catalogs(
     Raises
     ------
     ValueError
-        If the catalogs differ in the number of levels or in the type of item ids.
+        If the catalogs differ in the number of levels or in the type of item ids, an item is in one
+        of them twice, or a value is no code.
     """
-    old_codes, new_codes = np.asarray(old_codes), np.asarray(new_codes)
+    old_codes, new_codes = _codes(old_codes), _codes(new_codes)
     if old_codes.shape[1] != new_codes.shape[1]:
         raise ValueError(
             f"the catalogs have {old_codes.shape[1]} and {new_codes.shape[1]} levels; only "
@@ -213,6 +214,8 @@ def compare_catalogs(
         )
     old_ids = check_item_ids(old_items, len(old_codes))
     new_ids = check_item_ids(new_items, len(new_codes))
+    for ids in (old_ids, new_ids):
+        item_order(ids)  # or says which one is there twice
     if len(old_ids) and len(new_ids) and old_ids.dtype.kind != new_ids.dtype.kind:
         raise ValueError("one catalog has integers as item ids, the other strings; convert one.")
     # Object arrays of strings sort in numpy's set routines, variable-width strings not in all
@@ -334,6 +337,12 @@ def _errors_by_depth(estimator: Any, X: Any) -> NDArray[np.float64]:
             decoded = np.asarray(as_array(estimator.inverse_transform(codes[chunk, : level + 1])))
             errors[level, chunk] = ((x - decoded) ** 2).sum(axis=1)
     return errors
+
+
+def _codes(codes: Any) -> NDArray[Any]:
+    """Return checked codes; a catalog may be empty."""
+    found = as_codes(codes)
+    return check_codes(found) if found.size else found
 
 
 def _match_by_items(

@@ -873,7 +873,7 @@ def _columns(codes: Any, n_levels: int | None = None, item_ids: Any = None) -> l
     """Return the columns of checked codes, one for each level."""
     checked = check_codes(codes, n_levels=n_levels)
     n_rows, n_columns = checked.shape
-    n_items = None if item_ids is None else len(item_ids)
+    n_items = len(item_ids) if hasattr(item_ids, "__len__") else None
     # Nobody has IDs of more than some dozens of codes, and of more codes than items.
     if n_items == n_columns != n_rows or (n_items is None and n_columns > max(n_rows, 64)):
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from numbers import Integral
 from typing import Any
@@ -37,7 +38,7 @@ def check_item_ids(item_ids: Any, n_items: int) -> NDArray[Any]:
     Raises
     ------
     TypeError
-        If the ids are neither all integers nor all strings.
+        If the ids are neither all integers nor all strings, or no list or array holds them.
     ValueError
         If their number or shape is wrong, an integer doesn't fit 64 bits, or a string isn't valid
         Unicode.
@@ -48,7 +49,12 @@ def check_item_ids(item_ids: Any, n_items: int) -> NDArray[Any]:
     if hasattr(values, "to_list") and np.asarray(values).dtype.kind not in "iu":
         # A column of a data frame; as a fixed-width array, strings lose zero characters at the end.
         values = values.to_list()
-    if isinstance(values, (list, tuple)):
+    if isinstance(values, (str, bytes, Mapping)) or not hasattr(values, "__getitem__"):
+        raise TypeError(
+            f"item_ids is a {type(values).__name__}; give a list or an array with the id of each "
+            "item, in the order of the rows."
+        )
+    if isinstance(values, Sequence) and not isinstance(values, range):
         # Straight to an array of strings, numpy would turn [1, "a"] into ["1", "a"].
         as_objects = np.empty(len(values), dtype=object)
         as_objects[:] = values

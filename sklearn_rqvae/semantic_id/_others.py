@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from typing import Any
 
 import numpy as np
@@ -118,7 +119,8 @@ def _write_recbole(
 def read_recbole(path: str | os.PathLike[str]) -> tuple[NDArray[np.int64], list[str]]:
     """Return IDs and item ids of an atomic file with a ``token_seq`` of codes."""
     with open_text(path) as file:
-        lines = file.read().splitlines()
+        # Ids may hold what ends a line elsewhere, such as "\x85" and "\u2028".
+        lines = re.split("\r\n|\n|\r", file.read())
     header = lines[0].split("\t") if lines else []
     kinds = [name.rpartition(":")[2] for name in header]
     names = [name.rpartition(":")[0] for name in header]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -88,23 +89,24 @@ class SemanticIDTrie(Versioned):
     """
 
     def __init__(self, ids: Any, level_sizes: Sequence[int] | None = None) -> None:
-        ids = np.asarray(ids)
+        ids = np.asarray(as_array(ids))
         if ids.ndim != 2 or ids.shape[1] == 0 or ids.dtype.kind not in "iu":
             raise ValueError(
                 f"ids should be integers of shape (n_ids, width), got {ids.dtype} of shape "
                 f"{ids.shape}."
             )
         n_ids, width = ids.shape
-        largest = ids.max(axis=0, initial=-1)
-        sizes = largest + 1 if level_sizes is None else np.asarray(level_sizes)
-        if len(sizes) != width or (largest >= sizes).any() or (n_ids and ids.min() < 0):
+        # As Python's integers: those of the array may have no room for one more, or for -1.
+        largest = ids.max(axis=0).tolist() if n_ids else [-1] * width
+        sizes = [code + 1 for code in largest] if level_sizes is None else list(level_sizes)
+        fits = len(sizes) == width and all(map(operator.lt, largest, sizes))
+        if not fits or (n_ids and ids.min() < 0):
             raise ValueError(
-                f"ids have {width} columns with codes up to {largest.tolist()}, but "
-                "level_sizes="
-                f"{np.asarray(sizes).tolist()}; codes at level l should be in [0, level_sizes[l])."
+                f"ids have {width} columns with codes up to {largest}, but level_sizes={sizes}; "
+                "codes at level l should be in [0, level_sizes[l])."
             )
         order = None if _are_sorted(ids) else np.lexsort(ids.T[::-1])
-        self._build(ids if order is None else ids[order], sizes.tolist(), order)
+        self._build(ids if order is None else ids[order], sizes, order)
 
     @classmethod
     def _of_sorted(
@@ -272,6 +274,11 @@ class SemanticIDTrie(Versioned):
             Numbers of the nodes within their level, -1 where a prefix leads to no ID.
         """
         prefixes = np.asarray(as_array(prefixes))
+        if prefixes.ndim != 2 or (prefixes.size and prefixes.dtype.kind not in "iu"):
+            raise ValueError(
+                f"prefixes should be integers of shape (n_prefixes, n_levels), got "
+                f"{prefixes.dtype} of shape {prefixes.shape}."
+            )
         nodes = np.zeros(len(prefixes), dtype=np.intp)
         if self._is_empty:
             nodes[:] = -1

@@ -117,6 +117,10 @@ def test_catalogs_that_cannot_be_compared_are_errors():
         index.drift(SemanticIDIndex().fit([[0, 1]], ["a"]))
     with pytest.raises(ValueError, match="integers as item ids, the other strings"):
         compare_catalogs([[0]], [1], [[0]], ["a"])
+    with pytest.raises(ValueError, match="should be unique, but 1 repeat an earlier one"):
+        compare_catalogs([[0], [1], [2]], ["a", "a", "b"], [[0], [2]], ["a", "b"])
+    with pytest.raises(ValueError, match=r"codes should be whole numbers, got 0\.5"):
+        compare_catalogs([[0.5]], ["a"], [[0]], ["a"])
 
 
 class Rounding:

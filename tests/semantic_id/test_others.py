@@ -32,6 +32,15 @@ def test_what_is_written_is_read(tmp_path, file_format, items):
         assert back[item] == index[item]
 
 
+@pytest.mark.parametrize("file_format", ["index.json", "csv", "jsonl", "sidinspector", "recbole"])
+def test_ids_with_what_ends_a_line_elsewhere_are_read(tmp_path, file_format):
+    items = ["a\u2028b", "c\x85", "\x0b", "d\x1c e"]
+    index, path = catalog(items), tmp_path / "ids"
+    index.export(path, file_format)
+    back = SemanticIDIndex.read(path, file_format)
+    assert {item: back[item] for item in back} == {item: index[item] for item in items}
+
+
 def test_sidinspectors_adapter_finds_its_columns(tmp_path):
     # Its normalize_sid_export sorts the columns sid_<level> by number and wants item_id.
     index, path = catalog(["tea", "cup", "pen", "pot"]), tmp_path / "ids.csv"

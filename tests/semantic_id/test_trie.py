@@ -86,6 +86,25 @@ def test_malformed_ids_are_errors(ids, sizes, match):
         SemanticIDTrie(ids, sizes)
 
 
+@pytest.mark.parametrize("kind", ["u1", "u4", "u8", "i1", "i2"])
+def test_ids_of_any_integers_make_the_same_trie(kind):
+    # 127 + 1 is -128 in eight bits, and no unsigned type has -1.
+    ids = np.array([[0, 127], [2, 1], [2, 0]])
+    trie = SemanticIDTrie(ids.astype(kind))
+    assert trie.level_sizes == (3, 128)
+    np.testing.assert_array_equal(trie.ids(), SemanticIDTrie(ids).ids())
+    assert trie.allowed(np.array([[0], [1], [2]], dtype=kind)).sum(axis=1).tolist() == [1, 0, 2]
+    assert SemanticIDTrie(ids[:0].astype(kind), (3, 128)).children().tolist() == []
+
+
+@pytest.mark.parametrize("prefixes", [[[0.0]], [[np.nan]], [["0"]], [0]])
+def test_prefixes_that_are_no_codes_are_errors(prefixes):
+    with pytest.raises(ValueError, match=r"prefixes .*shape"):
+        SemanticIDTrie([[0, 1]]).allowed(prefixes)
+    with pytest.raises(ValueError, match="prefixes should be integers of shape"):
+        SemanticIDTrie([[0, 1]]).nodes(prefixes)
+
+
 def test_prefixes_of_whole_ids_are_errors_in_masks():
     with pytest.raises(ValueError, match="n_levels < 2"):
         SemanticIDTrie([[0, 1]]).allowed([[0, 1]])
