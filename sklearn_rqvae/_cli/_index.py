@@ -15,7 +15,7 @@ from sklearn_rqvae._cli._catalog_items import EncodedItems, encoded_items
 from sklearn_rqvae._cli._index_commands import EXPORTS
 from sklearn_rqvae._cli._items import check_places, print_json, say
 from sklearn_rqvae._files._arrays import load_array, load_arrays
-from sklearn_rqvae._files._ids import check_table
+from sklearn_rqvae._files._ids import check_table, missing_row
 from sklearn_rqvae._files._replace import in_turn, replace_file
 from sklearn_rqvae._files._tables import open_text, write_table
 from sklearn_rqvae._fitted import model_of
@@ -54,10 +54,19 @@ def _read_input(args: argparse.Namespace) -> _Input:
         content = _Input(table.ids, without_objects(table.item_ids))
         del table
     if args.item_ids is None:
+        _check_none_missing(content.item_ids, path)
         return content
     if content.item_ids is not None:
         raise ValueError(f"{path} has item ids, so leave out --item-ids.")
-    return content._replace(item_ids=_read_item_ids(Path(args.item_ids), args.item_type))
+    item_ids = _read_item_ids(Path(args.item_ids), args.item_type)
+    _check_none_missing(item_ids, Path(args.item_ids))
+    return content._replace(item_ids=item_ids)
+
+
+def _check_none_missing(item_ids: Any, path: Path) -> None:
+    row = None if item_ids is None else missing_row(item_ids)
+    if row is not None:
+        raise ValueError(f"row {row} (from 0) of {path} has no item id; fill it in, or drop it.")
 
 
 def _archive_content(path: Path) -> _Input:
@@ -235,6 +244,12 @@ def _as_in_catalog(index: SemanticIDIndex, item_ids: Any) -> Any:
             "name their column with --id, or give --item-ids FILE."
         )
     items = np.asarray(item_ids, dtype=object).tolist()
+    bad = [item for item in items if type(item) not in (str, int)]
+    if bad:
+        raise ValueError(
+            f"the new items have the id {bad[0]!r}, but ids are text or integers; convert them "
+            "first, and fill in missing ones."
+        )
     if index.item_ids_.dtype.kind != "i":
         return [str(item) for item in items]
     try:

@@ -50,7 +50,11 @@ def check_same_length(first_name: str, first: Any, second_name: str, second: Any
 
 def check_labels(labels: ArrayLike, codes: NDArray[Any]) -> NDArray[np.intp]:
     """Return labels as integers from 0, one for each sample."""
-    array = np.asarray(as_array(labels))
+    values = as_array(labels)
+    if isinstance(values, (list, tuple)):
+        # As one array, numpy would turn [1, "1"] into ["1", "1"], and ["a", "a\0"] into ["a", "a"].
+        values = np.fromiter(values, dtype=object, count=len(values))
+    array = np.asarray(values)
     if array.ndim != 1:
         raise ValueError(f"labels should be 1-dimensional, (n_samples,), got shape {array.shape}.")
     check_same_length("codes", codes, "labels", array)
@@ -62,7 +66,16 @@ def check_labels(labels: ArrayLike, codes: NDArray[Any]) -> NDArray[np.intp]:
             "labels should not hold None or NaN; "
             "drop the samples without a label from codes and labels, or give them one of their own."
         )
-    return np.unique(array, return_inverse=True)[1]
+    if array.dtype.kind != "O":
+        return np.unique(array, return_inverse=True)[1]
+    numbers: dict[Any, int] = {}
+    try:
+        found = [numbers.setdefault(label, len(numbers)) for label in array.tolist()]
+    except TypeError as error:
+        raise ValueError(
+            f"labels should be 1-dimensional, (n_samples,), of numbers or strings ({error})."
+        ) from error
+    return np.array(found, dtype=np.intp)
 
 
 def check_count(name: str, value: Any, low: int, high: int, reason: str) -> int:
@@ -72,3 +85,17 @@ def check_count(name: str, value: Any, low: int, high: int, reason: str) -> int:
     if not low <= value <= high:
         raise ValueError(f"{name}={value} should be in [{low}, {high}]: {reason}.")
     return int(value)
+
+
+def in_safe_units(X: NDArray[Any]) -> NDArray[Any]:
+    """Scale vectors by a power of two where their squares would over- or underflow.
+
+    Neighbors are the same in all units.
+    """
+    if X.dtype.kind != "f":
+        return X
+    largest = float(max(X.max(), -X.min()))
+    limits = np.finfo(np.float64 if X.dtype.itemsize > 4 else np.float32)
+    if limits.tiny**0.25 < largest < limits.max**0.25 or largest == 0:
+        return X
+    return np.ldexp(X, -int(np.frexp(largest)[1]))

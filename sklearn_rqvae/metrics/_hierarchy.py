@@ -14,6 +14,7 @@ from sklearn_rqvae.metrics._checks import (
     check_count,
     check_same_length,
     check_vectors,
+    in_safe_units,
 )
 from sklearn_rqvae.metrics._sorted_rows import columns_of, sort_order
 
@@ -78,7 +79,7 @@ def hierarchy_consistency(
     >>> hierarchy_consistency([[0.0], [0.1], [5.0], [5.2]], codes, random_state=0)
     array([ 1., nan])
     """
-    array = check_vectors(X)
+    array = in_safe_units(check_vectors(X))
     codes = check_codes(codes)
     check_same_length("X", array, "codes", codes)
     n_triplets = check_count("n_triplets", n_triplets, 1, 2**31 - 1, "every level needs a triplet")

@@ -10,7 +10,13 @@ from sklearn.utils import check_random_state
 
 from sklearn_rqvae._rows._chunks import row_chunks
 from sklearn_rqvae._rows._hashing import duplicate_groups
-from sklearn_rqvae.metrics._checks import check_codes, check_count, check_same_length, check_vectors
+from sklearn_rqvae.metrics._checks import (
+    check_codes,
+    check_count,
+    check_same_length,
+    check_vectors,
+    in_safe_units,
+)
 from sklearn_rqvae.metrics._sorted_rows import columns_of, first_difference, run_lengths, sort_order
 
 _QUERIES_AT_ONCE = 256
@@ -85,8 +91,8 @@ def neighbor_recall(
     >>> round(recall, 6)  # (1/3 + 0 + 1/2 + 1/2) / 4
     0.333333
     """
-    array = _in_safe_units(check_vectors(X))
-    reconstruction = _in_safe_units(check_vectors(reconstruction, "reconstruction"))
+    array = in_safe_units(check_vectors(X))
+    reconstruction = in_safe_units(check_vectors(reconstruction, "reconstruction"))
     check_same_length("X", array, "reconstruction", reconstruction)
     queries = _draw_queries(len(array), n_neighbors, n_queries, random_state)
     vectors, decoded = _DistinctRows.of(array), _DistinctRows.of(reconstruction)
@@ -160,7 +166,7 @@ def prefix_neighbor_recall(
     >>> round(recall, 6)  # (1/3 + 0 + 1/2 + 1/2) / 4
     0.333333
     """
-    array = _in_safe_units(check_vectors(X))
+    array = in_safe_units(check_vectors(X))
     codes = check_codes(codes)
     check_same_length("X", array, "codes", codes)
     queries = _draw_queries(len(array), n_neighbors, n_queries, random_state)
@@ -190,20 +196,6 @@ def _draw_queries(
     if n_queries >= n_samples:
         return np.arange(n_samples)
     return generator.choice(n_samples, n_queries, replace=False)
-
-
-def _in_safe_units(X: NDArray[Any]) -> NDArray[Any]:
-    """Scale vectors by a power of two where their squares would over- or underflow.
-
-    Neighbors are the same in all units.
-    """
-    if X.dtype.kind != "f":
-        return X
-    largest = float(max(X.max(), -X.min()))
-    limits = np.finfo(np.float64 if X.dtype.itemsize > 4 else np.float32)
-    if limits.tiny**0.25 < largest < limits.max**0.25 or largest == 0:
-        return X
-    return np.ldexp(X, -int(np.frexp(largest)[1]))
 
 
 class _DistinctRows(NamedTuple):

@@ -397,8 +397,10 @@ def _arrow_lists(column: Any, name: str, path: object) -> NDArray[Any]:
 
 def _plain(column: Any) -> Any:
     """Return a column of a table as an array or a list; data frames' columns as they are."""
-    is_arrow = hasattr(column, "combine_chunks")
-    return column.to_numpy(zero_copy_only=False) if is_arrow else column
+    if not hasattr(column, "combine_chunks"):
+        return column
+    # As an array, integers beside what is missing would be floats.
+    return column.to_pylist() if column.null_count else column.to_numpy(zero_copy_only=False)
 
 
 def _decoded(items: Any, name: str, path: object) -> Any:

@@ -156,6 +156,46 @@ def test_new_items_are_asked_for_ids_of_the_kind_in_the_catalog(inputs):
         run("append", catalog, inputs / "codes.csv")
 
 
+@pytest.mark.parametrize(
+    ("record", "match"),
+    [
+        ('{"semantic_id": [1, 2]}', "row 1 .* has no item id; fill it in"),
+        ('{"item_id": null, "semantic_id": [1, 2]}', "row 1 .* has no item id"),
+        ('{"item_id": NaN, "semantic_id": [1, 2]}', "row 1 .* has no item id"),
+        ('{"item_id": "", "semantic_id": [1, 2]}', "row 1 .* has no item id"),
+        ('{"item_id": 1.5, "semantic_id": [1, 2]}', "id 1.5, but ids are text or|got float"),
+        ('{"item_id": true, "semantic_id": [1, 2]}', "id True, but ids are text or|got bool"),
+        ('{"item_id": ["b"], "semantic_id": [1, 2]}', "but ids are text or integers|got list"),
+    ],
+)
+def test_what_is_no_id_becomes_no_text(inputs, record, match):
+    # "None", "nan" and "True" were items of the catalog then.
+    catalog, new = inputs / "catalog", inputs / "new.jsonl"
+    run("build", inputs / "codes.csv", "--out", catalog)
+    new.write_text('{"item_id": "a", "semantic_id": [1, 1]}\n' + record)
+    for command in (["append", catalog, new, "--grow"], ["build", new, "--out", inputs / "b"]):
+        with pytest.raises(ValueError, match=match):
+            run(*command)
+    assert list(SemanticIDIndex.load(catalog)) == ["tea", "cup", "pen"]
+
+
+def test_ids_that_other_files_lack_become_no_text(inputs):
+    pa = pytest.importorskip("pyarrow")
+    catalog, new = inputs / "catalog", inputs / "new.parquet"
+    run("build", inputs / "codes.csv", "--out", catalog)
+    codes = [[0, 0], [0, 1], [1, 1]]
+    pa.parquet.write_table(pa.table({"item_id": [5, None, 7], "semantic_id": codes}), new)
+    with pytest.raises(ValueError, match=r"row 1 \(from 0\) of .*new.parquet has no item id"):
+        run("append", catalog, new)
+    np.save(inputs / "ids.npy", [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match=r"the id 1\.0, but ids are text or integers"):
+        run("append", catalog, inputs / "codes.npy", "--item-ids", inputs / "ids.npy")
+    (inputs / "ids.txt").write_text("a\n\nb\n")
+    with pytest.raises(ValueError, match=r"row 1 \(from 0\) of .*ids.txt has no item id"):
+        run("append", catalog, inputs / "codes.npy", "--item-ids", inputs / "ids.txt")
+    assert list(SemanticIDIndex.load(catalog)) == ["tea", "cup", "pen"]
+
+
 def test_a_vocabulary_grows_only_where_that_is_asked_for(inputs, capsys):
     catalog = inputs / "catalog"
     run("build", inputs / "codes.csv", "--out", catalog)
@@ -233,9 +273,9 @@ def test_digits_in_text_are_text_unless_integers_are_asked_for(inputs):
     assert SemanticIDIndex.load(inputs / "c").item_ids_.tolist() == ["10", "7", "8"]
     run(*args, "--item-type", "int", "--out", inputs / "c")
     assert SemanticIDIndex.load(inputs / "c").item_ids_.tolist() == [10, 7, 8]
-    (inputs / "items.txt").write_text("10\n07\n\n")
+    (inputs / "items.txt").write_text("10\n07\n7")
     run("build", inputs / "codes.npy", "--item-ids", inputs / "items.txt", "--out", inputs / "c")
-    assert SemanticIDIndex.load(inputs / "c").item_ids_.tolist() == ["10", "07", ""]
+    assert SemanticIDIndex.load(inputs / "c").item_ids_.tolist() == ["10", "07", "7"]
 
 
 def test_a_byte_order_mark_is_no_part_of_an_id(inputs):

@@ -100,6 +100,9 @@ def test_a_codebook_size_that_is_none_is_refused(size, message):
     [
         ([0], "codes has 2 samples but labels has 1"),
         ([[0], [1]], "1-dimensional"),
+        ([{0}, {1}], "of numbers or strings"),
+        ([0, None], "None or NaN"),
+        (["a", float("nan")], "None or NaN"),
         ([0.0, np.nan], "NaN"),
         (np.array(["a", None], dtype=object), "None or NaN"),
         (np.array(["a", np.nan], dtype=object), "None or NaN"),
@@ -137,3 +140,23 @@ def test_any_container_of_whole_numbers_will_do(convert):
     np.testing.assert_allclose(
         metrics.code_perplexity(converted, 4), metrics.code_perplexity(codes, 4)
     )
+
+
+@pytest.mark.parametrize(
+    "labels", [["1", 1, "2", 2], ["a", "a\0", "b", "b\0"], [2**53, 2**53 + 1, 0.5, 1]]
+)
+def test_labels_that_differ_stay_apart(labels):
+    # In one array of numpy each pair would be one label.
+    purity = metrics.prefix_purity([[0], [0], [1], [1]], labels)
+    assert purity.tolist() == [0.5]
+    assert metrics.prefix_purity([[0], [0], [1], [1]], ["a", "a", 1, 1]).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("unit", [2.0**-900, 2.0**900])
+def test_a_hierarchy_is_the_same_in_all_units(unit):
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    codes = (X > 0).astype(int)
+    expected, found = (
+        metrics.hierarchy_consistency(rows, codes, random_state=0) for rows in (X, unit * X)
+    )
+    np.testing.assert_array_equal(found, expected)
