@@ -18,7 +18,12 @@ from sklearn_rqvae._fitted import codebook_sizes, codes_of, invertible_tail
 from sklearn_rqvae._rows._hashing import duplicate_groups
 from sklearn_rqvae._validation import as_array
 from sklearn_rqvae.embedding._texts import texts_or_empty
-from sklearn_rqvae.metrics._checks import check_count, check_same_length, check_vectors
+from sklearn_rqvae.metrics._checks import (
+    check_count,
+    check_labels,
+    check_same_length,
+    check_vectors,
+)
 from sklearn_rqvae.report._behavior import Behavior, measure_behavior
 from sklearn_rqvae.report._comparison import Comparison, compare, split_rows
 from sklearn_rqvae.report._findings import Finding, Model, find, verdict
@@ -259,7 +264,7 @@ def report(
     check_same_length("X", vectors, "codes", codes)
     names, texts = _names_and_texts(X, len(codes), names, texts)
     if labels is not None:
-        labels = np.asarray(labels)
+        labels = check_labels(labels, codes)
     if histories is None and item_ids is not None:
         raise ValueError("item_ids names the items of histories, but there are none; give both.")
     behavior = None

@@ -73,6 +73,8 @@ class CollisionReport(Shown):
             return None
         if self.error_before == 0.0:
             return 0.0 if self.error_after == 0.0 else float("inf")
+        if self.error_before < 0.0:  # as errors of given candidates may be
+            return (self.error_after - self.error_before) / -self.error_before
         return self.error_after / self.error_before - 1.0
 
     def to_dict(self) -> dict[str, Any]:

@@ -373,7 +373,8 @@ def _report_of(values: Any) -> CollisionReport:
     for field in fields(report):
         value = getattr(report, field.name)
         if field.name.startswith("error_"):
-            good = value is None or (type(value) in (int, float) and value >= 0)
+            # Candidates may have errors of any sign, and a sum near 0 rounds to either side.
+            good = value is None or (type(value) in (int, float) and value == value)
         else:
             good = _is_count(value, 0, 2**63) or (
                 value is None and field.name in ("n_duplicates", "n_ids")

@@ -313,3 +313,13 @@ def test_command_line_reads_names_and_labels(tmp_path, capsys):
     values = json.loads(capsys.readouterr().out)
     assert values["levels"][0]["purity"] > 0
     assert values["samples"][0]["name"] in TEXTS
+
+
+def test_labels_are_judged_as_they_come(X, quantizer):
+    # 1 and "1" are two labels, and what has none is named before the work.
+    labels = [1, "1"] * (len(X) // 2) + [1] * (len(X) % 2)
+    judged = report(quantizer, X, labels=labels, compare_rivals=False)
+    expected = metrics.prefix_purity(quantizer.transform(X), np.arange(len(X)) % 2)
+    assert [level.purity for level in judged.levels] == expected.tolist()
+    with pytest.raises(ValueError, match="labels should not hold None or NaN"):
+        report(quantizer, X, labels=["a", np.nan] * (len(X) // 2), compare_rivals=False)

@@ -213,3 +213,20 @@ def test_first_codes_that_are_none_are_refused(first_codes):
     quantizer = ResidualKMeans(2, 8, random_state=0).fit(X)
     with pytest.raises(ValueError, match=r"first_codes .* first level"):
         quantizer.candidate_codes(X[:3], 2, first_codes=first_codes)
+
+
+@pytest.mark.parametrize("second", [(2, 2, 0, 0, 1, 1), (0, 2, 1, 1, 2, 2)])
+def test_errors_before_that_were_0_are_0(tmp_path, second):
+    # As a difference of two sums they came out as -4e-16: the report said minus infinity, and the
+    # file wasn't read again.
+    codes = np.array([[0, code] for code in second])
+    grid = np.array([[a, b] for a in range(3) for b in range(3)])
+    errors = np.abs(grid - codes[:, None]).sum(axis=2) + 0.01 * np.arange(9)
+    errors[(grid == codes[:, None]).all(axis=2)] = 0
+    index = SemanticIDIndex("reassign", codebook_sizes=3, max_items_per_first_code=6)
+    priority = [2, 1, 0, 0, 1, 1] if second[0] else [2, 2, 0, 1, 1, 1]
+    index.fit(codes, candidates=(np.tile(grid, (6, 1, 1)), errors), priority=priority)
+    assert index.report_.error_before == 0
+    assert index.report_.added_error == np.inf
+    index.save(tmp_path / "catalog")
+    assert SemanticIDIndex.load(tmp_path / "catalog").report_ == index.report_

@@ -679,3 +679,19 @@ def test_appended_codes_have_a_codeword_where_codewords_are_known(tmp_path):
     assert len(index) == 2
     index.save(tmp_path / "catalog")
     assert SemanticIDIndex.load(tmp_path / "catalog").level_sizes_ == index.level_sizes_
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.0, 1e-17])
+def test_errors_of_any_sign_are_saved_and_loaded(tmp_path, shift):
+    # Such as negative likelihoods. The report's sum below 0 had made a file that was never read.
+    codes = [(0, 0, 0)] * 3 + [(1, 0, 0)]
+    grid, errors = candidates_for(codes)
+    index = SemanticIDIndex("reassign", codebook_sizes=SIZES)
+    index.fit(codes, candidates=(grid, errors - shift))
+    index.save(tmp_path / "catalog")
+    loaded = SemanticIDIndex.load(tmp_path / "catalog")
+    assert loaded.report_ == index.report_ == pickle.loads(pickle.dumps(index)).report_
+    if shift == 3.0:
+        before, after = index.report_.error_before, index.report_.error_after
+        assert before == -12 < after
+        assert index.report_.added_error == pytest.approx((after + 12) / 12)

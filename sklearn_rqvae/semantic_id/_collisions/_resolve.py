@@ -58,6 +58,9 @@ __all__ = [
 
 COLLISIONS = ("suffix", "reassign", "raise", "none")
 
+# What a difference leaves of two sums of errors that are equal but for their rounding.
+_ROUNDING = 1e-12
+
 
 class Rules(NamedTuple):
     """How items get their IDs; `SemanticIDIndex` explains the words."""
@@ -425,11 +428,10 @@ def _spread(
     final, report = _freed(rules, layout, start, order, store, items, report, movable)
     report = replace(report, n_moved=int((final != keys).sum()))
     if report.error_before is not None and report.error_gap is not None:
-        report = replace(
-            report,
-            error_before=report.error_before - spread.added,
-            error_gap=report.error_gap + spread.gap,
-        )
+        before = report.error_before - spread.added
+        if abs(before) < _ROUNDING * abs(spread.added):
+            before = 0.0
+        report = replace(report, error_before=before, error_gap=report.error_gap + spread.gap)
     return final, report
 
 
