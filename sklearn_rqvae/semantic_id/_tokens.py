@@ -142,8 +142,12 @@ def ids_to_tokens(ids: NDArray[np.int64], template: str = TOKEN_TEMPLATE) -> lis
     form = token_form(template)
     if not len(ids):
         return []
-    names = token_names((ids.max(axis=0) + 1).tolist(), template)
-    columns = [np.array(names[level], dtype=object)[ids[:, level]] for level in range(ids.shape[1])]
+    columns = []
+    for level, column in enumerate(ids.T):
+        letter = level_letters(level)
+        codes, places = np.unique(column, return_inverse=True)
+        names = [form.template.format(letter=letter, code=code) for code in codes.tolist()]
+        columns.append(np.array(names, dtype=object)[places])
     if form.begin is not None:
         columns.insert(0, np.full(len(ids), form.begin, dtype=object))
     if form.end is not None:

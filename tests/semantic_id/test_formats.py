@@ -199,6 +199,16 @@ def test_letters_of_800_levels_differ_and_their_tokens_parse():
     np.testing.assert_array_equal(tokens_to_ids(index.to_tokens("[{letter}:{code}]")), ids)
 
 
+def test_tokens_cost_no_memory_for_codes_that_no_item_has():
+    # The names of all codes below the largest were made: four billion here.
+    index = SemanticIDIndex().fit([[0, 2**32 - 1], [7, 2**31]])
+    assert index.to_tokens() == [
+        ["<a_0>", "<b_4294967295>", "<c_0>"],
+        ["<a_7>", "<b_2147483648>", "<c_0>"],
+    ]
+    np.testing.assert_array_equal(tokens_to_ids(index.to_tokens()), index.ids_)
+
+
 def test_token_names_cover_every_code():
     assert token_names([2, 1]) == [["<a_0>", "<a_1>"], ["<b_0>"]]
     with pytest.raises(ValueError, match="letter"):
