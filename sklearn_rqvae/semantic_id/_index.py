@@ -26,6 +26,7 @@ from sklearn_rqvae.semantic_id._collisions._resolve import (
     Named,
     Rules,
     check_rules,
+    fitting_store,
     given_items,
     keep_ids,
     level_sizes,
@@ -696,7 +697,13 @@ class SemanticIDIndex(Versioned, TokenCatalog, FileCatalog, BaseEstimator):
             codebook_sizes=codebook_sizes,
             suffix_size=suffix_size,
         )
-        index._set(index._rules._replace(model=content.model), index._named)
+        rules, named = index._rules._replace(model=content.model), index._named
+        if collisions == content.collisions == "suffix" and content.level_sizes is not None:
+            # The generator has tokens for these, also where their items have gone.
+            n_suffixes = max(named.n_suffixes, content.level_sizes[-1])
+            store = fitting_store(rules, named, n_suffixes)
+            named = named._replace(store=store, n_suffixes=n_suffixes)
+        index._set(rules, named)
         return index
 
     def save(self, path: str | os.PathLike[str], *, journal: bool | None = None) -> None:

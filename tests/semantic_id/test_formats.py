@@ -199,6 +199,23 @@ def test_letters_of_800_levels_differ_and_their_tokens_parse():
     np.testing.assert_array_equal(tokens_to_ids(index.to_tokens("[{letter}:{code}]")), ids)
 
 
+@pytest.mark.parametrize("file_format", ["index.json", "parquet", "csv", "jsonl", "npy", "recbole"])
+def test_suffixes_whose_items_have_gone_are_read(tmp_path, file_format):
+    # The generator has a token for the suffix 2: a vocabulary for (1, 2, 2) isn't its own.
+    index = SemanticIDIndex().fit([[0, 0], [0, 0], [0, 0], [0, 1]], list("abcd"))
+    index.remove(["c"])
+    index.export(tmp_path / "ids", file_format)
+    items = index.item_ids_ if file_format == "npy" else None
+    back = SemanticIDIndex.read(tmp_path / "ids", file_format, item_ids=items)
+    assert back.level_sizes_ == index.level_sizes_ == (1, 2, 3)
+    index.vocabulary(5).check(back)
+    given = SemanticIDIndex.from_token_ids(
+        index.to_token_ids(5), [1, 2, 3], list("abd"), offset=5, collisions="suffix"
+    )
+    assert given.level_sizes_ == (1, 2, 3)
+    assert given.append([[0, 0]], ["e"]).tolist() == [[0, 0, 2]]
+
+
 def test_tokens_cost_no_memory_for_codes_that_no_item_has():
     # The names of all codes below the largest were made: four billion here.
     index = SemanticIDIndex().fit([[0, 2**32 - 1], [7, 2**31]])
