@@ -150,8 +150,7 @@ class SemanticIDMixin(FittingMixin, SavingMixin, ClassNamePrefixFeaturesOutMixin
             Candidates by rising error; `n_found` is `n_candidates`, or the number of code tuples if
             that is less.
         errors : ndarray of shape (n_samples, n_found), dtype=float32
-            Squared errors of their reconstructions, summed over the features; those of categories
-            count as if their unit were the spread of the other columns.
+            Squared errors of their reconstructions, summed over the features.
 
         Raises
         ------

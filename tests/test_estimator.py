@@ -406,23 +406,6 @@ def test_collapse_of_the_closed_form_has_other_ways_out():
 
 
 @pytest.mark.parametrize("linear_path", [True, False])
-@pytest.mark.parametrize("factor", [1e3, 1e-3])
-def test_the_unit_of_numbers_beside_categories_changes_no_code(linear_path, factor):
-    # Categories have no unit: in the search they weigh against numbers as they do in training.
-    kinds = np.eye(4)[np.random.default_rng(1).integers(4, size=len(X))]
-    settings = {**SMALL, "n_cat_features": 4, "linear_path": linear_path, "hidden_dims": (16,)}
-    codes = RQVAETransformer(**settings).fit_transform(np.hstack([X, kinds]))
-    rows = np.hstack([factor * X, kinds])
-    estimator = RQVAETransformer(**settings).fit(rows)
-    assert (estimator.transform(rows) == codes).mean() > 0.99
-    candidates, errors = estimator.candidate_codes(rows, 4)
-    np.testing.assert_array_equal(candidates[:, 0], estimator.transform(rows))
-    squares = np.square(estimator.inverse_transform(candidates[:, 2]) - rows)
-    squares[:, -4:] *= estimator.state_["scale"][0] ** 2
-    np.testing.assert_allclose(errors[:, 2], squares.sum(axis=1), rtol=1e-3)
-
-
-@pytest.mark.parametrize("linear_path", [True, False])
 def test_more_training_beside_categories_is_judged_alike_in_all_units(linear_path):
     kinds = np.eye(4)[np.random.default_rng(1).integers(4, size=len(X))]
     settings = {**SMALL, "n_cat_features": 4, "linear_path": linear_path, "hidden_dims": (16,)}

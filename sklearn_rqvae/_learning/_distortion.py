@@ -11,7 +11,7 @@ from sklearn_rqvae._learning._rows import Rows
 from sklearn_rqvae.nn import RqVae
 from sklearn_rqvae.nn._search import Search
 
-__all__ = ["distortion_unit", "relative_distortion", "row_distortions"]
+__all__ = ["comparable", "distortion_unit", "relative_distortion", "row_distortions"]
 
 # Rows encoded at a time.
 _CHUNK_ROWS = 1024
@@ -25,6 +25,14 @@ def distortion_unit(rows: Rows) -> float:
     mean = (rows.x * rows.weight[:, None]).sum(0) / rows.weight.sum()
     variance = float(((rows.x - mean).square().sum(1) * rows.weight).sum())
     return variance if variance > 0 else float(rows.weight.sum())
+
+
+def comparable(module: RqVae, x: Tensor) -> Tensor:
+    """Return rows in units in which squared differences of columns weigh as in training.
+
+    Categories have no unit: beside them the other columns are divided by their scale.
+    """
+    return x / module.scale if module.n_cat_features else x
 
 
 def relative_distortion(module: RqVae, rows: Rows, unit: float, n_beams: int = 1) -> float:
@@ -53,7 +61,7 @@ def _errors(module: RqVae, rows: Rows, n_beams: int) -> list[Tensor]:
     chunks = zip(rows.x.split(_CHUNK_ROWS), rows.weight.split(_CHUNK_ROWS), strict=True)
     errors = []
     for x, weight in chunks:
-        difference = module.comparable(x) - module.comparable(module.decode(encode(x)))
+        difference = comparable(module, x) - comparable(module, module.decode(encode(x)))
         errors.append(difference.square_().sum(1) * weight)
     module.train(was_training)
     return errors

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from sklearn_rqvae._learning._distortion import (
+    comparable,
     distortion_unit,
     relative_distortion,
     row_distortions,
@@ -202,7 +203,7 @@ def _best(run: Training) -> Callback:
         name, sample, every, patience = "valid_distortion", run.validation, 1, settings.patience
         if run.module.linear_path:
             n_beams = settings.n_beams  # pairs of codes are of use to a wide search only
-    unit = distortion_unit(sample._replace(x=run.module.comparable(sample.x)))
+    unit = distortion_unit(sample._replace(x=comparable(run.module, sample.x)))
 
     def distortion(module: RqVae) -> dict[str, float]:
         # Without pairs, greedy codes rank epochs like those of a wider search, in less time.

@@ -172,8 +172,6 @@ def _decoded_errors(graph: Graph, module: RqVae, beams: Beams, x: str) -> str:
     shape = graph.integers(-1, beams.n_kept, module.input_dim)
     difference = graph.op("Reshape", decoded, shape)
     difference = graph.op("Sub", difference, graph.op("Unsqueeze", x, graph.integers(1)))
-    if module.n_cat_features:  # as `RqVae.comparable`
-        difference = graph.op("Div", difference, _array(module.scale))
     return graph.sum_last(graph.op("Mul", difference, difference))
 
 

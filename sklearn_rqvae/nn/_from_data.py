@@ -102,22 +102,6 @@ class FromDataMixin(nn.Module):
         """
         return (x.to(self.mean.dtype) - self.mean).div_(self.scale)
 
-    def comparable(self, rows: Tensor) -> Tensor:
-        """Return rows in units in which squared differences of columns weigh as in training.
-
-        Parameters
-        ----------
-        rows : Tensor of shape (n_samples, input_dim)
-            Rows or reconstructions, in the input's units.
-
-        Returns
-        -------
-        comparable : Tensor of shape (n_samples, input_dim)
-            Beside categories, which have no unit, numerical columns are divided by `scale`; without
-            categories it's the rows themselves.
-        """
-        return rows / self.scale if self.n_cat_features else rows
-
     @torch.no_grad()
     def set_scaling(self, mean: Tensor, scale: float | Tensor) -> None:
         """Set the standardization of the numerical columns, ``(x - mean) / scale``.

@@ -41,10 +41,9 @@ class Search:
         # A rotation keeps distances: errors can be computed among the latents.
         self.rotates = module.is_rotation
         # In units that are the same for all features, so can those of reconstructions.
-        self.has_categories = module.n_cat_features > 0
         self.keeps_distances = (
             self.rotates
-            and not self.has_categories
+            and module.n_cat_features == 0
             and bool((module.scale == module.scale[0]).all())
         )
         self.n_scored = len(self.tables.codewords)
@@ -118,15 +117,13 @@ class Search:
         codes : Tensor of shape (n_samples, n_found, n_layers), dtype=int64
             Candidates, by rising error; of equal ones the one that the search found first.
         errors : Tensor of shape (n_samples, n_found)
-            Squared errors of their reconstructions, in input units, summed over the features; those
-            of categories as if their unit were the scale of the numerical columns.
+            Squared errors of their reconstructions, in input units, summed over the features.
         """
         standardized = self.module.standardize(x) if self.rotates else x
         scores = self._scores(standardized)
         codes, _ = search_scores(scores, self.tables, n_candidates, first_codes)
         if not self.keeps_distances:
-            codes, errors = by_error(self.module.comparable(x), codes, self._decode)
-            return codes, errors * self.module.scale[0].square() if self.has_categories else errors
+            return by_error(x, codes, self._decode)
         latent = in_blocks(self.module.encoder, standardized)
         codes, errors = by_error(latent, codes, self._decode_latent)
         axes = self.module.encoder.components
@@ -142,7 +139,6 @@ class Search:
             codes, totals = search_scores(self._scores(x), self.tables, n_candidates)
             if codes.shape[1] == 1:
                 return codes, totals
-            x = self.module.comparable(x)
             return codes, reconstruction_errors(x, codes, self._decode)
         pairs = self.pairs if n_candidates > 1 else None
         rows = self.module.standardize(x)
@@ -160,7 +156,7 @@ class Search:
         return codes, errors
 
     def _decode(self, codes: Tensor) -> Tensor:
-        return self.module.comparable(in_blocks(self.module.decode, codes))
+        return in_blocks(self.module.decode, codes)
 
     def _decode_latent(self, codes: Tensor) -> Tensor:
         """Return the latents that codes stand for, vectors of pairs included."""
