@@ -389,7 +389,7 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
         self : RQVAETransformer
             The estimator.
         """
-        own = self._get_param_names()
+        own = self.get_params(deep=False)
         of_net = {*_OF_NET, *(self.net_params or ()), *(params.get("net_params") or ())}
         for_net = {
             name: params.pop(name)
