@@ -36,7 +36,7 @@ def check_callbacks(
         If an entry is no callback of skorch, or a name is no string.
     ValueError
         If a name is given twice, or is one of the estimator's own; if a parameter of the net is one
-        of the estimator, or for a callback that isn't there.
+        of the estimator, splits its rows, or is for a callback that isn't there.
 
     Examples
     --------
@@ -76,6 +76,11 @@ def check_callbacks(
     for parameter in ESTIMATORS_OWN.intersection(net_params or ()):
         raise ValueError(
             f"net_params has {parameter!r}, which is a parameter of the estimator: set it there."
+        )
+    if (net_params or {}).get("train_split"):
+        raise ValueError(
+            "net_params has 'train_split', but the estimator holds rows out itself: set "
+            "early_stopping=True, and validation_fraction."
         )
     known = reserved_names() | named | set(_names_of_skorch(unnamed))
     for parameter in net_params or ():

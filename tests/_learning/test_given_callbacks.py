@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from skorch.callbacks import Callback, EarlyStopping
+from skorch.dataset import ValidSplit
 
 from sklearn_rqvae import RQVAETransformer
 from sklearn_rqvae._learning._given_callbacks import check_callbacks
@@ -66,3 +67,10 @@ def test_parameters_for_callbacks_that_are_not_there_are_refused():
 def test_parameters_that_the_estimator_has_are_refused():
     with pytest.raises(ValueError, match="'max_epochs', which is a parameter of the estimator"):
         RQVAETransformer(**TEXTBOOK, net_params={"max_epochs": 5}).fit(X)
+
+
+def test_who_splits_rows_is_sent_to_the_parameters_for_it():
+    # skorch would take the rows apart, and what it makes of them is no batch of ours.
+    with pytest.raises(ValueError, match=r"'train_split'.*early_stopping=True"):
+        check_callbacks([], {"train_split": ValidSplit(3)})
+    check_callbacks([], {"train_split": None})
