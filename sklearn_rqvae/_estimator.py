@@ -390,7 +390,9 @@ class RQVAETransformer(CallbackSupportMixin, SemanticIDMixin, BaseEstimator):
             The estimator.
         """
         own = self.get_params(deep=False)
-        of_net = {*_OF_NET, *(self.net_params or ()), *(params.get("net_params") or ())}
+        of_net = set(_OF_NET)
+        for some in (self.net_params, params.get("net_params")):
+            of_net.update(some if isinstance(some, dict) else ())  # what is none, `fit` refuses
         for_net = {
             name: params.pop(name)
             for name in list(params)

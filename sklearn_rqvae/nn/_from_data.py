@@ -14,7 +14,7 @@ from sklearn_rqvae.nn._decoder import Decoder
 from sklearn_rqvae.nn._encoder import Encoder
 from sklearn_rqvae.nn._interactions import PairInteractions
 from sklearn_rqvae.nn._residual_quantizer import ResidualQuantizer
-from sklearn_rqvae.nn._start import FirstRows
+from sklearn_rqvae.nn._start import FirstRows, check_finite
 
 __all__ = ["CHUNK_SIZE", "FromDataMixin"]
 
@@ -81,11 +81,7 @@ class FromDataMixin(nn.Module):
             raise ValueError(
                 "x has no row with a positive weight to start from; give at least one."
             )
-        if not bool(x.isfinite().all()):
-            raise ValueError(
-                "x holds NaN or infinity, from which codebooks can't start; remove or fill these "
-                "rows."
-            )
+        check_finite(x)
 
     def standardize(self, x: Tensor) -> Tensor:
         """Return rows as the encoder gets them, ``(x - mean) / scale``.
