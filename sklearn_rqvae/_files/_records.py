@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from zlib import crc32
 
-from sklearn_rqvae._files._replace import lock_file
+from sklearn_rqvae._files._replace import lock_file, sync_folder
 from sklearn_rqvae._guards import warn_caller
 
 __all__ = ["RecordFile", "read_records"]
@@ -80,6 +80,7 @@ class RecordFile:
         self._file.truncate(0)
         self._end = 0
         self._write(_MAGIC + b"".join(map(_framed, records)))
+        sync_folder(self.path.parent)  # where it is new
 
     def append(self, record: bytes) -> None:
         """Add a record; when this returns it is on disk. Fails as a whole or not at all."""

@@ -18,7 +18,7 @@ try:
 except ImportError:  # no Unix: there an open file can't be removed, which says the same
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["check_place", "in_turn", "lock_file", "replace_file"]
+__all__ = ["check_place", "in_turn", "lock_file", "replace_file", "sync_folder"]
 
 # A file's name has room for this many bytes, less the point and the random end of its draft.
 _LONGEST_STEM = 255 - 18
@@ -123,12 +123,31 @@ def replace_file(
                 os.replace(opened.name, target)
         if fcntl is None:
             os.replace(opened.name, target)
+        sync_folder(target.parent)
     except BaseException as error:
         opened.discard()
         cause = _cause(error, opened)
         if cause is None:
             raise
         raise _naming(cause, path) from error
+
+
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Put the names of a folder's files on disk, after one has changed.
+
+    Else a loss of power could undo that, while what was written since to other files is there.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        The folder.
+    """
+    with contextlib.suppress(OSError):  # not every system can, and the files are whole anyway
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 class _Draft(io.BufferedWriter):

@@ -562,6 +562,8 @@ class SemanticIDIndex(Versioned, TokenCatalog, FileCatalog, BaseEstimator):
     ) -> SemanticIDIndex:
         """Read IDs that this package or another one wrote.
 
+        No such file has retired IDs: a catalog that items are to be appended to is kept by `save`.
+
         Parameters
         ----------
         path : str or path-like

@@ -250,3 +250,25 @@ def test_no_room_on_the_disk_leaves_the_old_file_and_names_it(tmp_path):
         [sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.stdout == "all 11\n", done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders can't be opened there")
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_name_is_on_disk_before_the_call_returns(tmp_path, monkeypatch, linked):
+    # The journal beside a catalog is emptied next: a loss of power must not undo the new name then.
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "shelf" / "a")
+    synced = []
+    real = os.fsync
+
+    def noted(descriptor):
+        names = sorted(name for name in os.listdir(tmp_path / "shelf") if name[0] != ".")
+        synced.append((os.path.realpath(f"/proc/self/fd/{descriptor}"), names))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    with replace_file(tmp_path / "link" if linked else tmp_path / "shelf" / "a") as file:
+        file.write(b"new")
+    assert [names for _, names in synced] == [[], ["a"]]
+    if os.path.exists("/proc/self/fd"):
+        assert synced[-1][0] == os.path.realpath(tmp_path / "shelf")
