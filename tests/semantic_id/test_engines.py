@@ -82,10 +82,31 @@ def test_several_ends_and_tokens_in_any_order():
     with pytest.raises(ValueError, match="same token twice"):
         index.logits_processor([[1, 1, 2], [3, 4, 5]], eos_token_id=1, prompt_length=0)
     with pytest.raises(ValueError, match="one token for each code"):
-        index.logits_processor([[1, 2], [3, 4, 5]], eos_token_id=1, prompt_length=0)
+        index.logits_processor([[1, 2], [3, 4, 5]], eos_token_id=0, prompt_length=0)
     begin = index.logits_processor(tokens, eos_token_id=1, begin_token_id=7)
     with pytest.raises(ValueError, match="begin_token_id=7 is not in the prompt"):
         begin(torch.tensor([[7], [8]]), scores[:2])
+
+
+def test_tokens_that_would_end_or_begin_an_id_are_refused(saved):
+    # As the processor and the function of transformers are: an ID would end early.
+    index, options = saved
+    for wrong, match in (({"token_ids": 0}, "end early"), ({"begin_token_id": OFFSET}, "anew")):
+        with pytest.raises(ValueError, match=match):
+            constraint_of({**options, **wrong}, "cpu")
+    with pytest.raises(ValueError, match="generated ID would end early"):
+        index.logits_processor(OFFSET, eos_token_id=OFFSET, prompt_length=0)
+
+
+def test_scores_of_too_few_tokens_are_refused(saved):
+    # An index beyond them is an error of torch, and the end of all work on a GPU.
+    index, options = saved
+    most = OFFSET + sum(index.level_sizes_)
+    constraint = constraint_of(options, "cpu")
+    none = torch.empty(1, 0, dtype=torch.long)
+    assert constraint.constrained(torch.zeros(1, most), none).isfinite().any()
+    with pytest.raises(ValueError, match=f"scores of {most - 1} tokens, but .* up to {most - 1};"):
+        constraint.constrained(torch.zeros(1, most - 1), none)
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from sklearn_rqvae._validation import as_array
 from sklearn_rqvae.semantic_id._index import SemanticIDIndex
 from sklearn_rqvae.semantic_id._tokens import offset_token_table
 from sklearn_rqvae.semantic_id._trie import SemanticIDTrie
+from sklearn_rqvae.semantic_id._vocabulary import TokenVocabulary
 
 __all__ = ["TokenConstraint", "constraint_of"]
 
@@ -38,6 +39,12 @@ class TokenConstraint:
         Token before the ID, the last of its kind; by default the ID begins where the output does.
     device : str or torch.device, default="cpu"
         Where the scores are.
+
+    Raises
+    ------
+    ValueError
+        If a code lacks a token, has one that another code of its level has, or has one that ends an
+        ID or begins it.
     """
 
     def __init__(
@@ -54,30 +61,31 @@ class TokenConstraint:
             if isinstance(token_ids, (int, np.integer))
             else token_ids
         )
-        if not len(np.atleast_1d(() if eos_token_id is None else eos_token_id)):
+        vocabulary = TokenVocabulary(
+            by_level, eos_token_id=eos_token_id, begin_token_id=begin_token_id
+        )
+        if not vocabulary.eos_token_id:
             raise ValueError(
                 "eos_token_id=None: say which token ends the output, such as "
                 "tokenizer.eos_token_id or model.generation_config.eos_token_id."
             )
-        tables = [np.asarray(as_array(level), dtype=np.int64) for level in by_level]
-        sizes = [len(table) for table in tables]
+        tables, sizes = vocabulary.token_ids, vocabulary.level_sizes
         if len(sizes) != trie.width or any(
             size < needed for size, needed in zip(sizes, trie.level_sizes, strict=True)
         ):
             raise ValueError(
-                f"token_ids has {sizes} tokens by level, but IDs have {list(trie.level_sizes)} "
-                "codes; give one token for each code of each level."
+                f"token_ids has {list(sizes)} tokens by level, but IDs have "
+                f"{list(trie.level_sizes)} codes; give one token for each code of each level."
             )
         self.begin_token_id = begin_token_id
         self._trie = trie.to_torch(device)
-        self._codes = [
-            torch.from_numpy(_codes_of(table, i)).to(device) for i, table in enumerate(tables)
-        ]
+        self._codes = [torch.from_numpy(_codes_of(table)).to(device) for table in tables]
+        self._n_tokens = vocabulary.n_tokens
         self._tokens = [
             torch.from_numpy(table[:size]).to(device)
             for table, size in zip(tables, trie.level_sizes, strict=True)
         ]
-        self._ends = torch.as_tensor(np.atleast_1d(eos_token_id), dtype=torch.int64, device=device)
+        self._ends = torch.tensor(vocabulary.eos_token_id, device=device)
 
     def constrained(self, scores: Tensor, tokens: Tensor) -> Tensor:
         """Return scores that are minus infinity for tokens that lead to no ID.
@@ -94,7 +102,18 @@ class TokenConstraint:
         scores : Tensor of shape (n_rows, vocab_size)
             The same, or minus infinity. In every row a token stays: where no code may follow, an
             end.
+
+        Raises
+        ------
+        ValueError
+            If there are tokens of codes, or ends, that have no score.
         """
+        if scores.shape[1] < self._n_tokens:  # a GPU would give up all that it holds
+            raise ValueError(
+                f"there are scores of {scores.shape[1]} tokens, but codes and ends have tokens up "
+                f"to {self._n_tokens - 1}; give the model rows for them (add_tokens, "
+                "resize_token_embeddings), or the token_ids that it was trained with."
+            )
         found = torch.full_like(scores, -torch.inf)
         depth = tokens.shape[1]
         if depth >= self._trie.width:
@@ -198,10 +217,8 @@ def _loaded(
     return TokenConstraint(trie, token_ids, eos_token_id=ends, begin_token_id=begin, device=device)
 
 
-def _codes_of(table: np.ndarray[Any, Any], level: int) -> np.ndarray[Any, Any]:
+def _codes_of(table: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the code of each token up to the largest, -1 for those of other levels."""
-    if len(np.unique(table)) < len(table) or table.min() < 0:
-        raise ValueError(f"token_ids at level {level} has the same token twice, or a negative one.")
     codes = np.full(table.max() + 2, -1, dtype=np.int64)
     codes[table] = np.arange(len(table))
     return codes
