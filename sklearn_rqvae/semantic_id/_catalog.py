@@ -342,8 +342,10 @@ class Catalog:
         counts : ndarray of int of shape (n,)
             Items under each.
         """
-        if not 1 <= depth <= self.width:
-            raise ValueError(f"depth={depth} should be in [1, {self.width}], the width of an ID.")
+        if not isinstance(depth, (int, np.integer)) or not 1 <= depth <= self.width:
+            raise ValueError(
+                f"depth={depth!r} should be an integer in [1, {self.width}], the width of an ID."
+            )
         return self._store.prefix_counts(depth)
 
     def capacity(self, prefix: Sequence[int] = ()) -> PrefixCapacity:

@@ -88,6 +88,11 @@ def to_frame(ids: NDArray[np.int64], item_ids: NDArray[Any], has_suffix: bool) -
 def frame_content(frame: Any, id_column: str | None = None) -> FileContent:
     """Take item ids and IDs from the columns of a data frame."""
     frame = _with_its_index(frame, id_column)
+    names = list(map(str, column_names(frame)))
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"the frame has two columns of one name among {listed(names)}; rename one."
+        )
     columns = {str(name): frame[name] for name in column_names(frame)}
     return _content(columns, "the frame", id_column)
 
@@ -347,7 +352,7 @@ def _whole_lists(values: Sequence[Any], name: str, path: object) -> NDArray[np.i
         return _arrow_lists(values, name, path)
     rows = []
     for row, value in enumerate(values):
-        codes = value.tolist() if isinstance(value, np.ndarray) else value
+        codes = _as_list(value)
         if not isinstance(codes, list) or not all(type(code) is int for code in codes):
             raise ValueError(
                 f"{path}, record {row + 1}: {name!r} holds {value!r}, expected a list of whole "
@@ -356,6 +361,15 @@ def _whole_lists(values: Sequence[Any], name: str, path: object) -> NDArray[np.i
         rows.append(codes)
     check_widths([len(codes) for codes in rows])
     return np.array(rows, dtype=np.int64)
+
+
+def _as_list(value: Any) -> Any:
+    """Return an array, a tuple or a series as a list, and anything else as it is."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, tuple):
+        return list(value)
+    return value.to_list() if hasattr(value, "to_list") else value
 
 
 def _whole(values: Any, name: str, path: object) -> NDArray[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sklearn_rqvae.semantic_id._trie import SemanticIDTrie
-from sklearn_rqvae.semantic_id._vocabulary import TokenVocabulary
+from sklearn_rqvae.semantic_id._vocabulary import TokenVocabulary, check_prompt_length
 
 __all__ = ["PrefixAllowedTokens"]
 
@@ -58,6 +58,8 @@ class PrefixAllowedTokens:
             if prompt_length is None and begin_token_id is None:
                 begin_token_id = token_ids.begin_token_id
             token_ids = token_ids.token_ids
+        if prompt_length is not None:
+            check_prompt_length(prompt_length)
         if (prompt_length is None) == (begin_token_id is None):
             raise ValueError(
                 f"prompt_length={prompt_length!r} and begin_token_id={begin_token_id!r}: give "

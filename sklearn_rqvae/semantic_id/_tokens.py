@@ -256,8 +256,8 @@ def token_ids_to_ids(
     Raises
     ------
     ValueError
-        If the number of columns differs from that of the levels, or a token is outside the range
-        of its level.
+        If the number of columns differs from that of the levels, a token is no whole number, or is
+        outside the range of its level.
     """
     token_ids = np.asarray(as_array(token_ids))
     if token_ids.ndim != 2 or token_ids.shape[1] != len(level_sizes):
@@ -265,6 +265,15 @@ def token_ids_to_ids(
             f"token_ids have shape {token_ids.shape}, but there are {len(level_sizes)} levels; "
             "give the sizes of "
             "all columns, that of the suffix too."
+        )
+    # Data frames turn integers into floats; what falls between two tokens is none.
+    is_whole = token_ids.dtype.kind in "iu" or (
+        token_ids.dtype.kind == "f" and (token_ids == np.floor(token_ids)).all()
+    )
+    if not is_whole:
+        raise ValueError(
+            f"token_ids should be whole numbers, got values of {token_ids.dtype} such as "
+            f"{token_ids[:1].tolist()}."
         )
     ids = token_ids.astype(np.int64) - _level_starts(level_sizes, offset)
     outside = (ids < 0) | (ids >= np.asarray(level_sizes))

@@ -25,7 +25,13 @@ from sklearn_rqvae.semantic_id._tokens import (
     token_names,
 )
 
-__all__ = ["TokenVocabulary", "sequences_of", "vocabulary_of", "vocabulary_of_tokenizer"]
+__all__ = [
+    "TokenVocabulary",
+    "check_prompt_length",
+    "sequences_of",
+    "vocabulary_of",
+    "vocabulary_of_tokenizer",
+]
 
 _SPECIAL = ("begin_token_id", "eos_token_id", "pad_token_id")
 _ABOUT = ("template", "model_fingerprint", "catalog_version")
@@ -294,8 +300,7 @@ class TokenVocabulary:
         """Return where the ID begins in each sequence, -1 where it doesn't."""
         n = len(sequences)
         if prompt_length is not None:
-            if prompt_length < 0:
-                raise ValueError(f"prompt_length={prompt_length!r} should be 0 or more.")
+            check_prompt_length(prompt_length)
             return np.full(n, prompt_length)
         if self.begin_token_id is None:
             raise ValueError(
@@ -393,6 +398,13 @@ def _tokens_of(tokenizer: Any, names: list[str]) -> list[int]:
             "template."
         )
     return found
+
+
+def check_prompt_length(prompt_length: Any) -> None:
+    """Refuse what is no number of tokens; one below 0 would be counted from the end."""
+    is_integer = isinstance(prompt_length, (int, np.integer)) and prompt_length is not True
+    if not is_integer or prompt_length < 0:
+        raise ValueError(f"prompt_length={prompt_length!r} should be an integer of at least 0.")
 
 
 def sequences_of(token_ids: Any) -> NDArray[np.int64]:

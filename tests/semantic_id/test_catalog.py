@@ -113,6 +113,12 @@ def test_decoded_neighbors_without_codebooks_take_a_decoder():
     assert distance.tolist() == [4.0, 5.0]
 
 
+@pytest.mark.parametrize("depth", [0, 3, 1.5, "1", None])
+def test_prefixes_are_counted_at_a_level(depth):
+    with pytest.raises(ValueError, match="should be an integer in"):
+        SemanticIDIndex().fit([[0], [1]]).prefix_counts(depth)
+
+
 def test_lookups_of_what_is_not_there():
     index = SemanticIDIndex().fit([[0], [1]], ["a", "b"])
     assert "c" not in index

@@ -98,6 +98,20 @@ def test_tokens_that_would_end_or_begin_an_id_are_refused(saved):
         index.logits_processor(OFFSET, eos_token_id=OFFSET, prompt_length=0)
 
 
+@pytest.mark.parametrize("length", [-1, 1.0, True, "1"])
+def test_what_is_no_length_of_a_prompt_is_refused(saved, length):
+    # -1 took the last token for the beginning of the ID.
+    index, _ = saved
+    tokens = index.vocabulary(OFFSET, eos_token_id=EOS)
+    for ask in (
+        lambda: tokens.decode([[OFFSET]], prompt_length=length),
+        lambda: index.prefix_allowed_tokens_fn(tokens, prompt_length=length),
+        lambda: index.logits_processor(tokens, prompt_length=length),
+    ):
+        with pytest.raises(ValueError, match=r"prompt_length=.* should be an integer"):
+            ask()
+
+
 def test_scores_of_too_few_tokens_are_refused(saved):
     # An index beyond them is an error of torch, and the end of all work on a GPU.
     index, options = saved

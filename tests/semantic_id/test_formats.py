@@ -321,6 +321,26 @@ def test_unknown_formats_and_bad_token_ids_are_errors(tmp_path):
         token_ids_to_ids([[0, 9]], [5, 4])
     with pytest.raises(ValueError, match="2 levels"):
         token_ids_to_ids([[0, 9, 1]], [5, 4])
+    assert token_ids_to_ids([[1.0, 5.0]], [5, 4]).tolist() == [[1, 0]]
+    for tokens in ([[0.5, 5]], [[np.nan, 5]], [["0", "5"]], [[True, False]]):
+        with pytest.raises(ValueError, match="token_ids should be whole numbers"):
+            SemanticIDIndex.from_token_ids(tokens, [5, 4])
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_frames_of_lists_are_read_whatever_holds_the_codes(kind):
+    ids = [[3, 1], [0, 2]]
+    frame = pd.DataFrame({"item_id": ["a", "b"], "semantic_id": list(map(kind, ids))})
+    assert SemanticIDIndex.from_frame(frame).ids_.tolist() == ids
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"item_id": ["a", "b"], "semantic_id": ids})
+    assert SemanticIDIndex.from_frame(frame).ids_.tolist() == ids
+
+
+def test_a_frame_with_two_columns_of_one_name_is_refused():
+    frame = pd.DataFrame([["a", 0, 1]], columns=["item_id", "code_0", "code_0"])
+    with pytest.raises(ValueError, match="two columns of one name among 'item_id', 'code_0'"):
+        SemanticIDIndex.from_frame(frame)
 
 
 @given(index=indexes())

@@ -563,6 +563,8 @@ def test_append_does_not_depend_on_the_order_of_new_rows(catalog, random, collis
         (([[[0]], [[0]]], [[0.0, 1.0]]), "one error per candidate"),
         (([[[0]], [[0]]], [[0.0], [np.nan]]), "NaN"),
         (([[[0], [5]], [[0], [1]]], [[0.0, 1.0], [0.0, 1.0]]), r"in \[0, 2\), got 5"),
+        ([[[[0]], [[0]]]], r"should be a pair \(codes, errors\)"),
+        (np.zeros((2, 1, 1)), r"should be a pair \(codes, errors\)"),
     ],
 )
 def test_malformed_candidates_are_errors(candidates, match):

@@ -185,6 +185,11 @@ def given_items(
     """Return items with the candidates that the caller lists, and the duplicates of vectors."""
     n_items, source, n_duplicates = len(item_ids), None, None
     if candidates is not None:
+        if not isinstance(candidates, (tuple, list)) or len(candidates) != 2:
+            raise ValueError(
+                f"candidates={candidates!r:.80} should be a pair (codes, errors), such as "
+                "last_level_candidates returns."
+            )
         source = GivenCandidates(*candidates, shape=(n_items, len(columns)))
     if vectors is not None:
         n_vectors = len(as_array(vectors))

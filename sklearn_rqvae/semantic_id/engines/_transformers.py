@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import LogitsProcessor
 
 from sklearn_rqvae.semantic_id._trie import SemanticIDTrie
+from sklearn_rqvae.semantic_id._vocabulary import check_prompt_length
 from sklearn_rqvae.semantic_id.engines._constraint import TokenConstraint
 
 __all__ = ["SemanticIDLogitsProcessor"]
@@ -45,6 +46,8 @@ class SemanticIDLogitsProcessor(LogitsProcessor):
         begin_token_id: int | None = None,
         device: Any = "cpu",
     ) -> None:
+        if prompt_length is not None:
+            check_prompt_length(prompt_length)
         if (prompt_length is None) == (begin_token_id is None):
             raise ValueError(
                 f"prompt_length={prompt_length!r} and begin_token_id={begin_token_id!r}: give "
