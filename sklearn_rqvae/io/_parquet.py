@@ -160,7 +160,8 @@ def fit_parquet(
     ImportError
         If pyarrow isn't installed.
     TypeError
-        If `vector_column` holds no lists of numbers, or the estimator is another one.
+        If `vector_column` holds no lists of numbers, `weight_column` holds no numbers, or the
+        estimator is another one.
     ValueError
         If a file is damaged, a column, a vector or a weight is missing, a vector isn't finite in
         float32, vectors differ in length, or weights are negative or all zero.
@@ -407,6 +408,12 @@ def _is_complete(target: Path, origin: dict[str, Any]) -> bool:
 
 
 def _weights_of(column: Any, name: str, path: Path, first_row: int) -> NDArray[np.float64]:
+    types = import_pyarrow().types
+    kinds = (types.is_floating, types.is_integer, types.is_boolean, types.is_decimal)
+    if not any(is_kind(column.type) for is_kind in kinds):  # texts and times could be cast
+        raise TypeError(
+            f"column {name!r} of {path} holds {column.type}; weights should be numbers."
+        )
     weight = column.to_numpy(zero_copy_only=False).astype(np.float64)
     bad = ~(np.isfinite(weight) & (weight >= 0))
     if bad.any():

@@ -364,6 +364,21 @@ def test_weights_are_a_column(tmp_path):
             fit_parquet(ResidualKMeans(), tmp_path, vector_column="v", weight_column="weight")
 
 
+@pytest.mark.parametrize(
+    ("weight", "kind"),
+    [
+        (["1"] * 300, "string"),
+        (pa.array([1] * 300, pa.timestamp("s")), "timestamp"),
+        ([[1.0]] * 300, "list"),
+    ],
+)
+def test_weights_are_numbers(tmp_path, weight, kind):
+    # Texts and times were cast to numbers.
+    write(tmp_path / "a.parquet", slice(0, 300), weight=weight)
+    with pytest.raises(TypeError, match=f"'weight' of .*a.parquet holds {kind}"):
+        fit_parquet(ResidualKMeans(), tmp_path, vector_column="v", weight_column="weight")
+
+
 def test_files_without_rows_are_nothing_to_fit(tmp_path):
     write(tmp_path / "src" / "a.parquet", slice(0, 0))
     with pytest.raises(ValueError, match="hold no rows"):
