@@ -211,7 +211,7 @@ class CodeMapDisplay:
             )
         else:
             places, names, share = _principal_plane(check_vectors(X))
-        check_same_length("codes", codes, "coordinates" if X is None else "X", places)
+        check_same_length("codes", codes, "X" if coordinates is None else "coordinates", places)
         values, counts = np.unique(column, return_counts=True)
         shown = values[np.argsort(-counts, kind="stable")][:n_codes]
         kept = np.arange(len(column))
@@ -284,6 +284,8 @@ class CodeMapDisplay:
             bbox_to_anchor=(1, 0.5),
             markerscale=1.2,
         )
+        for text in self.legend_.get_texts():
+            text.set_parse_math(False)  # "$5 to $10" is a name
         return self
 
 
@@ -292,6 +294,11 @@ def _principal_plane(X: np.ndarray) -> tuple[np.ndarray, tuple[str, str], float]
     if min(X.shape) < 2:
         raise ValueError(
             f"X has shape {X.shape}, too small for two principal components; give coordinates."
+        )
+    if not np.ptp(X, axis=0).any():
+        raise ValueError(
+            f"the {len(X)} rows of X are all equal, so they have no principal components; give "
+            "coordinates, or rows that differ."
         )
     pca = PCA(n_components=2, random_state=0).set_output(transform="default")
     places = pca.fit_transform(X)

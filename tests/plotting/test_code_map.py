@@ -78,3 +78,21 @@ def test_places_are_drawn_whatever_scikit_learn_returns(blobs):
     with config_context(transform_output="pandas"):
         display = CodeMapDisplay.from_codes(*blobs, max_samples=40)
     np.testing.assert_array_equal(display.coordinates, expected.coordinates)
+
+
+def test_names_of_codes_are_no_formulas(blobs):
+    # matplotlib failed on the second one when the picture was saved.
+    names = {0: "$5 to $10", 1: "under $x_{ or more$"}
+    display = CodeMapDisplay.from_codes(*blobs, code_names=names)
+    display.figure_.canvas.draw()
+    shown = [text.get_text() for text in display.legend_.get_texts()]
+    assert set(names.values()) <= set(shown)
+    assert not any(text.get_parse_math() for text in display.legend_.get_texts())
+
+
+def test_rows_without_a_plane_and_places_of_other_lengths_are_named(blobs):
+    X, codes = blobs
+    with pytest.raises(ValueError, match="5 rows of X are all equal, so they have no principal"):
+        CodeMapDisplay.from_codes(np.repeat(X[:1], 5, axis=0), codes[:5])
+    with pytest.raises(ValueError, match="codes has 234 samples but coordinates has 5"):
+        CodeMapDisplay.from_codes(X, codes, coordinates=X[:5, :2])
