@@ -414,7 +414,9 @@ class IDStore:
         _check_found(ids, old, new)
         old, new = (np.unique(rows[rows >= 0]) for rows in (old, new))
         if retire:
-            recent = recent.retiring(np.concatenate([base.keys[old], recent.keys[new]]))
+            keys = np.concatenate([base.keys[old], recent.keys[new]])
+            # An ID that several items share may be retired already.
+            recent = recent.retiring(keys[~is_among(keys, base.retired)])
         gone = np.array([_place(base, row) for row in old.tolist()], dtype=np.intp)
         dead, places = insert_values(dead, old), insert_values(places, gone)
         parts = parts._replace(recent=recent.without(new), dead=dead, places=places)

@@ -214,3 +214,15 @@ def test_a_retired_id_with_an_item_left_on_it_takes_its_places_once():
         (0, 0), (0, 1), (0, 1), (1, 0), (1, 0), (1, 1), (1, 1)
     ]  # fmt: skip
     assert index.capacity().n_free == 0
+
+
+@pytest.mark.parametrize("look", [lambda index: None, lambda index: index.ids_])
+def test_an_id_is_retired_once_whatever_was_asked_between(look):
+    # ids_ packs the catalog; the second removal had counted the ID again then.
+    index = SemanticIDIndex("raise", codebook_sizes=2, max_items_per_id=3)
+    index.fit([[0, 0]] * 3 + [[1, 1]], list("abcd"))
+    for n_left, item in ((2, "a"), (1, "b"), (0, "c")):
+        index.remove([item])
+        assert index.capacity((0, 0)) == (n_left, 1, 3, 0)
+        assert index.capacity() == (n_left + 1, 1, 12, 8)
+        look(index)
