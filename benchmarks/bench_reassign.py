@@ -84,13 +84,14 @@ def draw_catalog(n_items: int, seed: int) -> tuple[Plane, np.ndarray]:
     return Plane(side), np.concatenate([place % side, rest], axis=1)
 
 
-# Noise of rows that are there more than once, in units of the mean distance from the mean.
-NOISE = 0.1
 FITTED_ROWS = 65_536
 
 
-def take_rows(path: str, n_items: int) -> np.ndarray:
-    """Return rows of a file in a random order, with noise from the second time on."""
+def take_rows(path: str, n_items: int, noise: float) -> np.ndarray:
+    """Return rows of a file in a random order, with noise from the second time on.
+
+    Noise is in units of the coordinates' mean standard deviation.
+    """
     X, rng = np.load(path, mmap_mode="r"), np.random.default_rng(0)
     order = rng.permutation(len(X))
     rows = np.empty((n_items, X.shape[1]), dtype=np.float32)
@@ -100,7 +101,7 @@ def take_rows(path: str, n_items: int) -> np.ndarray:
             some = part[first : first + 2**16]
             some[:] = X[order[first : first + len(some)]]
             if start:
-                size = NOISE * np.sqrt(some.var(axis=0).mean())
+                size = noise * np.sqrt(some.var(axis=0).mean())
                 some += size * rng.standard_normal(some.shape, dtype=np.float32)
     return rows
 
@@ -174,11 +175,12 @@ def main() -> None:
     parser.add_argument("--n-candidates", type=int, default=32)
     parser.add_argument("--vectors", metavar="FILE", help="measure on these (.npy)")
     parser.add_argument("--codebook-size", type=int, default=256, help="of the levels, for vectors")
+    parser.add_argument("--noise", type=float, default=0.1, help="of vectors that are repeated")
     parser.add_argument("--exact", action="store_true", help="also solve exactly")
     arguments = parser.parse_args()
     for n_items in arguments.n_items:
         if arguments.vectors:
-            vectors = take_rows(arguments.vectors, n_items)
+            vectors = take_rows(arguments.vectors, n_items, arguments.noise)
             model = RQVAETransformer(codebook_size=arguments.codebook_size, random_state=0)
             model.fit(vectors[:FITTED_ROWS])
         else:
