@@ -21,7 +21,7 @@ from _common import (
 from _id_sets import ID_SETS
 from _ranking import Difference, Ranks, compare, item_hit, item_ndcg, rank_correlation
 
-REFERENCE, OURS = "text", "behavior"
+REFERENCE, OURS, SUFFIX = "text", "behavior", "behavior-suffix"
 RIVAL = "cgr_rkmeans_zcr_cf"
 TEXT_ROWS = (
     "text-suffix", "text-shared", "text-nearest", "text-1-beam", "text-kmeans", "text-2", "text-4",
@@ -158,11 +158,15 @@ def aim_table(catalogs: dict[str, Sets]) -> str:
         rivals = dict.fromkeys([RIVAL, *published[:3], REFERENCE, *others, *floors[:2], "SASRec"])
         for rival in rivals:
             if rival in sets:
-                ndcg = difference(sets[OURS], sets[rival])
-                hit = difference(sets[OURS], sets[rival], item_hit)
+                found = [
+                    signed(difference(sets[name], sets[rival], metric)) if name in sets else ""
+                    for name in (OURS, SUFFIX)
+                    for metric in (item_ndcg, item_hit)
+                ]
                 n_seeds = f"{len(sets[OURS])}, {len(sets[rival])}"
-                rows.append([catalog, label(rival), n_seeds, signed(ndcg), signed(hit)])
+                rows.append([catalog, label(rival), n_seeds, *found])
     header = ["catalog", "against", "seeds", "ItemNDCG@10, %", "ItemHit@10, %"]
+    header += ["with a suffix: ItemNDCG@10, %", "ItemHit@10, %"]
     return list_table("Text and behavior, defaults: differences", header, rows) if rows else ""
 
 
