@@ -15,6 +15,7 @@ straight line, since pairs of codes that meet become fewer beside the rows.
     python benchmarks/bench_codebooks.py --sizes 8192 --n-rows 2000000
     python benchmarks/bench_codebooks.py --sizes 8192 --n-rows 2000000 --memory-of 100000 200000
     python benchmarks/bench_codebooks.py --sizes 8192 --n-rows 2000000 --whole    # hours
+    python benchmarks/bench_codebooks.py --sizes 4096 --n-rows 2000000 --whole --subsample 1048576
 """
 
 from __future__ import annotations
@@ -160,10 +161,10 @@ def _solve_seconds(sizes: Sequence[int], n_dims: int, n_rows: float) -> float:
     return (took[1] + max(slope, 0.0) * (n_rows - SOLVED_ROWS[1])) * n_dims / SOLVED_DIMS
 
 
-def fit_whole(size: int, n_dims: int, n_rows: int) -> str:
-    """Fit the estimator to all rows, as by default else; say what it took and what it leaves."""
+def fit_whole(size: int, n_dims: int, n_rows: int, subsample: int | None) -> str:
+    """Fit the estimator, as by default else; say what it took and what it leaves."""
     x = draw(n_rows + N_NEW, n_dims).numpy()
-    params = {"codebook_size": size, "n_layers": N_LEVELS, "subsample": None}
+    params = {"codebook_size": size, "n_layers": N_LEVELS, "subsample": subsample}
     model = RQVAETransformer(**params, random_state=0)
     took, _ = seconds(lambda: model.fit(x[:n_rows]))
     left = (unexplained_variance(x[:N_NEW], model), unexplained_variance(x[n_rows:], model))
@@ -219,6 +220,7 @@ def main() -> None:
         help="measure the memory of fits to so many rows, and no times",
     )
     parser.add_argument("--whole", action="store_true", help="fit to --n-rows rows, whole")
+    parser.add_argument("--subsample", type=int, help="of a whole fit; all rows by default")
     parser.add_argument("--short", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.whole and args.n_rows is None:
@@ -229,7 +231,7 @@ def main() -> None:
         return
     if args.whole:
         for size in args.sizes:
-            words = fit_whole(size, args.n_dims, int(args.n_rows))
+            words = fit_whole(size, args.n_dims, int(args.n_rows), args.subsample)
             print(f"{N_LEVELS} x {size}, a fit to {args.n_rows:.0f} rows: {words}", flush=True)
         return
     if args.memory_of:
