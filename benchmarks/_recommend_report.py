@@ -166,7 +166,7 @@ def aim_table(catalogs: dict[str, Sets]) -> str:
                 n_seeds = f"{len(sets[OURS])}, {len(sets[rival])}"
                 rows.append([catalog, label(rival), n_seeds, *found])
     header = ["catalog", "against", "seeds", "ItemNDCG@10, %", "ItemHit@10, %"]
-    header += ["with a suffix: ItemNDCG@10, %", "ItemHit@10, %"]
+    header += ["with a suffix: ItemNDCG@10, %", "with a suffix: ItemHit@10, %"]
     return list_table("Text and behavior, defaults: differences", header, rows) if rows else ""
 
 
