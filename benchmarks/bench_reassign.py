@@ -2,9 +2,11 @@
 
     python benchmarks/bench_reassign.py --n-items 100000 1000000
     python benchmarks/bench_reassign.py --vectors vectors.npy --n-items 1000000 --codebook-size 256
+    python benchmarks/bench_reassign.py --vectors vectors.npy --n-items 10000000 \\
+        --codebook-size 512 --noise 1.1
 
 The first draws items in a plane of IDs, where nearly half of them collide and compete with
-thousands of others. The second takes rows of a matrix in a random order (.npy), and fits the
+thousands of others. The others take rows of a matrix in a random order (.npy), and fit the
 default quantizer, its levels of the given sizes, to the first 65,536 of them; where more items are
 asked for than there are rows, rows are repeated with noise. ``--exact`` runs the exact solver too,
 whose time grows with the square of the number of items. Times are CPU seconds: of encoding all

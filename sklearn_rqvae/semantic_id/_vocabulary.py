@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -402,7 +403,7 @@ def _tokens_of(tokenizer: Any, names: list[str]) -> list[int]:
 
 def check_prompt_length(prompt_length: Any) -> None:
     """Refuse what is no number of tokens; one below 0 would be counted from the end."""
-    is_integer = isinstance(prompt_length, (int, np.integer)) and prompt_length is not True
+    is_integer = isinstance(prompt_length, Integral) and not isinstance(prompt_length, bool)
     if not is_integer or prompt_length < 0:
         raise ValueError(f"prompt_length={prompt_length!r} should be an integer of at least 0.")
 

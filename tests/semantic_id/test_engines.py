@@ -98,7 +98,7 @@ def test_tokens_that_would_end_or_begin_an_id_are_refused(saved):
         index.logits_processor(OFFSET, eos_token_id=OFFSET, prompt_length=0)
 
 
-@pytest.mark.parametrize("length", [-1, 1.0, True, "1"])
+@pytest.mark.parametrize("length", [-1, 1.0, True, False, "1"])
 def test_what_is_no_length_of_a_prompt_is_refused(saved, length):
     # -1 took the last token for the beginning of the ID.
     index, _ = saved
